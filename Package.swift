@@ -1,0 +1,118 @@
+// swift-tools-version:6.2
+// The arrows between the modules point down this file: a target may name only what stands above it.
+import PackageDescription
+
+let strict: [SwiftSetting] = [.enableUpcomingFeature("ExistentialAny")]
+
+/// Where `scripts/setup` unpacks native libraries that Debian lacks. pkg-config finds their headers;
+/// an rpath cannot come from a .pc file (SwiftPM drops it), so it is given here.
+let nativeLibraries: [LinkerSetting] = ["arrow", "rdkafka"].map {
+    .unsafeFlags(["-Xlinker", "-rpath", "-Xlinker", "\(Context.packageDirectory)/.deps/\($0)/lib"])
+}
+
+let detectorAPI = Target.Dependency.product(name: "DetectorAPI", package: "DetectorAPI")
+let pluginStamp = Target.Dependency.product(name: "DetectorPluginStamp", package: "DetectorAPI")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+
+let package = Package(
+    name: "ml-service",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "ml-service", targets: ["Host"]),
+        .library(name: "IsolationForestPlugin", type: .dynamic, targets: ["IsolationForestEntry"]),
+        .library(name: "ZScoreBaselinePlugin", type: .dynamic, targets: ["ZScoreBaselineEntry"]),
+    ],
+    dependencies: [
+        .package(path: "Sources/DetectorAPI"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // Detectors: the contract and nothing else of ours.
+        .target(
+            name: "IsolationForest", dependencies: [detectorAPI],
+            path: "Sources/Detectors/IsolationForest", exclude: ["Entry"], swiftSettings: strict),
+        .target(
+            name: "IsolationForestEntry", dependencies: ["IsolationForest", detectorAPI, pluginStamp],
+            path: "Sources/Detectors/IsolationForest/Entry", swiftSettings: strict),
+        .target(
+            name: "ZScoreBaseline", dependencies: [detectorAPI],
+            path: "Sources/Detectors/ZScoreBaseline", exclude: ["Entry"], swiftSettings: strict),
+        .target(
+            name: "ZScoreBaselineEntry", dependencies: ["ZScoreBaseline", detectorAPI, pluginStamp],
+            path: "Sources/Detectors/ZScoreBaseline/Entry", swiftSettings: strict),
+
+        // C libraries, each imported by one module.
+        .systemLibrary(name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
+        .systemLibrary(name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CArrow", pkgConfig: "parquet"),
+        .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
+        .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson")]),
+        .target(name: "CParquet", dependencies: ["CArrow"]),
+
+        // Outside systems.
+        .target(name: "Kafka", dependencies: ["CRdKafka", logging], swiftSettings: strict),
+        .target(name: "Redis", dependencies: ["CHiredis"], swiftSettings: strict),
+        .target(name: "ObjectStore", dependencies: ["CCurl", crypto], swiftSettings: strict),
+        .target(name: "Lake", dependencies: ["CParquet", "ObjectStore"], swiftSettings: strict),
+
+        // The domain.
+        .target(name: "Transactions", dependencies: ["CSimdJSON"], swiftSettings: strict),
+        .target(name: "Features", dependencies: ["Transactions"], swiftSettings: strict),
+        .target(name: "Plugins", dependencies: [detectorAPI, crypto, logging], swiftSettings: strict),
+        .target(
+            name: "Models",
+            dependencies: [
+                detectorAPI, "Plugins", "Features", "ObjectStore", "Redis", crypto, grdb, logging, metrics,
+            ],
+            swiftSettings: strict),
+
+        // The two paths, which meet only in Models and Features.
+        .target(
+            name: "Training",
+            dependencies: [
+                detectorAPI, "Plugins", "Models", "Features", "Transactions", "Lake", "ObjectStore",
+                crypto, grdb, logging, metrics, lifecycle,
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "Serving",
+            dependencies: [
+                detectorAPI, "Models", "Features", "Transactions", "Kafka", "Redis", crypto, logging,
+                metrics, lifecycle,
+            ],
+            swiftSettings: strict),
+
+        // What people touch.
+        .target(
+            name: "Management",
+            dependencies: [
+                "Training", "Models", "Plugins", "Serving", detectorAPI, crypto, logging, metrics, nioPosix,
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "Host",
+            dependencies: [
+                "Management", "Serving", "Training", "Models", "Plugins", "Features", "Transactions",
+                "Kafka", "Redis", "ObjectStore", "Lake", detectorAPI, logging, metrics, lifecycle, nioPosix,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
+    ],
+    cxxLanguageStandard: .cxx20
+)

@@ -1,0 +1,1 @@
+/* Nothing to declare: linking this target is what puts the stamp into a plugin. */

@@ -1,0 +1,3 @@
+#include "detector_plugin_stamp.h"
+
+DETECTOR_PLUGIN_STAMP(DETECTOR_PLUGIN_SWIFT_API_VERSION);
