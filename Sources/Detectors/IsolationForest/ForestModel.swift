@@ -1,0 +1,81 @@
+import DetectorAPI
+
+/// A fitted forest: the artifact's bytes and where in them things are.
+final class ForestModel: Explaining {
+    let artifact: ArtifactBytes
+    let payload: ForestPayload
+
+    /// - Throws: `DetectorError.invalidArtifact`.
+    init(_ artifact: ArtifactBytes) throws(DetectorError) {
+        payload = try ForestPayload(checking: artifact.bytes)
+        self.artifact = artifact
+    }
+
+    var columns: Int { payload.shape.columns }
+
+    var expectedScore: Double {
+        PathLength.score(
+            sum: payload.expectedSum, trees: payload.shape.trees, normaliser: payload.normaliser)
+    }
+
+    func encode() -> [UInt8] { [UInt8](artifact.bytes) }
+
+    func score(_ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>) throws {
+        try check(rows, places: scores.count)
+        withExtendedLifetime(artifact) {
+            let forest = ForestPointers(payload, artifact.bytes)
+            switch payload.leafWidth {
+            case 1: forest.score(rows, into: scores, leaf: UInt8.self)
+            case 2: forest.score(rows, into: scores, leaf: UInt16.self)
+            default: forest.score(rows, into: scores, leaf: UInt32.self)
+            }
+        }
+    }
+
+    func explain(
+        _ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>,
+        contributions: UnsafeMutableBufferPointer<Double>
+    ) throws {
+        try check(rows, places: scores.count)
+        guard contributions.count >= rows.count * columns else {
+            throw DetectorError.invalidInput("\(contributions.count) places for contributions are too few")
+        }
+        withExtendedLifetime(artifact) {
+            let forest = ForestPointers(payload, artifact.bytes)
+            switch payload.leafWidth {
+            case 1: forest.explain(rows, into: scores, contributions: contributions, leaf: UInt8.self)
+            case 2: forest.explain(rows, into: scores, contributions: contributions, leaf: UInt16.self)
+            default: forest.explain(rows, into: scores, contributions: contributions, leaf: UInt32.self)
+            }
+        }
+    }
+
+    private func check(_ rows: FeatureRows, places: Int) throws {
+        guard rows.columns == columns else {
+            throw DetectorError.invalidInput("\(rows.columns) columns, but the model has \(columns)")
+        }
+        guard places >= rows.count else {
+            throw DetectorError.invalidInput("\(places) places for \(rows.count) scores")
+        }
+    }
+}
+
+/// A checked artifact as pointers, for the time of one call.
+struct ForestPointers {
+    let payload: ForestPayload
+    let shape: ForestShape
+    let centres: UnsafePointer<Float>
+    let kinds: UnsafePointer<ForestPayload.LeafKind>
+    let nodes: UnsafePointer<UInt32>
+    let leaves: UnsafeRawPointer
+
+    init(_ payload: ForestPayload, _ bytes: UnsafeRawBufferPointer) {
+        let base = bytes.baseAddress.unsafelyUnwrapped  // checked: not empty
+        self.payload = payload
+        shape = payload.shape
+        centres = base.advanced(by: payload.centresOffset).assumingMemoryBound(to: Float.self)
+        kinds = base.advanced(by: payload.kindsOffset).assumingMemoryBound(to: ForestPayload.LeafKind.self)
+        nodes = base.advanced(by: payload.nodesOffset).assumingMemoryBound(to: UInt32.self)
+        leaves = base.advanced(by: payload.leavesOffset)
+    }
+}

@@ -1,0 +1,134 @@
+import DetectorAPI
+
+/// The artifact of an isolation forest with axis-parallel splits, format 1. Little-endian; docs/detectors.md has the table.
+///
+///     0   header, 64 bytes
+///     64  centres       Float x columns
+///         leaf kinds    LeafKind x kinds
+///         nodes         UInt32 x trees x wordsPerTree
+///         leaves        UInt8, UInt16 or UInt32 x trees x leavesPerTree: numbers of leaf kinds
+///
+/// Each part starts at a multiple of 64. The bytes are what scoring reads; decoding only checks them.
+struct ForestPayload: Sendable {
+    static let magic: UInt32 = 0x4652_4F46  // "FORF"
+    static let version: UInt16 = 1
+    static let headerSize = 64
+
+    let shape: ForestShape
+    let sampleSize: Int
+    /// c(sampleSize).
+    let normaliser: Double
+    /// The training rows' mean path length, summed over the trees: the path of a row about which nothing is known.
+    let expectedSum: Double
+    let kinds: Int
+    /// Bytes of a leaf: 1, 2 or 4.
+    let leafWidth: Int
+
+    /// What distinguishes the leaves of a forest: few combinations, so that a leaf is one byte.
+    struct LeafKind {
+        /// Path length in units of 2^-32.
+        var path: Int64
+        /// Training rows.
+        var count: UInt32
+        var depth: UInt32
+    }
+
+    var centresOffset: Int { Self.headerSize }
+    var kindsOffset: Int { (centresOffset + shape.columns * 4).aligned }
+    var nodesOffset: Int { (kindsOffset + kinds * MemoryLayout<LeafKind>.stride).aligned }
+    var leavesOffset: Int { nodesOffset + shape.trees * shape.wordsPerTree * 4 }
+    var size: Int { leavesOffset + shape.trees * shape.leavesPerTree * leafWidth }
+
+    func writeHeader(to bytes: UnsafeMutableRawBufferPointer) {
+        bytes.storeBytes(of: Self.magic, toByteOffset: 0, as: UInt32.self)
+        bytes.storeBytes(of: Self.version, toByteOffset: 4, as: UInt16.self)
+        bytes.storeBytes(of: UInt8(shape.levels), toByteOffset: 6, as: UInt8.self)
+        bytes.storeBytes(of: UInt8(leafWidth), toByteOffset: 7, as: UInt8.self)
+        bytes.storeBytes(of: UInt32(shape.columns), toByteOffset: 8, as: UInt32.self)
+        bytes.storeBytes(of: UInt32(shape.trees), toByteOffset: 12, as: UInt32.self)
+        bytes.storeBytes(of: UInt32(sampleSize), toByteOffset: 16, as: UInt32.self)
+        bytes.storeBytes(of: UInt32(kinds), toByteOffset: 20, as: UInt32.self)
+        bytes.storeBytes(of: normaliser, toByteOffset: 24, as: Double.self)
+        bytes.storeBytes(of: expectedSum, toByteOffset: 32, as: Double.self)
+    }
+}
+
+extension ForestPayload {
+    /// Reads a header and checks everything that scoring will rely on.
+    init(checking bytes: UnsafeRawBufferPointer) throws(DetectorError) {
+        guard bytes.count >= Self.headerSize else {
+            throw .invalidArtifact("\(bytes.count) bytes are shorter than the header of \(Self.headerSize)")
+        }
+        guard bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self) == Self.magic else {
+            throw .invalidArtifact("it does not start as an isolation forest does")
+        }
+        let version = bytes.loadUnaligned(fromByteOffset: 4, as: UInt16.self)
+        guard version == Self.version else {
+            throw .invalidArtifact("format \(version) is not known; this detector reads \(Self.version)")
+        }
+        let levels = Int(bytes[6])
+        leafWidth = Int(bytes[7])
+        let columns = Int(bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+        let trees = Int(bytes.loadUnaligned(fromByteOffset: 12, as: UInt32.self))
+        sampleSize = Int(bytes.loadUnaligned(fromByteOffset: 16, as: UInt32.self))
+        kinds = Int(bytes.loadUnaligned(fromByteOffset: 20, as: UInt32.self))
+        normaliser = bytes.loadUnaligned(fromByteOffset: 24, as: Double.self)
+        expectedSum = bytes.loadUnaligned(fromByteOffset: 32, as: Double.self)
+        guard levels <= ForestShape.maximumLevels, [1, 2, 4].contains(leafWidth),
+            (1...ForestShape.maximumColumns).contains(columns),
+            (1...ForestParameters.maximumTrees).contains(trees),
+            (1...ForestParameters.maximumSampleSize).contains(sampleSize), kinds >= 1,
+            normaliser >= 0, normaliser <= 64, expectedSum >= 0, expectedSum <= 64 * Double(trees)
+        else { throw .invalidArtifact("a number in its header is out of range") }
+        shape = ForestShape(columns: columns, trees: trees, levels: levels)
+        guard bytes.count == size else {
+            throw .invalidArtifact("\(bytes.count) bytes, but its header describes \(size)")
+        }
+        try checkParts(bytes)
+    }
+
+    private func checkParts(_ bytes: UnsafeRawBufferPointer) throws(DetectorError) {
+        let base = bytes.baseAddress.unsafelyUnwrapped  // not empty: the size was checked
+        let centres = base.advanced(by: centresOffset).assumingMemoryBound(to: Float.self)
+        for column in 0..<shape.columns where !centres[column].isFinite {
+            throw .invalidArtifact("the centre of column \(column) is not finite")
+        }
+        let leafKinds = base.advanced(by: kindsOffset).assumingMemoryBound(to: LeafKind.self)
+        for kind in 0..<kinds {
+            let leaf = leafKinds[kind]
+            guard (0...PathLength.maximumFixed).contains(leaf.path), leaf.depth <= shape.levels,
+                leaf.count >= 1, leaf.count <= sampleSize
+            else { throw .invalidArtifact("leaf kind \(kind) is out of range") }
+        }
+        let nodes = base.advanced(by: nodesOffset).assumingMemoryBound(to: UInt32.self)
+        var greatestSelector: UInt32 = 0
+        for word in 0..<shape.trees * shape.wordsPerTree {
+            greatestSelector = max(greatestSelector, nodes[word] & shape.selectorMask)
+        }
+        guard greatestSelector < 2 * shape.columns else {
+            throw .invalidArtifact("a node asks for column \(greatestSelector / 2) of \(shape.columns)")
+        }
+        let leaves = base.advanced(by: leavesOffset)
+        let count = shape.trees * shape.leavesPerTree
+        let greatestKind =
+            switch leafWidth {
+            case 1: greatest(leaves.assumingMemoryBound(to: UInt8.self), count)
+            case 2: greatest(leaves.assumingMemoryBound(to: UInt16.self), count)
+            default: greatest(leaves.assumingMemoryBound(to: UInt32.self), count)
+            }
+        guard greatestKind < kinds else {
+            throw .invalidArtifact("a leaf is of kind \(greatestKind) of \(kinds)")
+        }
+    }
+
+    private func greatest<Leaf: FixedWidthInteger>(_ leaves: UnsafePointer<Leaf>, _ count: Int) -> Int {
+        var greatest: Leaf = 0
+        for index in 0..<count { greatest = max(greatest, leaves[index]) }
+        return Int(greatest)
+    }
+}
+
+extension Int {
+    /// Rounded up to a multiple of 64, where the next part of an artifact starts.
+    var aligned: Int { (self + 63) & ~63 }
+}
