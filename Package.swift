@@ -70,7 +70,10 @@ let package = Package(
 
         // The domain.
         .target(name: "Transactions", dependencies: ["CSimdJSON"], swiftSettings: strict),
-        .target(name: "Features", dependencies: ["Transactions"], swiftSettings: strict),
+        // libm for sqrt, which is exact, in unoptimised builds; optimised ones have the instruction.
+        .target(
+            name: "Features", dependencies: ["Transactions"], swiftSettings: strict,
+            linkerSettings: [.linkedLibrary("m")]),
         .target(name: "Plugins", dependencies: [detectorAPI, crypto, logging], swiftSettings: strict),
         .target(
             name: "Models",

@@ -1,1 +1,0 @@
-#include "simdjson_shim.h"

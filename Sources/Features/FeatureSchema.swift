@@ -1,0 +1,99 @@
+import Transactions
+
+/// One feature: what serving, training, reasons and documentation call it.
+public struct Feature: Sendable, Hashable {
+    public enum Kind: String, Sendable, Hashable, Codable {
+        case numeric, categorical
+    }
+
+    public let name: String
+    /// "" for a pure number.
+    public let unit: String
+    public let meaning: String
+    public let kind: Kind
+
+    public init(name: String, unit: String, meaning: String, kind: Kind) {
+        self.name = name
+        self.unit = unit
+        self.meaning = meaning
+        self.kind = kind
+    }
+}
+
+/// The features of a transaction, version 1. Names, order and meaning of a version never change.
+public enum FeatureSchema {
+    public static let version = 1
+
+    /// In the order in which `UserWindow.writeFeatures(for:into:)` writes them.
+    public static let numeric: [Feature] =
+        [
+            number("amount", "currency", "amount of the transaction"),
+            number("log_amount", "", "sign(amount) * ln(1 + |amount|)"),
+            number("hour_sin", "", "sine of the hour of the day, UTC; whole hours, a turn a day"),
+            number("hour_cos", "", "cosine of the same"),
+            number("weekday_sin", "", "sine of the weekday, UTC; whole days from Monday, a turn a week"),
+            number("weekday_cos", "", "cosine of the same"),
+            number(
+                "seconds_since_last", "s",
+                "time since the user's latest transaction; 0 when that one is later; missing for the first"),
+        ]
+        + windows.flatMap { name, words in
+            [
+                number("count_\(name)", "", "transactions of the user in \(words) before this one"),
+                number("sum_\(name)", "currency", "sum of their amounts"),
+                number("mean_\(name)", "currency", "mean of their amounts; missing when there are none"),
+            ]
+        }
+        + [
+            number(
+                "amount_zscore_30d", "",
+                "(amount - mean) / standard deviation of the 30 d before; missing below 2 transactions or without "
+                    + "deviation"),
+            number(
+                "amount_ratio_30d", "",
+                "amount / mean of the 30 d before; missing when that is 0 or there are none"),
+            novelty("merchant", remembered: 32),
+            novelty("country", remembered: 8),
+            novelty("device", remembered: 16),
+            number(
+                "speed_kmh", "km/h",
+                "straight line from the place of the latest located transaction of 30 d, over the time between, of "
+                    + "at least 1 s; missing when a place is"),
+        ]
+
+    /// Columns to be one-hot encoded, with the text that each reads.
+    public static let categorical: [(feature: Feature, field: TextField)] = [
+        (category("category", "merchant category of the transaction"), .category),
+        (category("country", "country of the transaction"), .country),
+        (category("channel", "channel of the transaction: card present, web, ..."), .channel),
+        (category("currency", "currency of the amount"), .currency),
+    ]
+
+    /// The numeric features, then the categorical ones.
+    public static let all: [Feature] = numeric + categorical.map(\.feature)
+
+    /// Position in `all`; nil when there is no such feature.
+    public static func index(of name: String) -> Int? { positions[name] }
+
+    private static let positions = Dictionary(
+        uniqueKeysWithValues: all.enumerated().map { ($1.name, $0) })
+
+    private static let windows = [
+        ("1h", "the hour"), ("24h", "the 24 h"), ("7d", "the 7 d"), ("30d", "the 30 d"),
+    ]
+
+    private static func number(_ name: String, _ unit: String, _ meaning: String) -> Feature {
+        Feature(name: name, unit: unit, meaning: meaning, kind: .numeric)
+    }
+
+    private static func category(_ name: String, _ meaning: String) -> Feature {
+        Feature(name: name, unit: "", meaning: meaning, kind: .categorical)
+    }
+
+    private static func novelty(_ what: String, remembered: Int) -> Feature {
+        number(
+            "new_\(what)", "",
+            "1 when the \(what) is none of the user's \(remembered) latest of 30 d, else 0; missing when it is"
+        )
+    }
+}

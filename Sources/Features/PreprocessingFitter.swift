@@ -1,0 +1,190 @@
+import Transactions
+
+/// Fits a `Preprocessing` to rows that it sees once, in bounded memory. A value; one thread at a time.
+///
+/// The same rows in the same order give the same result on every machine. In another order, or merged from parts,
+/// the numbers may differ in the last bits of means and deviations.
+public struct PreprocessingFitter: Sendable {
+    public struct Options: Sendable, Hashable {
+        public var scaling: Preprocessing.Scaling
+        /// Names of the numeric features to keep; nil: all.
+        public var numericFeatures: [String]?
+        /// Names of the categorical features to keep; nil: all.
+        public var categoricalFeatures: [String]?
+        /// Categories rarer than this share of the rows that have one are pooled; 0...1, default 0.01.
+        public var minimumShare: Double
+        /// At most so many categories of a feature have columns of their own; 0...255, default 32.
+        public var maximumCategories: Int
+
+        public init(
+            scaling: Preprocessing.Scaling = .standard, numericFeatures: [String]? = nil,
+            categoricalFeatures: [String]? = nil, minimumShare: Double = 0.01, maximumCategories: Int = 32
+        ) {
+            self.scaling = scaling
+            self.numericFeatures = numericFeatures
+            self.categoricalFeatures = categoricalFeatures
+            self.minimumShare = minimumShare
+            self.maximumCategories = maximumCategories
+        }
+    }
+
+    public let options: Options
+    public private(set) var rowCount = 0
+    private var moments: [Moments]
+    private var sketches: [QuantileSketch]
+    private var counters: [CategoryCounter]
+
+    public init(options: Options = Options()) {
+        self.options = options
+        let features = FeatureSchema.numeric.count
+        moments = Array(repeating: Moments(), count: features)
+        sketches = options.scaling == .robust ? Array(repeating: QuantileSketch(), count: features) : []
+        counters = Array(repeating: CategoryCounter(), count: FeatureSchema.categorical.count)
+    }
+
+    /// Sees a row: its numeric features, and its categorical ones in the batch.
+    ///
+    /// - Parameter numeric: `UserWindow.featureCount` features; NaN is missing.
+    public mutating func add(numeric: UnsafeBufferPointer<Float>, batch: TransactionBatch, row: Int) {
+        add(numeric: numeric)
+        for (index, (_, field)) in FeatureSchema.categorical.enumerated() {
+            let hash = batch.hash(field, row)
+            if hash != 0 { counters[index].add(hash) { batch.text(field, row) ?? "" } }
+        }
+    }
+
+    /// Sees a row.
+    ///
+    /// - Parameters:
+    ///   - numeric: `UserWindow.featureCount` features; NaN is missing.
+    ///   - categories: One for each of `FeatureSchema.categorical`; nil is missing.
+    public mutating func add(numeric: UnsafeBufferPointer<Float>, categories: [String?]) {
+        precondition(categories.count == counters.count, "a row has one category for each feature")
+        add(numeric: numeric)
+        for (index, category) in categories.enumerated() {
+            guard let category else { continue }
+            counters[index].add(TextHash.hash(category)) { category }
+        }
+    }
+
+    private mutating func add(numeric: UnsafeBufferPointer<Float>) {
+        precondition(numeric.count >= moments.count, "a row has all numeric features")
+        rowCount += 1
+        for index in moments.indices {
+            let value = numeric[index]
+            guard !value.isNaN else { continue }
+            moments[index].add(Double(value))
+            if !sketches.isEmpty { sketches[index].add(value) }
+        }
+    }
+
+    /// Adds what another fitter with the same options has seen.
+    public mutating func merge(_ other: PreprocessingFitter) {
+        precondition(options == other.options, "fitters with different options cannot be merged")
+        rowCount += other.rowCount
+        for index in moments.indices { moments[index].merge(other.moments[index]) }
+        for index in sketches.indices { sketches[index].merge(other.sketches[index]) }
+        for index in counters.indices { counters[index].merge(other.counters[index]) }
+    }
+
+    /// What was fitted.
+    ///
+    /// Features without a single value in all rows are left out: nothing could be said of one that came later. A
+    /// number that never varied keeps its column, with scale 1.
+    public func finish() -> Preprocessing {
+        var numeric: [Preprocessing.NumericColumn] = []
+        for (index, feature) in FeatureSchema.numeric.enumerated()
+        where moments[index].count > 0 && options.numericFeatures?.contains(feature.name) ?? true {
+            numeric.append(column(feature.name, index))
+        }
+        var categorical: [Preprocessing.CategoricalColumns] = []
+        for (index, (feature, _)) in FeatureSchema.categorical.enumerated()
+        where counters[index].total > 0 && options.categoricalFeatures?.contains(feature.name) ?? true {
+            categorical.append(columns(feature.name, counters[index]))
+        }
+        return Preprocessing(scaling: options.scaling, numeric: numeric, categorical: categorical)
+    }
+
+    private func column(_ name: String, _ index: Int) -> Preprocessing.NumericColumn {
+        let moments = moments[index]
+        var centre = 0.0
+        var scale = 1.0
+        var usual = moments.mean
+        switch options.scaling {
+        case .none: break
+        case .standard:
+            centre = moments.mean
+            scale = moments.deviation
+        case .robust:
+            let quartiles = sketches[index].quantiles([0.25, 0.5, 0.75])
+            centre = quartiles[1]
+            usual = quartiles[1]
+            scale = quartiles[2] - quartiles[0]
+            // More than half of the values are one: the deviation is what is left to measure in.
+            if !(scale > 0) { scale = moments.deviation }
+        }
+        // Below a `Float`'s resolution of the centre, differences are rounding.
+        if !(scale > max(centre.magnitude * 1e-7, 1e-30)) { scale = 1 }
+        return Preprocessing.NumericColumn(feature: name, centre: centre, scale: scale, usual: usual)
+    }
+
+    private func columns(_ name: String, _ counter: CategoryCounter) -> Preprocessing.CategoricalColumns {
+        let total = Double(counter.total)
+        // Stable sorting keeps equally common ones in the order of their bytes.
+        let common = counter.counts()
+            .filter { $0.text != Preprocessing.pooled && Double($0.count) >= options.minimumShare * total }
+            .sorted { $0.count > $1.count }
+            .prefix(min(max(options.maximumCategories, 0), Preprocessing.maximumCategories))
+        let kept = common.reduce(0) { $0 + $1.count }
+        var usual = Preprocessing.pooled
+        if let first = common.first, first.count >= counter.total - kept { usual = first.text }
+        let categories = common.map(\.text).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return Preprocessing.CategoricalColumns(feature: name, categories: categories, usual: usual)
+    }
+}
+
+extension Preprocessing {
+    /// Fits to rows that are at hand.
+    ///
+    /// - Parameters:
+    ///   - numeric: `batch.count x UserWindow.featureCount` features, row-major; NaN is missing.
+    ///   - batch: The rows' categories.
+    public static func fit(
+        numeric: UnsafeBufferPointer<Float>, batch: TransactionBatch,
+        options: PreprocessingFitter.Options = PreprocessingFitter.Options()
+    ) -> Preprocessing {
+        precondition(numeric.count == batch.count * UserWindow.featureCount, "rows and batch differ")
+        var fitter = PreprocessingFitter(options: options)
+        for row in 0..<batch.count {
+            let features = numeric[row * UserWindow.featureCount..<(row + 1) * UserWindow.featureCount]
+            fitter.add(numeric: UnsafeBufferPointer(rebasing: features), batch: batch, row: row)
+        }
+        return fitter.finish()
+    }
+}
+
+/// Count, mean and spread of a stream of numbers: Welford 1962, and Chan, Golub and LeVeque 1979 for merging.
+private struct Moments: Sendable {
+    private(set) var count = 0.0
+    private(set) var mean = 0.0
+    private var squares = 0.0
+
+    mutating func add(_ value: Double) {
+        count += 1
+        let difference = value - mean
+        mean += difference / count
+        squares += difference * (value - mean)
+    }
+
+    mutating func merge(_ other: Moments) {
+        guard other.count > 0 else { return }
+        let total = count + other.count
+        let difference = other.mean - mean
+        mean += difference * (other.count / total)
+        squares += other.squares + difference * difference * (count * other.count / total)
+        count = total
+    }
+
+    /// Of the sample; 0 for fewer than two values.
+    var deviation: Double { count > 1 ? (squares / (count - 1)).squareRoot() : 0 }
+}
