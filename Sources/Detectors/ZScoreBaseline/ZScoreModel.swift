@@ -1,0 +1,182 @@
+import DetectorAPI
+
+/// Centres and deviations, ready to score. Immutable.
+///
+/// The surprise of a value z deviations from its centre is ln(1 + z^2): the negative log-likelihood of a
+/// Cauchy distribution, so that one wild feature does not drown all others. t is the surprise of the row,
+/// 1 for a usual one, and the score is -t / (1 + t): -0.5 for a usual row, towards -1 for an unusual one.
+final class ZScoreModel: Explaining, Updating {
+    /// Deviations that a value counts for that differs from a column which never varied.
+    static let deviationsFromConstant = 16.0
+    /// The mean of ln(1 + Z^2) for a standard normal Z.
+    static let usualSurprise = 0.533453179844135
+
+    let features: [FeatureMoments]
+    let isRobust: Bool
+    let combination: Combination
+    /// Centre and 1 / deviation for each column; a deviation of 0 stays 0.
+    private let scales: [(centre: Double, inverse: Double)]
+    /// The surprise of a usual row's most unusual feature.
+    private let usualLargest: Double
+
+    init(_ features: [FeatureMoments], isRobust: Bool, combination: Combination) {
+        self.features = features
+        self.isRobust = isRobust
+        self.combination = combination
+        scales = features.map { feature in
+            let deviation = isRobust ? feature.spread : feature.deviation
+            let inverse = deviation > 0 ? min(1 / deviation, 0x1p500) : 0
+            return (feature.mean, inverse)
+        }
+        // The largest of n normal values is near sqrt(2 ln n); at least what one value has.
+        let square = 2 * Logarithm.natural(2 * Double(features.count))
+        usualLargest = max(Self.usualSurprise, Logarithm.natural(1 + square))
+    }
+
+    var columns: Int { features.count }
+
+    /// The score of a row of missing values.
+    var expectedScore: Double { -0.5 }
+
+    func encode() -> [UInt8] {
+        ZScorePayload(features: features, isRobust: isRobust, combination: combination).encode()
+    }
+
+    func score(_ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>) throws {
+        try check(rows, places: scores.count)
+        for row in 0..<rows.count { scores[row] = score(surprise(rows, row)) }
+    }
+
+    func explain(
+        _ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>,
+        contributions: UnsafeMutableBufferPointer<Double>
+    ) throws {
+        try check(rows, places: scores.count)
+        guard contributions.count >= rows.count * columns else {
+            throw DetectorError.invalidInput("\(contributions.count) places for contributions are too few")
+        }
+        for row in 0..<rows.count {
+            let surprise = surprise(rows, row)
+            scores[row] = score(surprise)
+            // score + 0.5 = (1 - t) / (2 (1 + t)), and 1 - t is a sum over the features.
+            let slope = -0.5 / (1 + surprise)
+            let first = row * columns
+            switch combination {
+            case .sum:
+                let share = slope / Double(columns)
+                for column in 0..<columns {
+                    let excess = excess(rows.values[first + column], column)
+                    contributions[first + column] =
+                        excess.map { share * (Logarithm.natural($0) / Self.usualSurprise - 1) } ?? 0
+                }
+            case .largest:
+                let most = mostUnusual(rows, row)
+                for column in 0..<columns {
+                    contributions[first + column] = column == most ? slope * (surprise - 1) : 0
+                }
+            }
+        }
+    }
+
+    func makeLearner() -> any DetectorLearner { ZScoreLearner(self) }
+
+    private func score(_ surprise: Double) -> Double { -surprise / (1 + surprise) }
+
+    /// 1 + z^2 of a value, nil for a missing one. At most 2^200.
+    @inline(__always)
+    private func excess(_ value: Float, _ column: Int) -> Double? {
+        if value.isNaN || features[column].count == 0 { return nil }
+        let scale = scales[column]
+        let difference = FeatureValue.finite(value) - scale.centre
+        var z = abs(difference * scale.inverse)
+        if scale.inverse == 0 { z = difference == 0 ? 0 : Self.deviationsFromConstant }
+        return 1 + min(z, 0x1p100) * min(z, 0x1p100)
+    }
+
+    private func surprise(_ rows: FeatureRows, _ row: Int) -> Double {
+        switch combination {
+        case .sum: return meanSurprise(rows, row)
+        case .largest:
+            guard let most = mostUnusual(rows, row),
+                let excess = excess(rows.values[row * columns + most], most)
+            else { return 1 }
+            return Logarithm.natural(excess) / usualLargest
+        }
+    }
+
+    /// The mean over the columns; a missing value counts as a usual one.
+    private func meanSurprise(_ rows: FeatureRows, _ row: Int) -> Double {
+        var missing = 0
+        // The logarithm of the product, not the sum of logarithms: one instead of one for each column.
+        var product = 1.0
+        var exponent = 0
+        for column in 0..<columns {
+            guard let excess = excess(rows.values[row * columns + column], column) else {
+                missing += 1
+                continue
+            }
+            product *= excess
+            if product > 0x1p700 {
+                exponent += 700
+                product *= 0x1p-700
+            }
+        }
+        let sum = Logarithm.natural(product) + Double(exponent) * Logarithm.ofTwo
+        return (sum / Self.usualSurprise + Double(missing)) / Double(columns)
+    }
+
+    /// The column with the greatest z, the first of equals; nil when all are missing.
+    private func mostUnusual(_ rows: FeatureRows, _ row: Int) -> Int? {
+        var most: Int?
+        var greatest = 0.0
+        for column in 0..<columns {
+            if let excess = excess(rows.values[row * columns + column], column), excess > greatest {
+                greatest = excess
+                most = column
+            }
+        }
+        return most
+    }
+
+    private func check(_ rows: FeatureRows, places: Int) throws {
+        guard rows.columns == columns else {
+            throw DetectorError.invalidInput("\(rows.columns) columns, but the model has \(columns)")
+        }
+        guard places >= rows.count else {
+            throw DetectorError.invalidInput("\(places) places for \(rows.count) scores")
+        }
+    }
+}
+
+/// The same bits on every machine, which the C library's logarithm does not promise.
+enum Logarithm {
+    static let ofTwo = 0.6931471805599453
+
+    /// The natural logarithm of a positive normal number, within 2 units in the last place.
+    static func natural(_ x: Double) -> Double {
+        var exponent = x.exponent
+        var fraction = x.significand
+        if fraction > 1.4142135623730951 {
+            fraction *= 0.5
+            exponent += 1
+        }
+        // ln(f) = 2 artanh(s), s = (f - 1) / (f + 1), |s| < 0.172: the series' 12th term is below 1e-19.
+        let s = (fraction - 1) / (fraction + 1)
+        let square = s * s
+        var series = square * (1.0 / 23)
+        series = square * (series + 1.0 / 21)
+        series = square * (series + 1.0 / 19)
+        series = square * (series + 1.0 / 17)
+        series = square * (series + 1.0 / 15)
+        series = square * (series + 1.0 / 13)
+        series = square * (series + 1.0 / 11)
+        series = square * (series + 1.0 / 9)
+        series = square * (series + 1.0 / 7)
+        series = square * (series + 1.0 / 5)
+        series = square * (series + 1.0 / 3)
+        // ln 2 in two parts, so that the product with the exponent is exact.
+        let high = Double(exponent) * 0x1.62e42fefa38p-1
+        let low = Double(exponent) * 0x1.ef35793c7673p-45
+        return high + (2 * s + (2 * s * series + low))
+    }
+}
