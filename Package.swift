@@ -56,7 +56,8 @@ let package = Package(
 
         // C libraries, each imported by one module.
         .systemLibrary(name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
-        .systemLibrary(name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
+        // Without pkgConfig: hiredis.pc carries a flag that SwiftPM warns about. The module map links it.
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CArrow", pkgConfig: "parquet"),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
         .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson")]),
@@ -64,7 +65,7 @@ let package = Package(
 
         // Outside systems.
         .target(name: "Kafka", dependencies: ["CRdKafka", logging], swiftSettings: strict),
-        .target(name: "Redis", dependencies: ["CHiredis"], swiftSettings: strict),
+        .target(name: "Redis", dependencies: ["CHiredis", crypto], swiftSettings: strict),
         .target(name: "ObjectStore", dependencies: ["CCurl", crypto], swiftSettings: strict),
         .target(name: "Lake", dependencies: ["CParquet", "ObjectStore"], swiftSettings: strict),
 
