@@ -63,7 +63,7 @@ extension PreprocessingPlan {
         precondition(numeric.count >= UserWindow.featureCount, "too few features")
         var found: [FeatureReason] = []
         for (index, column) in preprocessing.numeric.enumerated() where contributions[index] < 0 {
-            let value = numeric[Int(sources[index])]
+            let value = numeric[source(ofColumn: index)]
             found.append(
                 FeatureReason(
                     name: column.feature, value: value.isNaN ? .missing : .number(Double(value)),

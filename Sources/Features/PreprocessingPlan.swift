@@ -7,12 +7,8 @@ public struct PreprocessingPlan: Sendable {
     public let preprocessing: Preprocessing
     /// The encoded columns, in order.
     public let columns: [FeatureColumnInfo]
-    /// Where each numeric column stands in a row of numeric features.
-    let sources: [Int32]
-    let centres: [Float]
-    /// 1 / scale.
-    let factors: [Float]
     let groups: [CategoryGroup]
+    private let tables: PlanTables
 
     /// Hashes of a row's categories that `apply` reads: one for each of `FeatureSchema.categorical`.
     public static var categoryCount: Int { FeatureSchema.categorical.count }
@@ -26,32 +22,20 @@ public struct PreprocessingPlan: Sendable {
             throw .unsupportedSchema(preprocessing.schemaVersion)
         }
         try Self.checkNames(preprocessing)
-        var sources: [Int32] = []
-        var centres: [Float] = []
-        var factors: [Float] = []
-        for column in preprocessing.numeric {
-            let factor = Float(1 / column.scale)
-            guard column.centre.isFinite, Float(column.centre).isFinite, column.scale > 0,
-                column.scale.isFinite,
-                factor.isFinite, factor > 0
-            else { throw .badScale(feature: column.feature) }
-            sources.append(Int32(FeatureSchema.index(of: column.feature) ?? 0))
-            centres.append(Float(column.centre))
-            factors.append(factor)
-        }
+        var scales: [ColumnScale] = []
+        for column in preprocessing.numeric { scales.append(try ColumnScale(column)) }
         var groups: [CategoryGroup] = []
-        var column = sources.count
+        var slots: [CategorySlot] = []
+        var column = scales.count
         for group in preprocessing.categorical {
-            groups.append(try CategoryGroup(group, firstColumn: column))
+            groups.append(try CategoryGroup(group, firstColumn: column, slots: &slots))
             column += group.categories.count + 1
         }
         guard column > 0 else { throw .noColumns }
         self.preprocessing = preprocessing
         self.columns = preprocessing.columns
-        self.sources = sources
-        self.centres = centres
-        self.factors = factors
         self.groups = groups
+        tables = PlanTables(scales: scales, groups: groups, slots: slots)
     }
 
     private static func checkNames(_ preprocessing: Preprocessing) throws(PreprocessingError) {
@@ -78,12 +62,8 @@ public struct PreprocessingPlan: Sendable {
         precondition(
             numeric.count >= UserWindow.featureCount && categories.count >= Self.categoryCount
                 && encoded.count >= columnCount, "too few features or places")
-        scale(numeric, into: encoded)
-        for index in sources.count..<columnCount { encoded[index] = 0 }
-        for group in groups {
-            let hash = categories[group.source]
-            if hash != 0 { encoded[group.column(of: hash)] = 1 }
-        }
+        tables.apply(
+            numeric, encoded, (categories[0], categories[1], categories[2], categories[3]), columnCount)
     }
 
     /// Encodes a row whose categories are in a batch.
@@ -91,10 +71,10 @@ public struct PreprocessingPlan: Sendable {
         numeric: UnsafeBufferPointer<Float>, batch: TransactionBatch, row: Int,
         into encoded: UnsafeMutableBufferPointer<Float>
     ) {
-        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.categoryCount) { hashes in
-            Self.writeCategories(batch, row: row, into: hashes)
-            apply(numeric: numeric, categories: UnsafeBufferPointer(hashes), into: encoded)
-        }
+        precondition(
+            numeric.count >= UserWindow.featureCount && encoded.count >= columnCount,
+            "too few features or places")
+        tables.apply(numeric, encoded, Self.categories(batch, row: row), columnCount)
     }
 
     /// Writes the `categoryCount` hashes of a batch's row.
@@ -102,67 +82,19 @@ public struct PreprocessingPlan: Sendable {
         _ batch: TransactionBatch, row: Int, into hashes: UnsafeMutableBufferPointer<UInt64>
     ) {
         precondition(hashes.count >= categoryCount, "too few places for the categories")
-        for (index, (_, field)) in FeatureSchema.categorical.enumerated() {
-            hashes[index] = batch.hash(field, row)
-        }
+        let categories = categories(batch, row: row)
+        (hashes[0], hashes[1], hashes[2], hashes[3]) = categories
     }
 
-    private func scale(
-        _ numeric: UnsafeBufferPointer<Float>, into encoded: UnsafeMutableBufferPointer<Float>
-    ) {
-        let limit = Float.greatestFiniteMagnitude
-        for index in sources.indices {
-            let value = (numeric[Int(sources[index])] - centres[index]) * factors[index]
-            // Comparisons leave NaN alone.
-            encoded[index] = value > limit ? limit : value < -limit ? -limit : value
-        }
-    }
-}
-
-/// The columns of one categorical feature, found by open addressing.
-struct CategoryGroup: Sendable {
-    /// Position in `FeatureSchema.categorical`.
-    let source: Int
-    let firstColumn: Int
-    /// Categories of their own; the pool's column follows theirs.
-    let categoryCount: Int
-    /// A power of two, at least twice as many as categories.
-    private let slots: [(hash: UInt64, column: Int)]
-
-    init(_ group: Preprocessing.CategoricalColumns, firstColumn: Int) throws(PreprocessingError) {
-        let categories = group.categories
-        var isSorted = categories.count <= Preprocessing.maximumCategories
-        for (a, b) in zip(categories, categories.dropFirst()) where isSorted {
-            isSorted = a.utf8.lexicographicallyPrecedes(b.utf8)
-        }
-        guard isSorted, !categories.contains(Preprocessing.pooled) else {
-            throw .badCategories(feature: group.feature)
-        }
-        source = FeatureSchema.categorical.firstIndex { $0.feature.name == group.feature } ?? 0
-        self.firstColumn = firstColumn
-        categoryCount = categories.count
-        var size = 2
-        while size < 2 * categories.count { size *= 2 }
-        // Hash 0 means a free slot; no text has it.
-        var slots = [(hash: UInt64, column: Int)](repeating: (0, 0), count: size)
-        for (index, category) in categories.enumerated() {
-            let hash = TextHash.hash(category)
-            var slot = Int(truncatingIfNeeded: hash) & (size - 1)
-            while slots[slot].hash != 0 { slot = (slot + 1) & (size - 1) }
-            slots[slot] = (hash, firstColumn + index)
-        }
-        self.slots = slots
-    }
-
-    /// The column of a text's hash, which is not 0: its own or the pool's.
+    /// As `FeatureSchema.categorical` has them; a test keeps the two together.
     @inline(__always)
-    func column(of hash: UInt64) -> Int {
-        let mask = slots.count - 1
-        var slot = Int(truncatingIfNeeded: hash) & mask
-        while slots[slot].hash != 0 {
-            if slots[slot].hash == hash { return slots[slot].column }
-            slot = (slot + 1) & mask
-        }
-        return firstColumn + categoryCount
+    private static func categories(_ batch: TransactionBatch, row: Int) -> (UInt64, UInt64, UInt64, UInt64) {
+        (
+            batch.hash(.category, row), batch.hash(.country, row), batch.hash(.channel, row),
+            batch.hash(.currency, row)
+        )
     }
+
+    /// Where a numeric column stands in a row of numeric features.
+    func source(ofColumn column: Int) -> Int { tables.source(ofColumn: column) }
 }

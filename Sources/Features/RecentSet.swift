@@ -1,7 +1,7 @@
 /// A member of a set of merchants, countries or devices seen lately.
 ///
 /// 32 bits of the hash are enough: a new merchant among 32 known ones passes for a known one once in 1.3e8 times.
-struct RecentMember: Sendable, Equatable {
+struct RecentMember: Sendable, Equatable, BitwiseCopyable {
     var fingerprint: UInt32
     /// floor(last seen / 1 min).
     var minute: Int32

@@ -18,48 +18,61 @@ public enum WindowFormatError: Error, Sendable, Hashable, CustomStringConvertibl
     }
 }
 
-/// Format version 1, integers and doubles little-endian, `varint` seven bits a byte, the lowest first:
+/// Format version 1; numbers little-endian, `varint` seven bits a byte, the lowest first:
 ///
 ///     u8      version
-///     u8      flags: 1 any event, 2 a place, 4 buckets, 8 members
-///     varint  time of the last event, ms, zigzag                               if any event
-///     varint  ms from the place's time to that; f64 latitude; f64 longitude    if a place
-///     u8      number of buckets; the buckets, ascending; for each tier         if buckets
-///     u8      number of members; the members, latest first; for each set       if members
+///     u8      flags: 1 any event, 2 a place, 4 buckets, 8 members, 16 wide counts
+///     varint  time of the last event, ms, zigzag                                        if any event
+///     varint  ms from the place's time to that; f64 latitude; f64 longitude             if a place
+///     4 x u8  buckets of each tier; all heads, then all bodies, each tier ascending     if buckets
+///     3 x u8  members of each set; the members, each set latest first                   if members
 ///
-///     bucket  u8 gap << 2 | form; gap: buckets left out since the one before, or since the first in reach
-///             form 0: varint count, f64 sum, f64 squares         form 1: one event; f64 amount
-///             form 2: as 1, amount in hundredths, varint zigzag  form 3: as 0, sum in hundredths, varint zigzag
-///     member  u32 fingerprint, varint minutes since the one after it, or up to the last event
+///     head    u8: bits 0-5  buckets without events since the one before, or since the first in reach
+///                 bit 6     the sum is i32 hundredths, else a double
+///                 bit 7     more than one event: the count, u8 or, if wide, u32, and f64 squares follow the sum
+///     body    the sum, or the sum, the count and the squares
+///     member  u32 fingerprint, u16 minutes from it to the one before, or to the last event
 extension UserWindow {
     public static let formatVersion: UInt8 = 1
 
-    /// No window has more bytes: 142 buckets of 22, 56 members of 7, and the head.
+    /// No window has more bytes.
     public static let maximumEncodedSize =
-        2 + 10 + 10 + 16 + WindowTier.count + WindowTier.totalLength * 22 + RecentSet.count
-        + RecentSet.totalCapacity * 7
+        headSize + WindowTier.totalLength * bucketSize + RecentSet.totalCapacity * RecentMember.encodedSize
+
+    /// At most: version, flags, times, place, and the numbers of buckets and members.
+    private static let headSize = 2 + 10 + 10 + 16 + WindowTier.count + RecentSet.count
+
+    private static let bucketSize = BucketHead.size + CountWidth.maximumBodySize
 
     private static let flagEvent: UInt8 = 1
     private static let flagPlace: UInt8 = 2
     private static let flagBuckets: UInt8 = 4
     private static let flagMembers: UInt8 = 8
+    private static let flagWideCounts: UInt8 = 16
 
     /// Appends the window's bytes, at most `maximumEncodedSize` of them. Equal windows give equal bytes.
     public func encode(into bytes: inout [UInt8]) {
-        withUnsafeTemporaryAllocation(byteCount: Self.maximumEncodedSize, alignment: 8) { buffer in
-            guard let start = buffer.baseAddress else { return }
-            var writer = WindowWriter(start)
+        let before = bytes.count
+        let most = Self.headSize + buckets.count * Self.bucketSize + recents.count * RecentMember.encodedSize
+        bytes.append(contentsOf: repeatElement(0, count: most + WindowWriter.slack))
+        let written = bytes.withUnsafeMutableBytes { bytes in
+            guard let start = bytes.baseAddress else { return 0 }
+            var writer = WindowWriter(start + before)
             write(&writer)
-            bytes.append(contentsOf: UnsafeRawBufferPointer(start: start, count: writer.count))
+            return writer.count
         }
+        bytes.removeLast(most + WindowWriter.slack - written)
     }
 
+    @inline(__always)
     private func write(_ writer: inout WindowWriter) {
         writer.byte(Self.formatVersion)
         let hasPlace = place.time != Self.none
+        let isWide = buckets.contains { $0.count > 0xFF }
         writer.byte(
             (isEmpty ? 0 : Self.flagEvent) | (hasPlace ? Self.flagPlace : 0)
-                | (buckets.isEmpty ? 0 : Self.flagBuckets) | (recents.isEmpty ? 0 : Self.flagMembers))
+                | (buckets.isEmpty ? 0 : Self.flagBuckets) | (recents.isEmpty ? 0 : Self.flagMembers)
+                | (isWide ? Self.flagWideCounts : 0))
         if isEmpty { return }
         writer.signedVarint(lastTime)
         if hasPlace {
@@ -67,40 +80,43 @@ extension UserWindow {
             writer.double(place.latitude)
             writer.double(place.longitude)
         }
-        if !buckets.isEmpty { writeBuckets(&writer) }
+        if !buckets.isEmpty { writeBuckets(&writer, width: CountWidth(isWide: isWide)) }
         if !recents.isEmpty { writeMembers(&writer) }
     }
 
-    private func writeBuckets(_ writer: inout WindowWriter) {
+    @inline(__always)
+    private func writeBuckets(_ writer: inout WindowWriter, width: CountWidth) {
+        for raw in 0..<WindowTier.count { writer.byte(tierCounts[raw]) }
+        var head = writer.reserve(buckets.count * BucketHead.size)
         buckets.withUnsafeBufferPointer { buckets in
             var position = 0
             for raw in 0..<WindowTier.count {
                 let tier = WindowTier(rawValue: raw).unsafelyUnwrapped
                 let end = position + Int(tierCounts[raw])
-                writer.byte(tierCounts[raw])
                 var next = tier.bucket(of: lastTime) - tier.length + 1
                 while position < end {
                     let bucket = buckets[position]
-                    writer.bucket(bucket, gap: UInt8(truncatingIfNeeded: bucket.index - next))
-                    next = bucket.index + 1
-                    position += 1
+                    writer.bucket(bucket, gap: bucket.index &- next, head: head, width: width)
+                    head += BucketHead.size
+                    next = bucket.index &+ 1
+                    position &+= 1
                 }
             }
         }
     }
 
+    @inline(__always)
     private func writeMembers(_ writer: inout WindowWriter) {
+        for raw in 0..<RecentSet.count { writer.byte(setCounts[raw]) }
         let lastMinute = Int32(truncatingIfNeeded: flooredQuotient(lastTime, 60_000))
         recents.withUnsafeBufferPointer { recents in
             var position = 0
             for raw in 0..<RecentSet.count {
                 let end = position + Int(setCounts[raw])
-                writer.byte(setCounts[raw])
                 var minute = lastMinute
                 while position < end {
                     let member = recents[position]
-                    writer.word(member.fingerprint)
-                    writer.varint(UInt64(truncatingIfNeeded: minute - member.minute))
+                    member.write(&writer, before: minute)
                     minute = member.minute
                     position += 1
                 }
@@ -110,18 +126,26 @@ extension UserWindow {
 
     /// Reads a window's bytes, which may be any: what it accepts behaves like a window that was folded.
     public init(decoding bytes: UnsafeRawBufferPointer) throws(WindowFormatError) {
+        self.init()
+        try replace(decoding: bytes)
+    }
+
+    /// Reads a window's bytes in place of what this window held, and into its memory if that is large enough.
+    ///
+    /// - Throws: As `init(decoding:)`; what is left of the window is then of no use.
+    public mutating func replace(decoding bytes: UnsafeRawBufferPointer) throws(WindowFormatError) {
+        clear()
         var reader = WindowReader(bytes)
         let version = try reader.byte()
         guard version == Self.formatVersion else { throw .unsupportedVersion(version) }
         let flags = try reader.byte()
-        guard flags < 16, flags & Self.flagEvent != 0 || flags == 0 else { throw .corrupt("flags \(flags)") }
-        self.init()
+        guard flags < 32, flags & Self.flagEvent != 0 || flags == 0 else { throw .corrupt("flags \(flags)") }
         if flags & Self.flagEvent != 0 {
             lastTime = try reader.signedVarint()
             guard lastTime.magnitude <= 1 << 46 else { throw .corrupt("time \(lastTime)") }
         }
         if flags & Self.flagPlace != 0 { try readPlace(&reader) }
-        if flags & Self.flagBuckets != 0 { try readBuckets(&reader) }
+        if flags & Self.flagBuckets != 0 { try readBuckets(&reader, flags: flags) }
         if flags & Self.flagMembers != 0 { try readMembers(&reader) }
         guard reader.remaining == 0 else { throw .trailingBytes(reader.remaining) }
     }
@@ -137,47 +161,115 @@ extension UserWindow {
         guard place.time >= -(1 << 46) else { throw .corrupt("time \(place.time) of the place") }
     }
 
-    private mutating func readBuckets(_ reader: inout WindowReader) throws(WindowFormatError) {
-        // Room for the buckets that a fold adds, so that it does not allocate once more.
-        buckets.reserveCapacity(min(reader.remaining / 4, WindowTier.totalLength) + WindowTier.count)
-        for raw in 0..<WindowTier.count {
-            let tier = WindowTier(rawValue: raw).unsafelyUnwrapped
+    private mutating func readBuckets(_ reader: inout WindowReader, flags: UInt8) throws(WindowFormatError) {
+        let width = CountWidth(isWide: flags & Self.flagWideCounts != 0)
+        var total = 0
+        for tier in WindowTier.allCases {
             let count = try reader.byte()
-            let newest = tier.bucket(of: lastTime)
-            var next = newest - tier.length + 1
-            guard count <= tier.length else { throw .corrupt("\(count) buckets in tier \(raw)") }
-            for _ in 0..<count {
-                let bucket = try reader.bucket(next: next)
-                guard bucket.index <= newest else { throw .corrupt("a bucket after the last event") }
-                buckets.append(bucket)
-                next = bucket.index + 1
-            }
-            tierCounts[raw] = count
+            guard count <= tier.length else { throw .corrupt("\(count) buckets in tier \(tier)") }
+            tierCounts[tier.rawValue] = count
+            total += Int(count)
         }
+        let heads = try reader.take(total * BucketHead.size)
+        var bodySize = 0
+        for position in 0..<total {
+            bodySize &+= width.bodySize(BucketHead(bits: littleEndian(heads, position)))
+        }
+        let bodies = try reader.take(bodySize)
+        let areSane: Bool
+        if reader.remaining >= WindowWriter.slack {
+            areSane = takeBuckets(total, heads: heads, bodies: bodies, width: width)
+        } else {
+            // Bodies are loaded in whole words, which must not reach past the end.
+            let padded = bodySize + WindowWriter.slack
+            areSane = withUnsafeTemporaryAllocation(byteCount: padded, alignment: 8) { copy in
+                copy.initializeMemory(as: UInt8.self, repeating: 0)
+                copy.copyMemory(from: UnsafeRawBufferPointer(start: bodies, count: bodySize))
+                guard let bodies = copy.baseAddress else { return false }
+                return takeBuckets(total, heads: heads, bodies: UnsafeRawPointer(bodies), width: width)
+            }
+        }
+        guard areSane else { throw .corrupt("a bucket after the last event, or of impossible amounts") }
+    }
+
+    /// - Returns: False when no window has such buckets.
+    @inline(__always)
+    private mutating func takeBuckets(
+        _ total: Int, heads: UnsafeRawPointer, bodies: UnsafeRawPointer, width: CountWidth
+    ) -> Bool {
+        var extremes = BucketExtremes()
+        var isOrdered = true
+        let counts = tierCounts
+        let last = lastTime
+        // Room for the buckets that a fold adds, so that it need not allocate again.
+        buckets.fill(total, spare: WindowTier.count, filler: WindowBucket(index: 0, amount: 0)) { buffer in
+            var body = bodies
+            var position = 0
+            for raw in 0..<WindowTier.count {
+                let tier = WindowTier(rawValue: raw).unsafelyUnwrapped
+                let newest = tier.bucket(of: last)
+                var next = newest - tier.length + 1
+                let end = position + Int(counts[raw])
+                while position < end {
+                    let head = BucketHead(bits: littleEndian(heads, position))
+                    let bucket = WindowBucket(head: head, body: body, next: next, width: width)
+                    buffer[position] = bucket
+                    extremes.add(bucket)
+                    body += width.bodySize(head)
+                    next = bucket.index &+ 1
+                    position &+= 1
+                }
+                isOrdered = isOrdered && next <= newest &+ 1
+            }
+        }
+        return isOrdered && extremes.areSane
     }
 
     private mutating func readMembers(_ reader: inout WindowReader) throws(WindowFormatError) {
-        recents.reserveCapacity(min(reader.remaining / 5, RecentSet.totalCapacity) + RecentSet.count)
-        let lastMinute = flooredQuotient(lastTime, 60_000)
-        for raw in 0..<RecentSet.count {
-            let set = RecentSet(rawValue: raw).unsafelyUnwrapped
+        var total = 0
+        for set in RecentSet.allCases {
             let count = try reader.byte()
-            guard count <= set.capacity else { throw .corrupt("\(count) members in set \(raw)") }
-            let start = recents.count
-            var minute = lastMinute
-            for _ in 0..<count {
-                let fingerprint = try reader.word()
-                let gap = try reader.varint()
-                guard gap < 1 << 17 else { throw .corrupt("a member \(gap) minutes older than the next") }
-                minute -= Int64(gap)
-                let member = RecentMember(fingerprint: fingerprint, minute: Int32(truncatingIfNeeded: minute))
-                let known = recents[start...]
-                guard known.last.map({ RecentMember.precedes($0, member) }) ?? true,
-                    !known.contains(where: { $0.fingerprint == fingerprint })
-                else { throw .corrupt("members out of order") }
-                recents.append(member)
-            }
-            setCounts[raw] = count
+            guard count <= set.capacity else { throw .corrupt("\(count) members in set \(set)") }
+            setCounts[set.rawValue] = count
+            total += Int(count)
         }
+        let bytes = try reader.take(total * RecentMember.encodedSize)
+        let lastMinute = Int32(truncatingIfNeeded: flooredQuotient(lastTime, 60_000))
+        let counts = setCounts
+        var isOrdered = true
+        let filler = RecentMember(fingerprint: 0, minute: 0)
+        recents.fill(total, spare: RecentSet.count, filler: filler) { buffer in
+            var position = 0
+            for raw in 0..<RecentSet.count {
+                var before = RecentMember(fingerprint: .max, minute: lastMinute)
+                let end = position + Int(counts[raw])
+                while position < end {
+                    let member = RecentMember(
+                        bytes + position &* RecentMember.encodedSize, before: before.minute)
+                    isOrdered = isOrdered && !RecentMember.precedes(member, before)
+                    buffer[position] = member
+                    before = member
+                    position &+= 1
+                }
+            }
+        }
+        guard isOrdered else { throw .corrupt("members out of order") }
+    }
+}
+
+extension RecentMember {
+    fileprivate static let encodedSize = 6
+
+    /// - Parameter before: Minute of the member before, or of the last event.
+    @inline(__always)
+    fileprivate func write(_ writer: inout WindowWriter, before: Int32) {
+        let gap = UInt16(truncatingIfNeeded: before &- minute)
+        writer.store(UInt64(fingerprint) | UInt64(gap) << 32, byteCount: Self.encodedSize)
+    }
+
+    @inline(__always)
+    fileprivate init(_ bytes: UnsafeRawPointer, before: Int32) {
+        let gap: UInt16 = littleEndian(bytes, 4)
+        self.init(fingerprint: littleEndian(bytes, 0), minute: before &- Int32(gap))
     }
 }

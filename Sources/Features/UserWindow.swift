@@ -26,6 +26,16 @@ public struct UserWindow: Sendable, Equatable {
 
     // MARK: - Changing
 
+    /// Forgets everything but keeps the memory.
+    mutating func clear() {
+        lastTime = Self.none
+        place = .none
+        buckets.removeAll(keepingCapacity: true)
+        tierCounts = SIMD4()
+        recents.removeAll(keepingCapacity: true)
+        setCounts = SIMD4()
+    }
+
     /// Takes an event in.
     ///
     /// The order of events matters for the last bits of sums alone.
@@ -39,25 +49,9 @@ public struct UserWindow: Sendable, Equatable {
         guard WindowTier.month.bucket(of: time) > lastDay - WindowTier.month.length else { return true }
         let advances = time > lastTime
         lastTime = newest
-        let amount = event.windowAmount
-        var start = 0
-        for raw in 0..<WindowTier.count {
-            let tier = WindowTier(rawValue: raw).unsafelyUnwrapped
-            fold(amount, at: time, newest: newest, advances: advances, tier: tier, start: start)
-            start += Int(tierCounts[raw])
-        }
+        foldBuckets(event.windowAmount, at: time, newest: newest, advances: advances)
         if advances { dropStaleMembers(lastDay: lastDay) }
-        let minute = Int32(truncatingIfNeeded: flooredQuotient(time, 60_000))
-        var setStart = 0
-        for raw in 0..<RecentSet.count {
-            let set = RecentSet(rawValue: raw).unsafelyUnwrapped
-            let hash = set.hash(event)
-            if hash != 0 {
-                let member = RecentMember(fingerprint: RecentMember.fingerprint(hash), minute: minute)
-                insert(member, into: set, start: setStart)
-            }
-            setStart += Int(setCounts[raw])
-        }
+        foldMembers(event, minute: Int32(truncatingIfNeeded: flooredQuotient(time, 60_000)))
         if event.isLocated {
             place = max(
                 place, Place(time: time, latitude: event.latitude + 0, longitude: event.longitude + 0))
@@ -105,26 +99,37 @@ public struct UserWindow: Sendable, Equatable {
 
     // MARK: - Buckets
 
-    /// Drops a tier's buckets that are out of reach and adds the amount to its own bucket, if that one is in reach.
-    private mutating func fold(
-        _ amount: Double, at time: Int64, newest: Int64, advances: Bool, tier: WindowTier, start: Int
-    ) {
-        let floor = tier.bucket(of: newest) - tier.length
-        let index = tier.bucket(of: time)
-        let stale = advances ? staleCount(of: tier, start: start, floor: floor) : 0
-        if stale > 0 {
-            buckets.removeSubrange(start..<start + stale)
-            tierCounts[tier.rawValue] -= UInt8(stale)
+    /// Drops buckets that went out of reach and adds the amount to its own, in each tier that it is in reach of.
+    private mutating func foldBuckets(_ amount: Double, at time: Int64, newest: Int64, advances: Bool) {
+        var counts = tierCounts
+        buckets.withRoom(for: WindowTier.count, filler: WindowBucket(index: 0, amount: 0)) { buckets in
+            var start = 0
+            for raw in 0..<WindowTier.count {
+                let tier = WindowTier(rawValue: raw).unsafelyUnwrapped
+                let floor = tier.bucket(of: newest) - tier.length
+                let index = tier.bucket(of: time)
+                var end = start + Int(counts[raw])
+                var fresh = start
+                while advances, fresh < end, buckets[fresh].index <= floor { fresh += 1 }
+                var position = end
+                while position > fresh, buckets[position - 1].index > index { position -= 1 }
+                if position > fresh, buckets[position - 1].index == index {
+                    buckets[position - 1].add(count: 1, sum: amount, squares: amount * amount)
+                } else if index > floor, fresh > start {
+                    // The newcomer takes the place of a stale bucket, and those before it move down.
+                    fresh -= 1
+                    buckets.move(fresh + 1..<position, to: fresh)
+                    buckets[position - 1] = WindowBucket(index: index, amount: amount)
+                } else if index > floor {
+                    buckets.insert(WindowBucket(index: index, amount: amount), at: position)
+                    end += 1
+                }
+                buckets.remove(start..<fresh)
+                counts[raw] = UInt8(truncatingIfNeeded: end - fresh)
+                start += end - fresh
+            }
         }
-        guard index > floor else { return }
-        var position = start + Int(tierCounts[tier.rawValue])
-        while position > start, buckets[position - 1].index > index { position -= 1 }
-        if position > start, buckets[position - 1].index == index {
-            buckets[position - 1].add(count: 1, sum: amount, squares: amount * amount)
-        } else {
-            buckets.insert(WindowBucket(index: index, amount: amount), at: position)
-            tierCounts[tier.rawValue] += 1
-        }
+        tierCounts = counts
     }
 
     /// How many of a tier's buckets are at or below `floor`; they come first.
@@ -170,27 +175,23 @@ public struct UserWindow: Sendable, Equatable {
 
     // MARK: - Sets
 
-    /// Puts a member where it belongs: the later it was seen, the further to the front.
-    private mutating func insert(_ member: RecentMember, into set: RecentSet, start: Int) {
-        let count = Int(setCounts[set.rawValue])
-        let end = start + count
-        // The place that becomes free: the member's own, or a new one, or that of the last of a full set.
-        var free = start
-        while free < end, recents[free].fingerprint != member.fingerprint { free += 1 }
-        if free < end {
-            guard recents[free].minute < member.minute else { return }
-        } else if count == set.capacity {
-            free = end - 1
-            guard RecentMember.precedes(member, recents[free]) else { return }
-        } else {
-            recents.insert(member, at: end)
-            setCounts[set.rawValue] += 1
+    private mutating func foldMembers(_ event: WindowEvent, minute: Int32) {
+        var counts = setCounts
+        recents.withRoom(for: RecentSet.count, filler: RecentMember(fingerprint: 0, minute: 0)) { members in
+            var start = 0
+            for raw in 0..<RecentSet.count {
+                let set = RecentSet(rawValue: raw).unsafelyUnwrapped
+                let hash = set.hash(event)
+                if hash != 0 {
+                    let member = RecentMember(fingerprint: RecentMember.fingerprint(hash), minute: minute)
+                    let count = members.insert(
+                        member, start: start, count: Int(counts[raw]), capacity: set.capacity)
+                    counts[raw] = UInt8(truncatingIfNeeded: count)
+                }
+                start += Int(counts[raw])
+            }
         }
-        while free > start, RecentMember.precedes(member, recents[free - 1]) {
-            recents[free] = recents[free - 1]
-            free -= 1
-        }
-        recents[free] = member
+        setCounts = counts
     }
 
     private mutating func dropStaleMembers(lastDay: Int32) {
@@ -209,15 +210,22 @@ public struct UserWindow: Sendable, Equatable {
     }
 
     private mutating func mergeMembers(_ other: UserWindow) {
-        var start = 0
-        var theirs = 0
-        for set in RecentSet.allCases {
-            for _ in 0..<other.setCounts[set.rawValue] {
-                insert(other.recents[theirs], into: set, start: start)
-                theirs += 1
+        var counts = setCounts
+        recents.withRoom(for: other.recents.count, filler: RecentMember(fingerprint: 0, minute: 0)) {
+            members in
+            var start = 0
+            var theirs = 0
+            for set in RecentSet.allCases {
+                var count = Int(counts[set.rawValue])
+                for member in other.recents[theirs..<theirs + Int(other.setCounts[set.rawValue])] {
+                    count = members.insert(member, start: start, count: count, capacity: set.capacity)
+                }
+                theirs += Int(other.setCounts[set.rawValue])
+                counts[set.rawValue] = UInt8(truncatingIfNeeded: count)
+                start += count
             }
-            start += Int(setCounts[set.rawValue])
         }
+        setCounts = counts
     }
 
     private mutating func dropStalePlace(lastDay: Int32) {

@@ -46,7 +46,7 @@ func flooredQuotient(_ a: Int64, _ b: Int64) -> Int64 {
 }
 
 /// What happened in one bucket.
-struct WindowBucket: Sendable, Equatable {
+struct WindowBucket: Sendable, Equatable, BitwiseCopyable {
     var index: Int32
     /// At least 1; stops at the largest number.
     var count: UInt32
