@@ -1,3 +1,5 @@
+import Transactions
+
 /// How one numeric column is made.
 struct ColumnScale {
     let source: Int
