@@ -117,6 +117,14 @@ let package = Package(
                 .product(name: "Hummingbird", package: "hummingbird"),
             ],
             swiftSettings: strict, linkerSettings: nativeLibraries),
+
+        // Tests.
+        .testTarget(
+            name: "KafkaTests", dependencies: ["Kafka"], swiftSettings: strict, linkerSettings: nativeLibraries),
+        .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
+        .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore"], swiftSettings: strict),
+        .testTarget(name: "TransactionsTests", dependencies: ["Transactions"], swiftSettings: strict),
+        .testTarget(name: "FeaturesTests", dependencies: ["Features", "Transactions"], swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx20
 )

@@ -1,6 +1,5 @@
 #include <simdjson.h>
 
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -124,7 +123,7 @@ struct csimd_parser {
     // Per message.
     Tape tape{};
     size_t places[CSIMD_FIELDS];    // on the tape; 0: absent
-    bool holds_escapes = false;     // a text may then differ from its checked bytes
+    bool holds_escapes = false;     // a text may then hold a NUL
     bool numbers_rewritten = false; // `[]` then stands for a number beyond the range of a double
 
     csimd_columns parse(const csimd_message *batch, size_t count, uint32_t arena_base);
@@ -185,11 +184,8 @@ Verdict csimd_parser::read_text(int field, bool required, Row &row, uint32_t are
         return {field == CSIMD_USER_ID ? CSIMD_USER_ID_LENGTH : CSIMD_TEXT_LENGTH, field};
     }
     if (text.size() > CSIMD_MAXIMUM_TEXT_BYTES) return {CSIMD_TEXT_LENGTH, field};
-    if (holds_escapes) {
-        // simdjson 3.0.1 checks the message's bytes; `\udc00` alone would pass and come out as no UTF-8.
-        if (!simdjson::validate_utf8(text)) return {CSIMD_INVALID_UTF8, field};
-        if (std::memchr(text.data(), 0, text.size()) != nullptr) return {CSIMD_EMBEDDED_NUL, field};
-    }
+    // Only an escape can bring one in. Half a surrogate pair cannot come in at all: simdjson refuses that.
+    if (holds_escapes && std::memchr(text.data(), 0, text.size()) != nullptr) return {CSIMD_EMBEDDED_NUL, field};
     uint8_t *target = arena.data() + arena_used;
     for (size_t done = 0; done < text.size(); done += copy_step) {
         std::memcpy(target + done, text.data() + done, copy_step);

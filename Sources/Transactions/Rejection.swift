@@ -26,7 +26,7 @@ public enum RejectionReason: String, Sendable, Hashable, CaseIterable {
             "expected an RFC 3339 time with zone, or milliseconds since 1970, in the years 1971 to 2199"
         case .userIDLength: "expected 1 to 256 bytes"
         case .tooLarge: "the message has more than 65536 bytes"
-        case .invalidUTF8: "the text is not UTF-8, or has half of a surrogate pair"
+        case .invalidUTF8: "the message is not UTF-8"
         case .tooDeep: "the message is nested deeper than 64 levels"
         case .textLength: "expected at most 1024 bytes, or 1 to 256 for an identifier"
         case .embeddedNUL: "the text holds a NUL character"

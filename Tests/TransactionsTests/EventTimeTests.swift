@@ -1,0 +1,51 @@
+import Testing
+import Transactions
+
+@Suite struct EventTimeTests {
+    @Test(
+        arguments: [
+            ("1970-01-01T00:00:00Z", 0), ("2018-06-01T00:00:00.000Z", 1_527_811_200_000),
+            ("2018-06-01T02:00:00+02:00", 1_527_811_200_000),
+            ("2018-05-31T16:30:00-07:30", 1_527_811_200_000),
+            ("2018-06-01 00:00:00z", 1_527_811_200_000), ("2018-06-01t00:00:00.1239z", 1_527_811_200_123),
+            ("2018-06-01T00:00:00.5Z", 1_527_811_200_500), ("2016-12-31T23:59:60Z", 1_483_228_800_000),
+            ("2000-02-29T12:00:00Z", 951_825_600_000), ("0001-01-01T00:00:00Z", -62_135_596_800_000),
+            ("9999-12-31T23:59:59.999Z", 253_402_300_799_999), ("1969-12-31T23:59:59.999Z", -1),
+        ] as [(String, Int64)])
+    func reads(_ text: String, _ milliseconds: Int64) {
+        #expect(EventTime.parse(text) == milliseconds)
+    }
+
+    @Test(arguments: [
+        "", "2018-06-01", "2018-06-01T00:00:00", "2018-06-01T00:00Z", "2018-13-01T00:00:00Z",
+        "2018-00-01T00:00:00Z",
+        "2018-06-31T00:00:00Z", "2019-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2018-06-01T24:00:00Z",
+        "2018-06-01T00:60:00Z", "2018-06-01T00:00:61Z", "2018-06-01T00:00:00.Z", "2018-06-01T00:00:00+2:00",
+        "2018-06-01T00:00:00+24:00", "2018-06-01T00:00:00+02:60", "2018-06-01T00:00:00+0200",
+        "2018-06-01T00:00:00ZZ",
+        "2018-6-01T00:00:00ZZZ", "0000-01-01T00:00:00Z", "+2018-06-01T00:00:00Z", "2018/06/01T00:00:00Z",
+        "2018-06-01T00:00:00,5Z", "２018-06-01T00:00:00Z",
+    ])
+    func refuses(_ text: String) {
+        #expect(EventTime.parse(text) == nil)
+    }
+
+    @Test func everyDayIsWrittenAndRead() {
+        // A day of each year's every month, and every day of two years around a leap day.
+        var days = Array(stride(from: Int64(-719_162), to: 2_932_896, by: 13))
+        days += 10_000..<11_500
+        let wrong = days.filter {
+            EventTime.parse(EventTime.format($0 * 86_400_000 + 12_345)) != $0 * 86_400_000 + 12_345
+        }
+        #expect(wrong.isEmpty)
+    }
+
+    @Test func writesUTCWithMilliseconds() {
+        #expect(EventTime.format(1_527_811_200_000) == "2018-06-01T00:00:00.000Z")
+        #expect(EventTime.format(951_868_799_007) == "2000-02-29T23:59:59.007Z")
+        #expect(EventTime.format(-1) == "1969-12-31T23:59:59.999Z")
+        // Beyond four digits of years, but no trap.
+        #expect(EventTime.format(.max).hasSuffix("Z"))
+        #expect(EventTime.format(.min).hasPrefix("-"))
+    }
+}
