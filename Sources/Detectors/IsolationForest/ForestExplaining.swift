@@ -15,18 +15,19 @@ extension ForestPointers {
         _ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>,
         contributions: UnsafeMutableBufferPointer<Double>, leaf: Leaf.Type
     ) {
-        let keysPerRow = 2 * shape.columns
+        let keysPerRow = shape.keysPerRow
         let block = max(1, min(rows.count, Self.rowsPerBlock))
         contributions.update(repeating: 0)
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: block * keysPerRow) { keys in
             withUnsafeTemporaryAllocation(of: Double.self, capacity: 4 * shape.leavesPerTree) { scratch in
                 let keys = keys.baseAddress.unsafelyUnwrapped
                 let values = scratch.baseAddress.unsafelyUnwrapped
+                keys.initialize(repeating: 0, count: block * keysPerRow)
                 var sums = [Int64](repeating: 0, count: block)
                 for first in stride(from: 0, to: rows.count, by: block) {
                     let count = min(block, rows.count - first)
                     for row in 0..<count {
-                        writeKeys(of: rows, row: first + row, to: keys + row * keysPerRow)
+                        _ = writeKeys(of: rows, row: first + row, to: keys + row * keysPerRow)
                         sums[row] = 0
                     }
                     for tree in 0..<shape.trees {
@@ -59,12 +60,12 @@ extension ForestPointers {
         let leaves = leaves.assumingMemoryBound(to: Leaf.self) + tree * shape.leavesPerTree
         let weights = values + 2 * shape.leavesPerTree
         for position in 0..<shape.leavesPerTree {
-            let kind = kinds[Int(leaves[position])]
+            let kind = Int(leaves[position])
             // A leaf above the last level has a copy at each end below it.
-            let copies = Double(1 << (shape.levels - Int(kind.depth)))
-            let weight = Double(kind.count) / copies
+            let copies = Double(1 << (shape.levels - Int(origins[kind].depth)))
+            let weight = Double(origins[kind].count) / copies
             weights[shape.leavesPerTree + position] = weight
-            values[shape.leavesPerTree + position] = weight * (Double(kind.path) * 0x1p-32)
+            values[shape.leavesPerTree + position] = weight * (Double(paths[kind]) * 0x1p-32)
         }
         for node in stride(from: shape.leavesPerTree - 1, to: 0, by: -1) {
             weights[node] = weights[2 * node] + weights[2 * node + 1]
@@ -82,13 +83,16 @@ extension ForestPointers {
         var node = 1
         for level in 0..<shape.levels {
             let word = words[shape.word(level: level, position: node - 1 << level)]
-            let selector = Int(word & shape.selectorMask)
-            let child = 2 * node + (word < keys[selector] ? 1 : 0)
-            contributions[selector / 2] += values[child] - values[node]
+            let child = 2 * node + (word < keys[Int(word & shape.selectorMask)] ? 1 : 0)
+            // Below a leaf there is no node and nothing changes.
+            if word != ForestShape.noNode {
+                let column = Int(word & (shape.missingBit - 1))
+                contributions[column] += values[child] - values[node]
+            }
             node = child
         }
         let leaves = leaves.assumingMemoryBound(to: Leaf.self) + tree * shape.leavesPerTree
-        return kinds[Int(leaves[node - shape.leavesPerTree])].path
+        return paths[Int(leaves[node - shape.leavesPerTree])]
     }
 
     /// Turns changes of the summed path length into parts of `score - expectedScore`.

@@ -26,7 +26,7 @@ struct ForestFitter {
         var sampler = RowSampler(rows: rows.count, size: sampleSize)
         let centres = medians(&sampler)
         var builder = TreeBuilder(shape, sampleSize: sampleSize, centres: centres)
-        var nodes = [UInt32](repeating: 0, count: shape.trees * shape.wordsPerTree)
+        var nodes = [UInt32](repeating: ForestShape.noNode, count: shape.trees * shape.wordsPerTree)
         var leaves = [LeafCode](repeating: LeafCode(), count: shape.trees * shape.leavesPerTree)
         for tree in 0..<shape.trees {
             if tree % 16 == 0 {
@@ -64,7 +64,8 @@ struct ForestFitter {
         _ shape: ForestShape, _ centres: [Float], _ nodes: [UInt32], _ leaves: [LeafCode]
     ) throws -> ForestModel {
         var kindOfCode: [LeafCode: UInt32] = [:]
-        var kinds: [ForestPayload.LeafKind] = []
+        var paths: [Int64] = []
+        var origins: [ForestPayload.LeafOrigin] = []
         var expected = 0.0
         var last = LeafCode()
         var lastKind: UInt32 = 0
@@ -74,28 +75,27 @@ struct ForestFitter {
                 if let known = kindOfCode[code] {
                     lastKind = known
                 } else {
-                    lastKind = UInt32(kinds.count)
+                    lastKind = UInt32(paths.count)
                     kindOfCode[code] = lastKind
-                    kinds.append(
-                        ForestPayload.LeafKind(
-                            path: PathLength.fixed(depth: code.depth, count: code.count),
-                            count: UInt32(code.count), depth: UInt32(code.depth)))
+                    paths.append(PathLength.fixed(depth: code.depth, count: code.count))
+                    origins.append(
+                        ForestPayload.LeafOrigin(count: UInt32(code.count), depth: UInt32(code.depth)))
                 }
             }
-            let kind = kinds[Int(lastKind)]
             let share = Double(code.count) / Double(1 << (shape.levels - code.depth))
-            expected += share * Double(kind.path) * 0x1p-32
+            expected += share * Double(paths[Int(lastKind)]) * 0x1p-32
             return lastKind
         }
         let payload = ForestPayload(
             shape: shape, sampleSize: sampleSize, normaliser: PathLength.average(sampleSize),
-            expectedSum: expected / Double(sampleSize), kinds: kinds.count,
-            leafWidth: kinds.count <= 1 << 8 ? 1 : kinds.count <= 1 << 16 ? 2 : 4)
+            expectedSum: expected / Double(sampleSize), kinds: paths.count,
+            leafWidth: paths.count <= 1 << 8 ? 1 : paths.count <= 1 << 16 ? 2 : 4)
         let artifact = ArtifactBytes(count: payload.size) { bytes in
             bytes.initializeMemory(as: UInt8.self, repeating: 0)
             payload.writeHeader(to: bytes)
             copy(centres, to: bytes, at: payload.centresOffset)
-            copy(kinds, to: bytes, at: payload.kindsOffset)
+            copy(paths, to: bytes, at: payload.pathsOffset)
+            copy(origins, to: bytes, at: payload.originsOffset)
             copy(nodes, to: bytes, at: payload.nodesOffset)
             switch payload.leafWidth {
             case 1: copy(numbers.map { UInt8($0) }, to: bytes, at: payload.leavesOffset)

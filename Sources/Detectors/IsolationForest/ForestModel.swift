@@ -4,9 +4,11 @@ import DetectorAPI
 final class ForestModel: Explaining {
     let artifact: ArtifactBytes
     let payload: ForestPayload
+    private let walk: ForestWalk
 
     /// - Throws: `DetectorError.invalidArtifact`.
-    init(_ artifact: ArtifactBytes) throws(DetectorError) {
+    init(_ artifact: ArtifactBytes, walk: ForestWalk = .best) throws(DetectorError) {
+        self.walk = walk
         payload = try ForestPayload(checking: artifact.bytes)
         self.artifact = artifact
     }
@@ -25,9 +27,9 @@ final class ForestModel: Explaining {
         withExtendedLifetime(artifact) {
             let forest = ForestPointers(payload, artifact.bytes)
             switch payload.leafWidth {
-            case 1: forest.score(rows, into: scores, leaf: UInt8.self)
-            case 2: forest.score(rows, into: scores, leaf: UInt16.self)
-            default: forest.score(rows, into: scores, leaf: UInt32.self)
+            case 1: forest.score(rows, into: scores, leaf: UInt8.self, walk: walk)
+            case 2: forest.score(rows, into: scores, leaf: UInt16.self, walk: walk)
+            default: forest.score(rows, into: scores, leaf: UInt32.self, walk: walk)
             }
         }
     }
@@ -65,7 +67,8 @@ struct ForestPointers {
     let payload: ForestPayload
     let shape: ForestShape
     let centres: UnsafePointer<Float>
-    let kinds: UnsafePointer<ForestPayload.LeafKind>
+    let paths: UnsafePointer<Int64>
+    let origins: UnsafePointer<ForestPayload.LeafOrigin>
     let nodes: UnsafePointer<UInt32>
     let leaves: UnsafeRawPointer
 
@@ -74,7 +77,9 @@ struct ForestPointers {
         self.payload = payload
         shape = payload.shape
         centres = base.advanced(by: payload.centresOffset).assumingMemoryBound(to: Float.self)
-        kinds = base.advanced(by: payload.kindsOffset).assumingMemoryBound(to: ForestPayload.LeafKind.self)
+        paths = base.advanced(by: payload.pathsOffset).assumingMemoryBound(to: Int64.self)
+        origins = base.advanced(by: payload.originsOffset).assumingMemoryBound(
+            to: ForestPayload.LeafOrigin.self)
         nodes = base.advanced(by: payload.nodesOffset).assumingMemoryBound(to: UInt32.self)
         leaves = base.advanced(by: payload.leavesOffset)
     }

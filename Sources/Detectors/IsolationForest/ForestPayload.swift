@@ -4,9 +4,10 @@ import DetectorAPI
 ///
 ///     0   header, 64 bytes
 ///     64  centres       Float x columns
-///         leaf kinds    LeafKind x kinds
+///         paths         Int64 x kinds: a leaf's path length in units of 2^-32
+///         origins       LeafOrigin x kinds
 ///         nodes         UInt32 x trees x wordsPerTree
-///         leaves        UInt8, UInt16 or UInt32 x trees x leavesPerTree: numbers of leaf kinds
+///         leaves        UInt8, UInt16 or UInt32 x trees x leavesPerTree: numbers of kinds
 ///
 /// Each part starts at a multiple of 64. The bytes are what scoring reads; decoding only checks them.
 struct ForestPayload: Sendable {
@@ -20,22 +21,22 @@ struct ForestPayload: Sendable {
     let normaliser: Double
     /// The training rows' mean path length, summed over the trees: the path of a row about which nothing is known.
     let expectedSum: Double
+    /// Different combinations of depth and training rows among the leaves: so few that a leaf is one byte.
     let kinds: Int
     /// Bytes of a leaf: 1, 2 or 4.
     let leafWidth: Int
 
-    /// What distinguishes the leaves of a forest: few combinations, so that a leaf is one byte.
-    struct LeafKind {
-        /// Path length in units of 2^-32.
-        var path: Int64
+    /// What gave a leaf its path length.
+    struct LeafOrigin {
         /// Training rows.
         var count: UInt32
         var depth: UInt32
     }
 
     var centresOffset: Int { Self.headerSize }
-    var kindsOffset: Int { (centresOffset + shape.columns * 4).aligned }
-    var nodesOffset: Int { (kindsOffset + kinds * MemoryLayout<LeafKind>.stride).aligned }
+    var pathsOffset: Int { (centresOffset + shape.columns * 4).aligned }
+    var originsOffset: Int { (pathsOffset + kinds * 8).aligned }
+    var nodesOffset: Int { (originsOffset + kinds * 8).aligned }
     var leavesOffset: Int { nodesOffset + shape.trees * shape.wordsPerTree * 4 }
     var size: Int { leavesOffset + shape.trees * shape.leavesPerTree * leafWidth }
 
@@ -93,20 +94,30 @@ extension ForestPayload {
         for column in 0..<shape.columns where !centres[column].isFinite {
             throw .invalidArtifact("the centre of column \(column) is not finite")
         }
-        let leafKinds = base.advanced(by: kindsOffset).assumingMemoryBound(to: LeafKind.self)
+        let paths = base.advanced(by: pathsOffset).assumingMemoryBound(to: Int64.self)
+        let origins = base.advanced(by: originsOffset).assumingMemoryBound(to: LeafOrigin.self)
         for kind in 0..<kinds {
-            let leaf = leafKinds[kind]
-            guard (0...PathLength.maximumFixed).contains(leaf.path), leaf.depth <= shape.levels,
-                leaf.count >= 1, leaf.count <= sampleSize
+            guard (0...PathLength.maximumFixed).contains(paths[kind]), origins[kind].depth <= shape.levels,
+                (1...UInt32(sampleSize)).contains(origins[kind].count)
             else { throw .invalidArtifact("leaf kind \(kind) is out of range") }
         }
         let nodes = base.advanced(by: nodesOffset).assumingMemoryBound(to: UInt32.self)
-        var greatestSelector: UInt32 = 0
-        for word in 0..<shape.trees * shape.wordsPerTree {
-            greatestSelector = max(greatestSelector, nodes[word] & shape.selectorMask)
+        let columnMask = shape.missingBit - 1
+        var greatestColumn: UInt32 = 0
+        var unusedWords = ForestShape.noNode
+        for block in 0..<shape.trees * shape.wordsPerTree / ForestShape.wordsPerBlock {
+            let words = nodes + block * ForestShape.wordsPerBlock
+            for word in 0..<ForestShape.wordsPerBlock {
+                let column = words[word] == ForestShape.noNode ? 0 : words[word] & columnMask
+                greatestColumn = max(greatestColumn, column)
+            }
+            unusedWords &= words[7]
         }
-        guard greatestSelector < 2 * shape.columns else {
-            throw .invalidArtifact("a node asks for column \(greatestSelector / 2) of \(shape.columns)")
+        guard greatestColumn < shape.columns else {
+            throw .invalidArtifact("a node asks for column \(greatestColumn) of \(shape.columns)")
+        }
+        guard unusedWords == ForestShape.noNode else {
+            throw .invalidArtifact("there is a node where none can be")
         }
         let leaves = base.advanced(by: leavesOffset)
         let count = shape.trees * shape.leavesPerTree

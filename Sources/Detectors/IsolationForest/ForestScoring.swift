@@ -3,83 +3,103 @@ import DetectorAPI
 extension ForestPointers {
     /// Bytes of keys in flight: with the nodes of a tree they stay in the first-level cache.
     private static var blockBytes: Int { 16 * 1024 }
+    /// Fewer rows than this are walked one by one through all trees, more of them tree by tree.
+    private static var fewRows: Int { 16 }
 
     func score<Leaf: FixedWidthInteger & UnsignedInteger>(
-        _ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>, leaf: Leaf.Type
+        _ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>, leaf: Leaf.Type,
+        walk: ForestWalk
     ) {
-        let keysPerRow = 2 * shape.columns
-        let block = max(1, min(rows.count, Self.blockBytes / (keysPerRow * 4)))
-        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: block * keysPerRow) { keys in
-            withUnsafeTemporaryAllocation(of: Int64.self, capacity: block) { sums in
-                let keys = keys.baseAddress.unsafelyUnwrapped
-                let sums = sums.baseAddress.unsafelyUnwrapped
-                var first = 0
-                while first < rows.count {
-                    let count = min(block, rows.count - first)
-                    for row in 0..<count {
-                        writeKeys(of: rows, row: first + row, to: keys + row * keysPerRow)
-                    }
-                    sums.update(repeating: 0, count: count)
-                    for tree in 0..<shape.trees {
-                        addPaths(tree: tree, keys: keys, sums: sums, count: count, leaf: leaf)
-                    }
-                    for row in 0..<count {
-                        scores[first + row] = PathLength.score(
-                            sum: sums[row], trees: shape.trees, normaliser: payload.normaliser)
-                    }
-                    first += count
+        let block = max(1, min(rows.count, max(Self.fewRows, Self.blockBytes / (shape.keysPerRow * 4))))
+        let walks = max(block, shape.trees)
+        withUnsafeTemporaryAllocation(
+            byteCount: 64 + block * (shape.keysPerRow * 4 + 8) + walks * 4, alignment: 64
+        ) {
+            scratch in
+            let base = scratch.baseAddress.unsafelyUnwrapped
+            let keys = base.bindMemory(to: UInt32.self, capacity: block * shape.keysPerRow)
+            let sums = (base + block * shape.keysPerRow * 4).bindMemory(to: Int64.self, capacity: block)
+            let positions = (base + block * (shape.keysPerRow * 4 + 8)).bindMemory(
+                to: UInt32.self, capacity: walks)
+            keys.initialize(repeating: 0, count: block * shape.keysPerRow)
+            var first = 0
+            while first < rows.count {
+                let count = min(block, rows.count - first)
+                var anyMissing = false
+                for row in 0..<count {
+                    let isMissing = writeKeys(of: rows, row: first + row, to: keys + row * shape.keysPerRow)
+                    anyMissing = anyMissing || isMissing
                 }
+                if count < Self.fewRows {
+                    for row in 0..<count {
+                        sums[row] = path(
+                            keys + row * shape.keysPerRow, anyMissing, positions, leaf: leaf, walk: walk)
+                    }
+                } else {
+                    sums.initialize(repeating: 0, count: count)
+                    for tree in 0..<shape.trees {
+                        addPaths(tree, keys, anyMissing, sums, count, positions, leaf: leaf, walk: walk)
+                    }
+                }
+                for row in 0..<count {
+                    scores[first + row] = PathLength.score(
+                        sum: sums[row], trees: shape.trees, normaliser: payload.normaliser)
+                }
+                first += count
             }
         }
     }
 
-    /// Two keys for each feature: for nodes that send missing values left, and right.
+    /// A key for each column, twice: for nodes that send missing values left, and right.
+    ///
+    /// - Returns: Whether a value is missing.
     @inline(__always)
-    func writeKeys(of rows: FeatureRows, row: Int, to keys: UnsafeMutablePointer<UInt32>) {
-        let values = rows.values.baseAddress.unsafelyUnwrapped + row * shape.columns
+    func writeKeys(of rows: FeatureRows, row: Int, to keys: UnsafeMutablePointer<UInt32>) -> Bool {
+        let values = rows.values.baseAddress.unsafelyUnwrapped + row &* shape.columns
+        let second = keys + 1 &<< shape.columnBits
+        var missing = false
         for column in 0..<shape.columns {
             let value = values[column]
             let key = FeatureKey.key(of: value, centre: centres[column])
-            keys[2 * column] = value.isNaN ? FeatureKey.missingLow : key
-            keys[2 * column + 1] = value.isNaN ? FeatureKey.missingHigh : key
+            let isMissing = value.isNaN
+            keys[column] = isMissing ? FeatureKey.missingLow : key
+            second[column] = isMissing ? FeatureKey.missingHigh : key
+            missing = missing || isMissing
         }
+        return missing
     }
 
     /// Walks `count` rows down one tree and adds their path lengths.
     @inline(__always)
     private func addPaths<Leaf: FixedWidthInteger & UnsignedInteger>(
-        tree: Int, keys: UnsafePointer<UInt32>, sums: UnsafeMutablePointer<Int64>, count: Int,
-        leaf: Leaf.Type
+        _ tree: Int, _ keys: UnsafePointer<UInt32>, _ anyMissing: Bool, _ sums: UnsafeMutablePointer<Int64>,
+        _ count: Int, _ positions: UnsafeMutablePointer<UInt32>, leaf: Leaf.Type, walk: ForestWalk
     ) {
-        let words = nodes + tree * shape.wordsPerTree
-        let leaves = leaves.assumingMemoryBound(to: Leaf.self) + tree * shape.leavesPerTree
+        walk(
+            shape, words: nodes + tree &* shape.wordsPerTree, wordStride: 0, keys: keys,
+            keyStride: shape.keysPerRow,
+            anyMissing: anyMissing, count: count, positions: positions)
+        let leaves = leaves.assumingMemoryBound(to: Leaf.self) + tree &* shape.leavesPerTree
         for row in 0..<count {
-            let position = leafPosition(words, keys + row * 2 * shape.columns)
-            sums[row] &+= kinds[Int(truncatingIfNeeded: leaves[position])].path
+            sums[row] &+= paths[Int(truncatingIfNeeded: leaves[Int(truncatingIfNeeded: positions[row])])]
         }
     }
 
-    /// Where the walk of a row ends: the number of the leaf from the left.
+    /// The path lengths of one row, summed over the trees.
     @inline(__always)
-    private func leafPosition(_ words: UnsafePointer<UInt32>, _ keys: UnsafePointer<UInt32>) -> Int {
-        let mask = shape.selectorMask
-        var index = 1
-        for _ in 0..<shape.firstLevels {
-            let node = words[index]
-            index = index &+ index &+ (node < keys[Int(truncatingIfNeeded: node & mask)] ? 1 : 0)
+    private func path<Leaf: FixedWidthInteger & UnsignedInteger>(
+        _ keys: UnsafePointer<UInt32>, _ anyMissing: Bool, _ positions: UnsafeMutablePointer<UInt32>,
+        leaf: Leaf.Type, walk: ForestWalk
+    ) -> Int64 {
+        walk(
+            shape, words: nodes, wordStride: shape.wordsPerTree, keys: keys, keyStride: 0,
+            anyMissing: anyMissing, count: shape.trees, positions: positions)
+        var leaves = leaves.assumingMemoryBound(to: Leaf.self)
+        var sum: Int64 = 0
+        for tree in 0..<shape.trees {
+            sum &+= paths[Int(truncatingIfNeeded: leaves[Int(truncatingIfNeeded: positions[tree])])]
+            leaves += shape.leavesPerTree
         }
-        var position = index &- 1 &<< shape.firstLevels
-        var firstBlock = 1
-        for stage in 1..<max(1, shape.stages) {
-            let block = words + (firstBlock &+ position) &* ForestShape.wordsPerBlock
-            index = 1
-            for _ in 0..<ForestShape.levelsPerBlock {
-                let node = block[index]
-                index = index &+ index &+ (node < keys[Int(truncatingIfNeeded: node & mask)] ? 1 : 0)
-            }
-            firstBlock &+= 1 &<< (shape.firstLevels &+ (stage &- 1) &* ForestShape.levelsPerBlock)
-            position = position &* ForestShape.wordsPerBlock &+ index &- ForestShape.wordsPerBlock
-        }
-        return position
+        return sum
     }
 }

@@ -1,17 +1,22 @@
 /// Where a forest's nodes and leaves lie in memory. Nothing is pointed to: a node's place follows from the way to it.
 ///
-/// Every tree is a complete binary tree of `levels` levels. A node is one 32-bit word; `levels` is at most 16.
-/// A walk always takes `levels` steps: below a leaf that lies higher, every way ends in a copy of that leaf.
-/// So no index is ever read from the artifact, and a damaged one cannot lead a walk out of bounds.
+/// Every tree is a complete binary tree of `levels` levels. A node is one 32-bit word, its low bits the selector of
+/// the key that it compares with the whole word: a row whose key is greater goes right. A walk always takes
+/// `levels` steps: below a leaf that lies higher, every way ends in a copy of that leaf. So no index is ever read
+/// from the artifact, and a damaged one cannot lead a walk out of bounds.
 ///
-/// Four levels (15 nodes) share a block of 16 words, one cache line, in the order of a heap with the root at
-/// word 1; word 0 is unused. The first block holds the levels that four does not divide. A walk of 8 levels
-/// touches two lines and that of its leaf; a plain heap would touch six.
+/// Four levels (15 nodes) share a block of 16 words, one cache line: words 0 to 6 are the left subtree of the
+/// block's root in the order of a heap, words 8 to 14 the right one, word 15 is the root, and word 7 is unused.
+/// With the comparisons of all words as 16 bits, the byte that bit 15 chooses, 0 or 1, names the exit. The first
+/// block holds the levels that four does not divide. A walk of 8 levels touches two lines and that of its leaf;
+/// a plain heap would touch six.
 struct ForestShape: Sendable {
     static let wordsPerBlock = 16
     static let levelsPerBlock = 4
     static let maximumLevels = 16
     static let maximumColumns = 1 << 15
+    /// A word that sends every row left: above all keys. Fills the places without a node.
+    static let noNode = UInt32.max
 
     let columns: Int
     let trees: Int
@@ -22,8 +27,8 @@ struct ForestShape: Sendable {
     let stages: Int
     let wordsPerTree: Int
     let leavesPerTree: Int
-    /// Low bits of a node that say which key it compares: 2 x feature + 1 if missing values go right.
-    let selectorMask: UInt32
+    /// Low bits of a word that name the column; at least 4, so that 16 columns fill a vector.
+    let columnBits: Int
 
     init(columns: Int, trees: Int, levels: Int) {
         self.columns = columns
@@ -39,12 +44,19 @@ struct ForestShape: Sendable {
             level += Self.levelsPerBlock
         }
         wordsPerTree = blocks * Self.wordsPerBlock
-        selectorMask = UInt32((2 * columns - 1).nextPowerOfTwoMinusOne)
+        columnBits = max(4, Int.bitWidth - (columns - 1).leadingZeroBitCount)
     }
+
+    /// Low bits of a word: the column, and above it `missingBit`.
+    var selectorMask: UInt32 { 2 * missingBit - 1 }
+    /// Set in a word that sends missing values right: it selects the second half of a row's keys.
+    var missingBit: UInt32 { 1 << UInt32(columnBits) }
+    /// Two keys for each column, rounded up so that every selector has one.
+    var keysPerRow: Int { 2 << columnBits }
 
     /// The word of the node at `position` (0 is leftmost) of `level`.
     func word(level: Int, position: Int) -> Int {
-        if level < firstLevels { return 1 << level + position }
+        if level < firstLevels { return Self.wordInBlock(level: level, position: position) }
         var first = 1
         var start = firstLevels
         while level >= start + Self.levelsPerBlock {
@@ -53,13 +65,13 @@ struct ForestShape: Sendable {
         }
         let inner = level - start
         let block = first + position >> inner
-        return block * Self.wordsPerBlock + 1 << inner + position & (1 << inner - 1)
+        return block * Self.wordsPerBlock
+            + Self.wordInBlock(level: inner, position: position & (1 << inner - 1))
     }
-}
 
-extension Int {
-    /// The smallest 2^k - 1 that is not below this number.
-    fileprivate var nextPowerOfTwoMinusOne: Int {
-        self <= 0 ? 0 : (1 << (Int.bitWidth - leadingZeroBitCount)) - 1
+    private static func wordInBlock(level: Int, position: Int) -> Int {
+        if level == 0 { return 15 }
+        let half = 1 << (level - 1)
+        return (position >= half ? 8 : 0) + half - 1 + position & (half - 1)
     }
 }

@@ -135,11 +135,11 @@ struct TreeBuilder {
         let highest = Double(FeatureKey.value(of: high))
         let value = Float(lowest + generator.unit() * (highest - lowest))
         let step = shape.selectorMask &+ 1
-        var word = FeatureKey.key(of: value, centre: 0) & ~shape.selectorMask | UInt32(2 * feature)
+        var word = FeatureKey.key(of: value, centre: 0) & ~shape.selectorMask | UInt32(feature)
         if word < low { word &+= step }
         if word >= high { word &-= step }
-        // The lowest bit, which says where missing values go, is still to be set.
-        return word >= low && word | 1 < high ? word : nil
+        // The bit that says where missing values go is still to be set.
+        return word >= low && word | shape.missingBit < high ? word : nil
     }
 
     private mutating func part(
@@ -152,7 +152,7 @@ struct TreeBuilder {
         }
         // Missing values go with the majority, so that a gap alone never looks unusual.
         let missingRight = left < node.count - missing - left
-        let word = threshold | (missingRight ? 1 : 0)
+        let word = threshold | (missingRight ? shape.missingBit : 0)
         let split = node.first + (missingRight ? left : left + missing)
         var leftPlace = node.first
         var rightPlace = split
