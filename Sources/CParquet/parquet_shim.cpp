@@ -1,1 +1,0 @@
-#include "parquet_shim.h"

@@ -1,0 +1,168 @@
+#include "reader.h"
+
+#include <arrow/type_traits.h>
+#include <parquet/properties.h>
+#include <parquet/schema.h>
+
+namespace {
+
+/// The biggest part of a footer that a hostile file can blow up are its lists and strings.
+constexpr int32_t thrift_string_bytes = 16 << 20;
+constexpr int32_t thrift_container_items = 1 << 20;
+
+void find_leaves(pq_file &file) {
+    const parquet::SchemaDescriptor &schema = *file.metadata->schema();
+    const parquet::schema::GroupNode &root = *schema.group_node();
+    for (int field = 0; field < root.field_count(); field++) {
+        const auto &node = root.field(field);
+        file.names.push_back(node->name());
+        file.leaves.push_back(node->is_primitive() && !node->is_repeated() ? field : PQ_COLUMN_NESTED);
+    }
+    // A nested column has several leaves, so the leaf's number is not the field's.
+    std::vector<int32_t> leaf_of_field(root.field_count(), PQ_COLUMN_NESTED);
+    for (int leaf = schema.num_columns() - 1; leaf >= 0; leaf--) {
+        const parquet::schema::Node *column_root = schema.GetColumnRoot(leaf);
+        int field = root.FieldIndex(*column_root);
+        if (field >= 0) leaf_of_field[field] = leaf;
+    }
+    for (size_t field = 0; field < file.leaves.size(); field++) {
+        if (file.leaves[field] >= 0) file.leaves[field] = leaf_of_field[field];
+    }
+}
+
+void check_counts(const parquet::FileMetaData &metadata) {
+    int64_t rows = 0;
+    for (int group = 0; group < metadata.num_row_groups(); group++) {
+        int64_t count = metadata.RowGroup(group)->num_rows();
+        if (count < 0 || count > metadata.num_rows() - rows) {
+            throw pq::Failure(PQ_DAMAGED, "the row groups' counts do not add up");
+        }
+        rows += count;
+    }
+    if (rows != metadata.num_rows()) throw pq::Failure(PQ_DAMAGED, "the row groups' counts do not add up");
+}
+
+std::vector<int> leaf_indices(const pq_file &file, const int32_t *columns, int32_t count) {
+    std::vector<int> indices;
+    for (int32_t i = 0; i < count; i++) indices.push_back(file.leaves.at(columns[i]));
+    return indices;
+}
+
+/// Where a column chunk's pages lie; an empty range when the metadata says nonsense.
+pq::Range chunk_range(const parquet::ColumnChunkMetaData &chunk) {
+    int64_t start = chunk.data_page_offset();
+    if (chunk.has_dictionary_page() && chunk.dictionary_page_offset() > 0) {
+        start = std::min(start, chunk.dictionary_page_offset());
+    }
+    return {start, chunk.total_compressed_size()};
+}
+
+}  // namespace
+
+pq_file *pq_open(const pq_source *source, const pq_read_options *options, pq_error *error) {
+    std::shared_ptr<pq::StoreFile> store;
+    pq_file *opened = pq::guard(error, static_cast<pq_file *>(nullptr), [&]() -> pq_file * {
+        auto file = std::make_unique<pq_file>();
+        file->pool = std::make_shared<arrow::CappedMemoryPool>(arrow::default_memory_pool(), options->memory_bytes);
+        file->store = store = std::make_shared<pq::StoreFile>(*source, *options, file->pool.get());
+        int64_t size = source->size_bytes;
+        int64_t ahead = size <= options->whole_bytes ? size : std::min(size, options->tail_bytes);
+        store->pin({size - ahead, ahead});
+
+        parquet::ReaderProperties reading(file->pool.get());
+        reading.set_page_checksum_verification(true);
+        reading.set_thrift_string_size_limit(thrift_string_bytes);
+        reading.set_thrift_container_size_limit(thrift_container_items);
+        auto parquet = parquet::ParquetFileReader::Open(store, reading);
+        file->metadata = parquet->metadata();
+        check_counts(*file->metadata);
+
+        parquet::ArrowReaderProperties decoding(/*use_threads=*/false);
+        decoding.set_pre_buffer(false);
+        decoding.set_coerce_int96_timestamp_unit(arrow::TimeUnit::MILLI);
+        file->reader
+            = pq::check(parquet::arrow::FileReader::Make(file->pool.get(), std::move(parquet), decoding));
+        find_leaves(*file);
+        return file.release();
+    });
+    if (error->kind != PQ_NONE && store && store->source_failed()) {
+        pq::fill(error, PQ_SOURCE, pq::source_failed_message);
+    }
+    return opened;
+}
+
+void pq_close(pq_file *file) { delete file; }
+
+int64_t pq_row_count(const pq_file *file) { return file->metadata->num_rows(); }
+
+int32_t pq_group_count(const pq_file *file) { return file->metadata->num_row_groups(); }
+
+int32_t pq_column_count(const pq_file *file) { return static_cast<int32_t>(file->names.size()); }
+
+const char *pq_column_name(const pq_file *file, int32_t column) { return file->names[column].c_str(); }
+
+int32_t pq_find_column(const pq_file *file, const char *name) {
+    int32_t found = PQ_NO_COLUMN;
+    for (size_t column = 0; column < file->names.size(); column++) {
+        if (file->names[column] != name) continue;
+        if (found != PQ_NO_COLUMN) return PQ_COLUMN_TWICE;
+        found = static_cast<int32_t>(column);
+    }
+    return found >= 0 && file->leaves[found] < 0 ? PQ_COLUMN_NESTED : found;
+}
+
+bool pq_column_is_numeric(const pq_file *file, int32_t column) {
+    pq_error error;
+    return pq::guard(&error, false, [&] {
+        if (file->leaves[column] < 0) return false;
+        std::shared_ptr<arrow::Schema> schema;
+        pq::check(file->reader->GetSchema(&schema));
+        arrow::Type::type type = schema->field(column)->type()->id();
+        return arrow::is_integer(type) || arrow::is_floating(type) || arrow::is_decimal(type)
+            || type == arrow::Type::BOOL;
+    });
+}
+
+pq_rows *pq_read_group(
+    pq_file *file, int32_t group, const int32_t *columns, int32_t count, int64_t batch_rows, pq_error *error) {
+    return pq::guard_reading(*file->store, error, static_cast<pq_rows *>(nullptr), [&]() -> pq_rows * {
+        std::vector<int> leaves = leaf_indices(*file, columns, count);
+        auto metadata = file->metadata->RowGroup(group);
+        std::vector<pq::Range> ranges;
+        for (int leaf : leaves) ranges.push_back(chunk_range(*metadata->ColumnChunk(leaf)));
+        file->store->fetch(std::move(ranges));
+
+        file->reader->set_batch_size(batch_rows);
+        auto batches = pq::check(file->reader->GetRecordBatchReader({group}, leaves));
+        int64_t first = 0;
+        for (int32_t before = 0; before < group; before++) first += file->metadata->RowGroup(before)->num_rows();
+        return new pq_rows{file, std::move(batches), first, first + metadata->num_rows()};
+    });
+}
+
+pq_batch *pq_next(pq_rows *rows, pq_error *error) {
+    return pq::guard_reading(*rows->file->store, error, static_cast<pq_batch *>(nullptr), [&]() -> pq_batch * {
+        std::shared_ptr<arrow::RecordBatch> next;
+        // Arrow may give an empty batch between two others.
+        do {
+            pq::check(rows->batches->ReadNext(&next));
+        } while (next && next->num_rows() == 0);
+        if (!next) {
+            if (rows->next_row == rows->end_row) return nullptr;
+            throw pq::Failure(PQ_DAMAGED, "a row group has fewer rows than it says");
+        }
+        pq::check(next->Validate());
+        int64_t first = rows->next_row;
+        rows->next_row += next->num_rows();
+        if (rows->next_row > rows->end_row) {
+            throw pq::Failure(PQ_DAMAGED, "a row group has more rows than it says");
+        }
+        auto batch = std::make_unique<pq_batch>();
+        batch->pool = rows->file->pool;
+        batch->rows = std::move(next);
+        batch->first_row = first;
+        return batch.release();
+    });
+}
+
+void pq_rows_close(pq_rows *rows) { delete rows; }

@@ -1,0 +1,151 @@
+// The texts of a batch: plain, large, views, dictionaries; and integers in decimal form.
+#include <charconv>
+#include <limits>
+#include <string_view>
+
+#include <arrow/array.h>
+#include <arrow/type_traits.h>
+
+#include "reader.h"
+
+namespace {
+
+/// Integers in decimal form, one at a time: the view is valid until the next call.
+template <typename ArrayType> struct Decimal {
+    const ArrayType &array;
+    char *digits;
+    std::string_view operator()(int64_t index) const {
+        auto [end, ignored] = std::to_chars(digits, digits + 24, array.GetView(index));
+        return {digits, static_cast<size_t>(end - digits)};
+    }
+};
+
+template <typename ArrayType, typename Body> bool with_views(const arrow::Array &array, Body &body) {
+    const auto &typed = static_cast<const ArrayType &>(array);
+    body([&typed](int64_t index) -> std::string_view { return typed.GetView(index); });
+    return true;
+}
+
+template <typename ArrayType, typename Body> bool with_decimal_forms(const arrow::Array &array, Body &body) {
+    char digits[24];
+    body(Decimal<ArrayType>{static_cast<const ArrayType &>(array), digits});
+    return true;
+}
+
+/// Calls `body` with a function from the index of a valid value to its text; false when the type has no such form.
+template <typename Body> bool with_plain_texts(const arrow::Array &array, Body body) {
+    switch (array.type_id()) {
+    case arrow::Type::STRING:
+    case arrow::Type::BINARY: return with_views<arrow::BinaryArray>(array, body);
+    case arrow::Type::LARGE_STRING:
+    case arrow::Type::LARGE_BINARY: return with_views<arrow::LargeBinaryArray>(array, body);
+    case arrow::Type::STRING_VIEW:
+    case arrow::Type::BINARY_VIEW: return with_views<arrow::BinaryViewArray>(array, body);
+    case arrow::Type::INT8: return with_decimal_forms<arrow::Int8Array>(array, body);
+    case arrow::Type::INT16: return with_decimal_forms<arrow::Int16Array>(array, body);
+    case arrow::Type::INT32: return with_decimal_forms<arrow::Int32Array>(array, body);
+    case arrow::Type::INT64: return with_decimal_forms<arrow::Int64Array>(array, body);
+    case arrow::Type::UINT8: return with_decimal_forms<arrow::UInt8Array>(array, body);
+    case arrow::Type::UINT16: return with_decimal_forms<arrow::UInt16Array>(array, body);
+    case arrow::Type::UINT32: return with_decimal_forms<arrow::UInt32Array>(array, body);
+    case arrow::Type::UINT64: return with_decimal_forms<arrow::UInt64Array>(array, body);
+    default: return false;
+    }
+}
+
+/// A text, or that there is none.
+struct MaybeText {
+    bool present;
+    std::string_view text;
+};
+
+/// Calls `body` with a function from any index to its text.
+template <typename Body> void with_texts(const arrow::Array &array, Body body) {
+    const arrow::Array *values = &array;
+    const arrow::DictionaryArray *dictionary = nullptr;
+    if (array.type_id() == arrow::Type::DICTIONARY) {
+        dictionary = static_cast<const arrow::DictionaryArray *>(&array);
+        values = dictionary->dictionary().get();
+    }
+    bool nulls = array.null_count() > 0 || values->null_count() > 0;
+    bool known = with_plain_texts(*values, [&](auto text_at) {
+        body([&](int64_t index) -> MaybeText {
+            if (nulls && array.IsNull(index)) return {false, {}};
+            if (dictionary) {
+                index = dictionary->GetValueIndex(index);
+                // The index comes from the file.
+                if (index < 0 || index >= values->length()) {
+                    throw pq::Failure(PQ_DAMAGED, "an index outside its dictionary");
+                }
+                if (nulls && values->IsNull(index)) return {false, {}};
+            }
+            return {true, text_at(index)};
+        });
+    });
+    if (!known) throw pq::Failure(PQ_TYPE, "is of type " + array.type()->ToString() + ", not text");
+}
+
+template <typename Body> void for_each_text(const pq_batch &batch, int32_t column, Body body) {
+    with_texts(*batch.rows->column(column), [&](auto text_at) {
+        int64_t count = batch.count();
+        for (int64_t row = 0; row < count; row++) {
+            body(row, text_at(batch.index(row)));
+        }
+    });
+}
+
+}  // namespace
+
+bool pq_batch_is_text(const pq_batch *batch, int32_t column) {
+    const arrow::DataType *type = batch->rows->column(column)->type().get();
+    if (type->id() == arrow::Type::DICTIONARY) {
+        type = static_cast<const arrow::DictionaryType *>(type)->value_type().get();
+    }
+    return arrow::is_base_binary_like(type->id()) || arrow::is_binary_view_like(type->id());
+}
+
+bool pq_batch_text_size(const pq_batch *batch, int32_t column, int64_t *size_bytes, pq_error *error) {
+    return pq::guard(error, false, [&] {
+        int64_t size = 0;
+        for_each_text(*batch, column, [&](int64_t row, MaybeText value) {
+            size += static_cast<int64_t>(value.text.size());
+            if (size > std::numeric_limits<int32_t>::max()) {
+                throw pq::Failure(PQ_VALUE, "the texts of one batch pass 2 GiB", batch->first_row + batch->index(row));
+            }
+        });
+        *size_bytes = size;
+        return true;
+    });
+}
+
+bool pq_batch_texts(
+    const pq_batch *batch, int32_t column, int32_t *offsets, uint8_t *bytes, uint8_t *valid, bool *has_nulls,
+    pq_error *error) {
+    return pq::guard(error, false, [&] {
+        int32_t end = 0;
+        bool nulls = false;
+        offsets[0] = 0;
+        for_each_text(*batch, column, [&](int64_t row, MaybeText value) {
+            valid[row] = value.present;
+            nulls |= !value.present;
+            if (!value.text.empty()) std::memcpy(bytes + end, value.text.data(), value.text.size());
+            end += static_cast<int32_t>(value.text.size());
+            offsets[row + 1] = end;
+        });
+        *has_nulls = nulls;
+        return true;
+    });
+}
+
+bool pq_batch_keep(pq_batch *batch, int32_t column, const char *text, int64_t length, pq_error *error) {
+    return pq::guard(error, false, [&] {
+        std::string_view wanted(text, length);
+        std::vector<int32_t> kept;
+        for_each_text(*batch, column, [&](int64_t row, MaybeText value) {
+            if (value.present && value.text == wanted) kept.push_back(static_cast<int32_t>(row));
+        });
+        batch->selection = std::move(kept);
+        batch->selected = true;
+        return true;
+    });
+}

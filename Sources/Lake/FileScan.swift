@@ -1,0 +1,65 @@
+/// Which rows and columns a scan wants.
+struct ScanRequest: Sendable {
+    let columns: [String]
+    let optionalColumns: [String]
+    let userID: String?
+    let batchRows: Int
+
+    static let userColumn = "user_id"
+}
+
+/// One file's part of a scan.
+struct FileScan {
+    let request: ScanRequest
+    let source: ParquetSource
+
+    func run(
+        settings: ReadSettings, statistics: inout ScanStatistics, isCancelled: () -> Bool,
+        _ body: (RecordBatch) throws -> Void
+    ) throws {
+        let file = try ParquetFile(source, settings: settings)
+        let (columns, missing) = try wantedColumns(of: file)
+        for rowGroup in try wantedRowGroups(of: file, statistics: &statistics) {
+            statistics.rowGroupsRead += 1
+            try file.readRowGroup(rowGroup, columns: columns, batchRows: request.batchRows) { batch in
+                if isCancelled() { throw LakeError.cancelled }
+                statistics.rowsRead += batch.count
+                if let userID = request.userID {
+                    try batch.keep(ScanRequest.userColumn, equalTo: userID)
+                    if batch.count == 0 { return }
+                }
+                statistics.rows += batch.count
+                try body(RecordBatch(batch, missing: missing))
+            }
+        }
+    }
+
+    /// The numbers of the columns to read, and the names of the optional ones that are not there.
+    private func wantedColumns(of file: ParquetFile) throws(LakeError) -> (
+        numbers: [Int32], missing: Set<String>
+    ) {
+        var numbers: [Int32] = []
+        var missing: Set<String> = []
+        func want(_ column: Int32) {
+            if !numbers.contains(column) { numbers.append(column) }
+        }
+        for name in request.columns { want(try file.requiredColumn(name)) }
+        for name in request.optionalColumns {
+            if let column = try file.column(name) { want(column) } else { missing.insert(name) }
+        }
+        if request.userID != nil { want(try file.requiredColumn(ScanRequest.userColumn)) }
+        return (numbers, missing)
+    }
+
+    /// The row groups that may hold the user; statistics cost no request, so they go first.
+    private func wantedRowGroups(of file: ParquetFile, statistics: inout ScanStatistics) throws -> [Int] {
+        let all = Array(0..<file.rowGroupCount)
+        guard let userID = request.userID else { return all }
+        let column = try file.requiredColumn(ScanRequest.userColumn)
+        let inRange = all.filter { file.statisticsAllow(userID, column: column, rowGroup: $0) }
+        let wanted = try file.filtersAllow(userID, column: column, rowGroups: inRange)
+        statistics.rowGroupsSkippedByStatistics += all.count - inRange.count
+        statistics.rowGroupsSkippedByFilter += inRange.count - wanted.count
+        return wanted
+    }
+}

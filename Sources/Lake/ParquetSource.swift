@@ -1,0 +1,81 @@
+import CParquet
+import ObjectStore
+import Synchronization
+
+/// Bytes of one file, handed to the Parquet reader by ranges. Thread-safe.
+final class ParquetSource: Sendable {
+    /// How the file is called in errors.
+    let name: String
+    let sizeBytes: Int
+    private let fetch: @Sendable (Range<Int>) throws(ObjectStoreError) -> [UInt8]
+    private let state = Mutex(State())
+
+    struct Counts: Sendable {
+        var requests = 0
+        var bytes = 0
+    }
+
+    private struct State {
+        var counts = Counts()
+        var failure: ObjectStoreError?
+    }
+
+    init(
+        name: String, sizeBytes: Int,
+        fetch: @escaping @Sendable (Range<Int>) throws(ObjectStoreError) -> [UInt8]
+    ) {
+        self.name = name
+        self.sizeBytes = sizeBytes
+        self.fetch = fetch
+    }
+
+    convenience init(store: any ObjectStore, key: String, sizeBytes: Int) {
+        self.init(name: "\(store.location)/\(key)", sizeBytes: sizeBytes) { range throws(ObjectStoreError) in
+            try store.get(key, range: range)
+        }
+    }
+
+    convenience init(name: String, bytes: [UInt8]) {
+        self.init(name: name, sizeBytes: bytes.count) { range throws(ObjectStoreError) in Array(bytes[range])
+        }
+    }
+
+    /// What was fetched so far.
+    var counts: Counts { state.withLock { $0.counts } }
+
+    /// Why the last read failed.
+    var failure: ObjectStoreError? { state.withLock { $0.failure } }
+
+    fileprivate func read(_ range: Range<Int>, into destination: UnsafeMutableRawPointer) -> Bool {
+        do throws(ObjectStoreError) {
+            let bytes = try fetch(range)
+            guard bytes.count == range.count else {
+                throw .failed(
+                    location: name,
+                    reason: "gave \(bytes.count) bytes of the \(range.count) from \(range.lowerBound) on")
+            }
+            UnsafeMutableRawBufferPointer(start: destination, count: bytes.count).copyBytes(from: bytes)
+            state.withLock {
+                $0.counts.requests += 1
+                $0.counts.bytes += range.count
+            }
+            return true
+        } catch {
+            state.withLock { $0.failure = error }
+            return false
+        }
+    }
+
+    /// Calls `body` with the C form of this source, which borrows it: the source must outlive whatever keeps that.
+    func withPointer<R>(_ body: (UnsafePointer<pq_source>) throws -> R) rethrows -> R {
+        var source = pq_source(
+            context: Unmanaged.passUnretained(self).toOpaque(),
+            read: { context, offset, length, destination in
+                guard let context, let destination else { return false }
+                let source = Unmanaged<ParquetSource>.fromOpaque(context).takeUnretainedValue()
+                return source.read(Int(offset)..<Int(offset + length), into: destination)
+            },
+            size_bytes: Int64(sizeBytes))
+        return try body(&source)
+    }
+}

@@ -1,0 +1,16 @@
+/// How Parquet files are fetched from a store. The defaults suit S3, where a request costs as much time as about a
+/// megabyte, and do no harm on a disk.
+public struct ReadSettings: Sendable, Hashable {
+    /// A file of at most so many bytes is fetched whole, in one request.
+    public var wholeFileBytes = 512 << 10
+    /// Bytes fetched from the end of a longer file, for its footer.
+    public var footerBytes = 64 << 10
+    /// Wanted ranges that are no further apart become one request.
+    public var gapBytes = 256 << 10
+    /// No request is longer.
+    public var requestBytes = 32 << 20
+    /// What one open file may hold in memory, decoded batches included; beyond, reading fails with `.tooLarge`.
+    public var memoryBytes = 2 << 30
+
+    public init() {}
+}

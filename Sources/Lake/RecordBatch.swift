@@ -1,0 +1,190 @@
+import CParquet
+
+/// Some rows of one file, column by column. Values are converted when they are asked for, in bulk: ask once and keep
+/// the array. Safe to use from several threads.
+public struct RecordBatch: Sendable {
+    /// Where the rows come from, for messages.
+    public var file: String { batch.source.name }
+    public let count: Int
+    private let batch: ParquetBatch
+    /// Optional columns that this file lacks: all null.
+    private let missing: Set<String>
+
+    init(_ batch: ParquetBatch, missing: Set<String>) {
+        self.batch = batch
+        self.missing = missing
+        count = batch.count
+    }
+
+    /// Whether the file lacks this optional column.
+    public func isMissing(_ column: String) -> Bool { missing.contains(column) }
+
+    /// Where a row stands in its file, from 0.
+    public func fileRow(_ row: Int) -> Int { batch.fileRow(row) }
+
+    /// Numbers of any kind, decimals and booleans; NaN for null.
+    ///
+    /// - Throws: `.wrongType` when the column holds no numbers.
+    /// - Precondition: the scan was asked for this column. So for all of these calls.
+    public func reals(_ column: String) throws(LakeError) -> [Double] {
+        if missing.contains(column) { return Array(repeating: .nan, count: count) }
+        return try batch.values(column) { pq_batch_reals($0, $1, $2, $3) }
+    }
+
+    /// Integers, booleans as 0 and 1, and reals that are whole numbers.
+    ///
+    /// - Throws: `.wrongType`; `.badValue` for a number that 64 bits cannot hold exactly.
+    public func integers(_ column: String) throws(LakeError) -> NullableColumn<Int64> {
+        if missing.contains(column) {
+            return NullableColumn(
+                Array(repeating: 0, count: count), isValid: Array(repeating: false, count: count))
+        }
+        var hasNulls = false
+        var isValid: [Bool] = Array(repeating: true, count: count)
+        let values: [Int64] = try batch.values(column) { pointer, place, values, error in
+            isValid.withUnsafeMutableBytes {
+                pq_batch_integers(
+                    pointer, place, values, $0.bindMemory(to: UInt8.self).baseAddress, &hasNulls, error)
+            }
+        }
+        return NullableColumn(values, isValid: hasNulls ? isValid : nil)
+    }
+
+    /// Booleans, and numbers that are 0 or 1.
+    ///
+    /// - Throws: `.wrongType`; `.badValue` for any other number.
+    public func booleans(_ column: String) throws(LakeError) -> NullableColumn<Bool> {
+        let integers = try integers(column)
+        if let row = integers.values.firstIndex(where: { $0 != 0 && $0 != 1 }) {
+            throw .badValue(
+                file: file, column: column, row: fileRow(row),
+                reason: "\(integers.values[row]) is neither 0 nor 1")
+        }
+        return NullableColumn(integers.values.map { $0 == 1 }, isValid: integers.isValid)
+    }
+
+    /// Milliseconds since 1970 UTC, rounded down, from timestamps and dates of any unit, whole milliseconds, or
+    /// RFC 3339 text. Timestamps without a zone are UTC.
+    ///
+    /// - Throws: `.wrongType`; `.badValue` for a null or a text that is no time; `.missingColumn` also for an
+    ///   optional column.
+    public func timestamps(_ column: String) throws(LakeError) -> [Int64] {
+        if missing.contains(column) { throw .missingColumn(file: file, column: column) }
+        guard batch.isText(column) else {
+            return try batch.values(column) { pq_batch_timestamps($0, $1, $2, $3) }
+        }
+        let texts = try texts(column)
+        var times: [Int64] = []
+        times.reserveCapacity(count)
+        for row in 0..<count {
+            guard let time = texts.withBytes(row, { $0.flatMap(TimeText.milliseconds) }) else {
+                let reason =
+                    texts[row].map { "'\($0)' is no RFC 3339 time with a zone" } ?? "there is no time"
+                throw .badValue(file: file, column: column, row: fileRow(row), reason: reason)
+            }
+            times.append(time)
+        }
+        return times
+    }
+
+    /// Texts, and integers in decimal form.
+    ///
+    /// - Throws: `.wrongType`.
+    public func texts(_ column: String) throws(LakeError) -> TextColumn {
+        missing.contains(column) ? .nulls(count) : try batch.texts(column)
+    }
+}
+
+/// Owns a batch of the C reader.
+///
+/// `@unchecked Sendable`: nothing changes the C batch after `keep`, which only the thread that made it calls, before
+/// it gives the batch away; reading it from several threads is safe then.
+final class ParquetBatch: @unchecked Sendable {
+    let source: ParquetSource
+    private let pointer: OpaquePointer
+
+    init(owning pointer: OpaquePointer, source: ParquetSource) {
+        self.pointer = pointer
+        self.source = source
+    }
+
+    deinit {
+        pq_batch_close(pointer)
+    }
+
+    var count: Int { Int(pq_batch_count(pointer)) }
+
+    func fileRow(_ row: Int) -> Int {
+        precondition((0..<count).contains(row), "no such row")
+        return Int(pq_batch_file_row(pointer, Int64(row)))
+    }
+
+    /// Keeps only the rows whose column has this text.
+    func keep(_ column: String, equalTo text: String) throws(LakeError) {
+        let place = place(of: column)
+        var text = text
+        var error = pq_error()
+        let kept = text.withUTF8 { utf8 in
+            utf8.withMemoryRebound(to: CChar.self) {
+                pq_batch_keep(pointer, place, $0.baseAddress, Int64($0.count), &error)
+            }
+        }
+        if !kept { throw error.asLakeError(file: source.name, column: column) }
+    }
+
+    func isText(_ column: String) -> Bool {
+        pq_batch_is_text(pointer, place(of: column))
+    }
+
+    /// An array that `fill` fills.
+    func values<Value>(
+        _ column: String,
+        fill: (OpaquePointer, Int32, UnsafeMutablePointer<Value>, UnsafeMutablePointer<pq_error>) -> Bool
+    ) throws(LakeError) -> [Value] {
+        let place = place(of: column)
+        let count = count
+        if count == 0 { return [] }
+        var error = pq_error()
+        var filled = false
+        let values = [Value](unsafeUninitializedCapacity: count) { buffer, initialized in
+            guard let start = buffer.baseAddress else { return }
+            filled = fill(pointer, place, start, &error)
+            initialized = filled ? count : 0
+        }
+        if !filled { throw error.asLakeError(file: source.name, column: column) }
+        return values
+    }
+
+    func texts(_ column: String) throws(LakeError) -> TextColumn {
+        let place = place(of: column)
+        let count = count
+        var error = pq_error()
+        var sizeBytes: Int64 = 0
+        guard pq_batch_text_size(pointer, place, &sizeBytes, &error) else {
+            throw error.asLakeError(file: source.name, column: column)
+        }
+        var hasNulls = false
+        var filled = false
+        var isValid: [Bool] = Array(repeating: true, count: count)
+        var offsets: [Int32] = []
+        let bytes = [UInt8](unsafeUninitializedCapacity: Int(sizeBytes)) { bytes, initialized in
+            offsets = [Int32](unsafeUninitializedCapacity: count + 1) { offsets, offsetsInitialized in
+                filled = isValid.withUnsafeMutableBytes {
+                    pq_batch_texts(
+                        pointer, place, offsets.baseAddress, bytes.baseAddress,
+                        $0.bindMemory(to: UInt8.self).baseAddress, &hasNulls, &error)
+                }
+                offsetsInitialized = filled ? count + 1 : 0
+            }
+            initialized = filled ? Int(sizeBytes) : 0
+        }
+        if !filled { throw error.asLakeError(file: source.name, column: column) }
+        return TextColumn(offsets: offsets, bytes: bytes, isValid: hasNulls ? isValid : nil)
+    }
+
+    private func place(of column: String) -> Int32 {
+        let place = pq_batch_column(pointer, column)
+        precondition(place >= 0, "the scan was not asked for column \(column)")
+        return place
+    }
+}
