@@ -98,9 +98,9 @@ struct BucketExtremes {
         isEmpty = isEmpty || bucket.count == 0
     }
 
-    /// Sums of sane amounts stay far below these limits, and no number of merges of what is below them overflows.
     var areSane: Bool {
-        !isEmpty && greatestSum <= (1e110).bitPattern && greatestSquares <= (1e220).bitPattern
+        !isEmpty && greatestSum <= WindowBucket.greatestSum.bitPattern
+            && greatestSquares <= WindowBucket.greatestSquares.bitPattern
     }
 }
 

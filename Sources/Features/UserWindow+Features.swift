@@ -4,8 +4,8 @@ extension UserWindow {
 
     /// Writes the numeric features of schema v1 for an event, from this window, which does not hold it yet.
     ///
-    /// Finite, or NaN where there is nothing to say. They do not change when events after the bucket of this one
-    /// are folded in, or the window decays to a time before this one.
+    /// Finite, or NaN where there is nothing to say. A decay to a time before the event does not change them. For a
+    /// late event, buckets after its own do not count, while places and novelties are as of the latest event.
     ///
     /// - Parameter features: At least `featureCount` places; `FeatureSchema.numeric` says what goes where.
     public func writeFeatures(

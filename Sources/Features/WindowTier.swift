@@ -70,7 +70,11 @@ struct WindowBucket: Sendable, Equatable, BitwiseCopyable {
     mutating func add(count: UInt32, sum: Double, squares: Double) {
         let (total, overflow) = self.count.addingReportingOverflow(count)
         self.count = overflow ? .max : total
-        self.sum += sum
-        self.squares += squares
+        // Bounds that sane amounts never come near keep windows from outside within what decoding accepts.
+        self.sum = min(max(self.sum + sum, -Self.greatestSum), Self.greatestSum)
+        self.squares = min(self.squares + squares, Self.greatestSquares)
     }
+
+    @inline(__always) static var greatestSum: Double { 1e110 }
+    @inline(__always) static var greatestSquares: Double { 1e221 }
 }

@@ -1,0 +1,160 @@
+import Features
+import Testing
+import Transactions
+
+@Suite struct PreprocessingFitterTests {
+    private func fit(
+        _ rows: [[Float]], categories: [[String?]] = [], _ options: PreprocessingFitter.Options = .init()
+    ) -> Preprocessing {
+        var fitter = PreprocessingFitter(options: options)
+        for (index, row) in rows.enumerated() {
+            add(row, categories.isEmpty ? nil : categories[index], to: &fitter)
+        }
+        return fitter.finish()
+    }
+
+    private func add(_ row: [Float], _ categories: [String?]?, to fitter: inout PreprocessingFitter) {
+        let none = [String?](repeating: nil, count: PreprocessingPlan.categoryCount)
+        row.withUnsafeBufferPointer { fitter.add(numeric: $0, categories: categories ?? none) }
+    }
+
+    /// Rows in which every feature has the same values.
+    private func rows(_ values: [Float]) -> [[Float]] {
+        values.map { Array(repeating: $0, count: UserWindow.featureCount) }
+    }
+
+    @Test func standardIsMeanAndDeviation() {
+        let fitted = fit(rows([1, 2, 3, 4, .nan]))
+        #expect(fitted.numeric.count == UserWindow.featureCount)
+        #expect(fitted.numeric[0].centre == 2.5)
+        #expect(abs(fitted.numeric[0].scale - 1.2909944487358056) < 1e-15)
+        #expect(fitted.numeric[0].usual == 2.5)
+        #expect(fitted.schemaVersion == 1)
+    }
+
+    @Test func robustIsMedianAndQuartiles() {
+        let values = (0...100).map { Float($0) } + [1e9]
+        let fitted = fit(rows(values), .init(scaling: .robust))
+        #expect(abs(fitted.numeric[0].centre - 50.5) <= 0.5)
+        #expect(abs(fitted.numeric[0].scale - 50.5) <= 1)
+        #expect(fitted.numeric[0].usual == fitted.numeric[0].centre)
+        // More than half the values are one: its spread is the deviation.
+        let flag = fit(rows([0, 0, 0, 0, 0, 0, 0, 1]), .init(scaling: .robust))
+        #expect(flag.numeric[0].centre == 0)
+        #expect(abs(flag.numeric[0].scale - 0.35355339059327) < 1e-12)
+    }
+
+    @Test func quartilesAreWithinOnePartIn128() {
+        var random = Randomness()
+        for _ in 0..<20 {
+            let values = (0..<2001).map { _ in Float.random(in: -1e4...1e4, using: &random) }
+            let fitted = fit(rows(values), .init(scaling: .robust))
+            let sorted = values.sorted()
+            let (q1, q2, q3) = (Double(sorted[500]), Double(sorted[1000]), Double(sorted[1500]))
+            #expect(abs(fitted.numeric[0].centre - q2) <= q2.magnitude / 128)
+            #expect(abs(fitted.numeric[0].scale - (q3 - q1)) <= (q1.magnitude + q3.magnitude) / 128)
+        }
+    }
+
+    @Test func noneLeavesNumbersAlone() {
+        let fitted = fit(rows([1, 2, 6]), .init(scaling: .none))
+        #expect(fitted.numeric.allSatisfy { $0.centre == 0 && $0.scale == 1 && $0.usual == 3 })
+    }
+
+    @Test func whatNeverVariedOrNeverCame() throws {
+        var constant = rows([5, 5, 5])
+        for index in constant.indices { constant[index][24] = .nan }
+        let fitted = fit(constant)
+        #expect(fitted.numeric.count == UserWindow.featureCount - 1)
+        #expect(!fitted.numeric.contains { $0.feature == "speed_kmh" })
+        #expect(fitted.numeric[0].centre == 5 && fitted.numeric[0].scale == 1)
+        #expect(fitted.categorical.isEmpty)
+        // No rows at all: nothing to apply, said when it is compiled.
+        #expect(throws: PreprocessingError.noColumns) { try PreprocessingPlan(fit([])) }
+        let tenth = fit(rows(Array(repeating: 0.1, count: 1000)))
+        #expect(tenth.numeric[0].scale == 1)
+    }
+
+    @Test func onlyTheFeaturesAskedFor() {
+        let options = PreprocessingFitter.Options(
+            numericFeatures: ["speed_kmh", "amount"], categoricalFeatures: ["channel"])
+        let categories = Array(repeating: ["a", "b", "c", "d"] as [String?], count: 2)
+        let fitted = fit(rows([1, 2]), categories: categories, options)
+        #expect(fitted.numeric.map(\.feature) == ["amount", "speed_kmh"])
+        #expect(fitted.categorical.map(\.feature) == ["channel"])
+    }
+
+    @Test func rareCategoriesArePooled() {
+        let names: [String?] =
+            Array(repeating: "common", count: 150) + Array(repeating: "b", count: 2)
+            + Array(repeating: "a", count: 2)
+            + Array(repeating: "other", count: 45) + ["rare"] + Array(repeating: nil, count: 100)
+        let fitted = fit(
+            rows(Array(repeating: 1, count: 300)), categories: names.map { [$0, nil, nil, nil] })
+        #expect(
+            fitted.categorical == [
+                .init(feature: "category", categories: ["a", "b", "common"], usual: "common")
+            ])
+        let few = fit(
+            rows(Array(repeating: 1, count: 300)), categories: names.map { [$0, nil, nil, nil] },
+            .init(minimumShare: 0, maximumCategories: 2))
+        #expect(few.categorical[0].categories == ["a", "common"])
+        let pooled = fit(
+            rows(Array(repeating: 1, count: 300)), categories: names.map { [$0, nil, nil, nil] },
+            .init(minimumShare: 0.9))
+        #expect(pooled.categorical == [.init(feature: "category", categories: [], usual: "other")])
+    }
+
+    /// Far more texts than can be counted: the common ones are found all the same.
+    @Test func commonCategoriesAreFoundAmongAnyNumber() {
+        var random = Randomness()
+        var fitter = PreprocessingFitter()
+        let row = [Float](repeating: 1, count: UserWindow.featureCount)
+        for number in 0..<100_000 {
+            let text = random.chance(5) ? "five" : random.chance(2) ? "two" : "rare \(number)"
+            add(row, [text, nil, nil, nil], to: &fitter)
+        }
+        #expect(fitter.finish().categorical[0].categories == ["five", "two"])
+    }
+
+    @Test func mergingPartsGivesTheWhole() throws {
+        var random = Randomness()
+        for scaling in Preprocessing.Scaling.allCases {
+            let options = PreprocessingFitter.Options(scaling: scaling)
+            var whole = PreprocessingFitter(options: options)
+            var parts = [whole, whole, whole]
+            for _ in 0..<2000 {
+                let row = (0..<UserWindow.featureCount).map { _ in
+                    random.chance(10) ? .nan : Float.random(in: -100...1000, using: &random)
+                }
+                let categories = (0..<4).map { _ in random.chance(10) ? nil : "c\(random.below(20))" }
+                add(row, categories, to: &whole)
+                add(row, categories, to: &parts[random.below(3)])
+            }
+            parts[2].merge(parts[0])
+            parts[2].merge(parts[1])
+            #expect(parts[2].rowCount == 2000)
+            let (a, b) = (whole.finish(), parts[2].finish())
+            #expect(a.categorical == b.categorical)
+            let close = zip(a.numeric, b.numeric).allSatisfy {
+                abs($0.centre - $1.centre) <= 1e-11 * 1000 && abs($0.scale - $1.scale) <= 1e-11 * 1000
+            }
+            #expect(close)
+            #expect(scaling != .robust || a.numeric.map(\.scale) == b.numeric.map(\.scale))
+        }
+    }
+
+    @Test func rowsOfABatchAreSeenAsTheyAre() {
+        var batch = TransactionBatch()
+        for number in 0..<4 {
+            batch.append(
+                Transaction(
+                    transactionID: "t", userID: "u", amount: 1, timestampMilliseconds: 0, currency: "EUR",
+                    country: number == 0 ? nil : "DE"))
+        }
+        let values = [Float](repeating: 2, count: 4 * UserWindow.featureCount)
+        let fitted = values.withUnsafeBufferPointer { Preprocessing.fit(numeric: $0, batch: batch) }
+        #expect(fitted.categorical.map(\.feature) == ["country", "currency"])
+        #expect(fitted.categorical.map(\.categories) == [["DE"], ["EUR"]])
+    }
+}
