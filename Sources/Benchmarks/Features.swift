@@ -58,9 +58,12 @@ private func benchmarkSteps(_ states: WindowStates) {
             }
         }
         report("\(label): encode", encode / count)
+        var window = UserWindow()
         let all = bestSecondsPerRound(rounds: 200) {
             for (user, event) in states.events.enumerated() {
-                var window = decoded(states.encoded[user])
+                // As a stream does it: in the memory of the window before.
+                precondition(
+                    (try? states.encoded[user].withUnsafeBytes { try window.replace(decoding: $0) }) != nil)
                 window.writeFeatures(for: event, into: features)
                 window.fold(event)
                 bytes.removeAll(keepingCapacity: true)
@@ -81,6 +84,13 @@ private func benchmarkEncodingOfRows() {
         guard let plan = try? PreprocessingPlan(Preprocessing.fit(numeric: numeric, batch: batch)) else {
             return
         }
+        let fit = bestSecondsPerRound(rounds: 20) { _ = Preprocessing.fit(numeric: numeric, batch: batch) }
+        report("fit a preprocessing, a row of 2,000", fit / Double(batch.count))
+        let robust = PreprocessingFitter.Options(scaling: .robust)
+        let fitRobust = bestSecondsPerRound(rounds: 20) {
+            _ = Preprocessing.fit(numeric: numeric, batch: batch, options: robust)
+        }
+        report("the same, robust", fitRobust / Double(batch.count))
         var encoded = [Float](repeating: 0, count: plan.columnCount)
         let apply = bestSecondsPerRound(rounds: 50) {
             encoded.withUnsafeMutableBufferPointer { encoded in

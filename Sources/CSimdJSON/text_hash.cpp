@@ -2,8 +2,8 @@
 
 #include "csimdjson.h"
 
-// XXH64, written from the algorithm's public description (github.com/Cyan4973/xxHash, doc/xxhash_spec.md). The hash is
-// kept in windows and artifacts, so it must never change; TransactionsTests holds vectors.
+// XXH64, written from the algorithm's public description (github.com/Cyan4973/xxHash, doc/xxhash_spec.md).
+// The hash is kept in windows and artifacts, so it must never change; TransactionsTests holds vectors.
 
 namespace {
 

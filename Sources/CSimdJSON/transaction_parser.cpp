@@ -1,6 +1,7 @@
 #include <simdjson.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -10,10 +11,10 @@
 #include "csimdjson.h"
 #include "number_rewriting.h"
 
-// simdjson's DOM and not its on-demand front end, for two reasons. It checks the whole message: on-demand skips what is
-// not asked for, and would take `{..., "note": tru}`. And the library picks its kernel for the processor at run
-// time, while on-demand is compiled into the caller for the oldest processor it must run on. Fields are read straight off
-// the tape, whose format simdjson documents (doc/tape.md).
+// simdjson's DOM and not its on-demand front end, for two reasons. It checks the whole message: on-demand
+// skips what is not asked for, and would take `{..., "note": tru}`. And the library picks its kernel for the
+// processor at run time, while on-demand is compiled into the caller for the oldest processor it must run on.
+// Fields are read straight off the tape, whose format simdjson documents (doc/tape.md).
 
 namespace {
 
@@ -151,6 +152,7 @@ Verdict csimd_parser::open(const csimd_message &message) {
         rewritten.reserve(rewritten.size() + simdjson::SIMDJSON_PADDING);
         error = json.parse(rewritten.data(), rewritten.size(), false).error();
     }
+    if (error == simdjson::MEMALLOC) std::abort();  // no fault of the message
     if (error) return {reason_for(error)};
     tape = {json.doc.tape.get(), json.doc.string_buf.get()};
     if (tape.type(1) != '{') return {CSIMD_NOT_AN_OBJECT};
@@ -185,7 +187,9 @@ Verdict csimd_parser::read_text(int field, bool required, Row &row, uint32_t are
     }
     if (text.size() > CSIMD_MAXIMUM_TEXT_BYTES) return {CSIMD_TEXT_LENGTH, field};
     // Only an escape can bring one in. Half a surrogate pair cannot come in at all: simdjson refuses that.
-    if (holds_escapes && std::memchr(text.data(), 0, text.size()) != nullptr) return {CSIMD_EMBEDDED_NUL, field};
+    if (holds_escapes && std::memchr(text.data(), 0, text.size()) != nullptr) {
+        return {CSIMD_EMBEDDED_NUL, field};
+    }
     uint8_t *target = arena.data() + arena_used;
     for (size_t done = 0; done < text.size(); done += copy_step) {
         std::memcpy(target + done, text.data() + done, copy_step);
@@ -201,8 +205,8 @@ Verdict csimd_parser::read_number(int field, bool required, double *value) {
     const size_t at = places[field];
     if (at == 0 || tape.type(at) == 'n') return required ? Verdict{CSIMD_MISSING_FIELD, field} : Verdict{};
     if (tape.number(at, value)) return {};
-    if (numbers_rewritten && tape.type(at) == '[' && tape.after(at) == at + 2) return {CSIMD_NOT_FINITE, field};
-    return {CSIMD_WRONG_TYPE, field};
+    const bool is_too_large = numbers_rewritten && tape.type(at) == '[' && tape.after(at) == at + 2;
+    return {is_too_large ? CSIMD_NOT_FINITE : CSIMD_WRONG_TYPE, field};
 }
 
 Verdict csimd_parser::read_timestamp(int64_t *value) {
@@ -290,20 +294,31 @@ csimd_columns csimd_parser::parse(const csimd_message *batch, size_t count, uint
             rejections.push_back({int32_t(i), int8_t(verdict.reason), int8_t(verdict.field)});
         }
     }
-    return {rows,          timestamps.data(), amounts.data(), latitudes.data(), longitudes.data(),
-            messages.data(), texts.data(),    hashes.data(),  arena.data(),     arena_used,
-            rejections.size(), rejections.data()};
+    return {
+        .rows = rows,
+        .timestamp_milliseconds = timestamps.data(),
+        .amount = amounts.data(),
+        .latitude = latitudes.data(),
+        .longitude = longitudes.data(),
+        .message = messages.data(),
+        .texts = texts.data(),
+        .hashes = hashes.data(),
+        .arena = arena.data(),
+        .arena_length = arena_used,
+        .rejection_count = rejections.size(),
+        .rejections = rejections.data(),
+    };
 }
 
 csimd_parser *csimd_parser_create(void) {
     auto *parser = new csimd_parser;
-    // The second argument bounds the nesting: enough for any transaction, far from what a stack or heap would feel.
-    (void)parser->json.allocate(CSIMD_MAXIMUM_MESSAGE_BYTES + 1, CSIMD_MAXIMUM_DEPTH);
+    if (parser->json.allocate(CSIMD_MAXIMUM_MESSAGE_BYTES + 1, CSIMD_MAXIMUM_DEPTH)) std::abort();
     return parser;
 }
 
 void csimd_parser_destroy(csimd_parser *parser) { delete parser; }
 
-csimd_columns csimd_parse(csimd_parser *parser, const csimd_message *messages, size_t count, uint32_t arena_base) {
+csimd_columns csimd_parse(csimd_parser *parser, const csimd_message *messages, size_t count,
+                          uint32_t arena_base) {
     return parser->parse(messages, count, arena_base);
 }

@@ -28,11 +28,13 @@ struct BucketHead {
 
 /// Bytes of a count, the same for all buckets of a window: 1 if that is enough for each, else 4.
 struct CountWidth {
+    let isWide: Bool
     let bytes: Int
     let mask: UInt32
 
     @inline(__always)
     init(isWide: Bool) {
+        self.isWide = isWide
         bytes = isWide ? 4 : 1
         mask = isWide ? .max : 0xFF
     }
@@ -51,8 +53,9 @@ extension WindowWriter {
     mutating func bucket(_ bucket: WindowBucket, gap: Int32, head: UnsafeMutableRawPointer, width: CountWidth)
     {
         // Money mostly is the double nearest to a whole number of hundredths; only an exact return counts.
-        let scaled = min(max(bucket.sum * 100, -0x1p31 + 1), 0x1p31 - 1)
-        let hundredths = Int32(truncatingIfNeeded: Int64(scaled + Double(signOf: scaled, magnitudeOf: 0.5)))
+        // The addition rounds to whole numbers, in the low bits of the double; what does not fit fails the test.
+        let rounded = bucket.sum * 100 + 0x1.8p52
+        let hundredths = Int32(truncatingIfNeeded: rounded.bitPattern)
         let isHundredths: UInt64 = exactDouble(hundredths) / 100 == bucket.sum ? 1 : 0
         let isSeveral: UInt64 = bucket.count > 1 ? 1 : 0
         let bits = BucketHead(gap: gap, isHundredths: isHundredths, isSeveral: isSeveral)

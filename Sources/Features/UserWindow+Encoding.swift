@@ -58,38 +58,46 @@ extension UserWindow {
         let written = bytes.withUnsafeMutableBytes { bytes in
             guard let start = bytes.baseAddress else { return 0 }
             var writer = WindowWriter(start + before)
-            write(&writer)
+            // Nearly always every count fits a byte; which is known once all are written.
+            if !write(&writer, width: CountWidth(isWide: false)) {
+                writer = WindowWriter(start + before)
+                _ = write(&writer, width: CountWidth(isWide: true))
+            }
             return writer.count
         }
         bytes.removeLast(most + WindowWriter.slack - written)
     }
 
+    /// - Returns: False when a count was too large for the width.
     @inline(__always)
-    private func write(_ writer: inout WindowWriter) {
+    private func write(_ writer: inout WindowWriter, width: CountWidth) -> Bool {
         writer.byte(Self.formatVersion)
         let hasPlace = place.time != Self.none
-        let isWide = buckets.contains { $0.count > 0xFF }
         writer.byte(
             (isEmpty ? 0 : Self.flagEvent) | (hasPlace ? Self.flagPlace : 0)
                 | (buckets.isEmpty ? 0 : Self.flagBuckets) | (recents.isEmpty ? 0 : Self.flagMembers)
-                | (isWide ? Self.flagWideCounts : 0))
-        if isEmpty { return }
+                | (width.isWide ? Self.flagWideCounts : 0))
+        if isEmpty { return true }
         writer.signedVarint(lastTime)
         if hasPlace {
             writer.varint(UInt64(truncatingIfNeeded: lastTime - place.time))
             writer.double(place.latitude)
             writer.double(place.longitude)
         }
-        if !buckets.isEmpty { writeBuckets(&writer, width: CountWidth(isWide: isWide)) }
+        var counts: UInt32 = 0
+        if !buckets.isEmpty { counts = writeBuckets(&writer, width: width) }
         if !recents.isEmpty { writeMembers(&writer) }
+        return counts <= width.mask
     }
 
+    /// - Returns: The bits of all counts.
     @inline(__always)
-    private func writeBuckets(_ writer: inout WindowWriter, width: CountWidth) {
+    private func writeBuckets(_ writer: inout WindowWriter, width: CountWidth) -> UInt32 {
         for raw in 0..<WindowTier.count { writer.byte(tierCounts[raw]) }
         var head = writer.reserve(buckets.count * BucketHead.size)
-        buckets.withUnsafeBufferPointer { buckets in
+        return buckets.withUnsafeBufferPointer { buckets in
             var position = 0
+            var counts: UInt32 = 0
             for raw in 0..<WindowTier.count {
                 let tier = WindowTier(rawValue: raw).unsafelyUnwrapped
                 let end = position + Int(tierCounts[raw])
@@ -99,9 +107,11 @@ extension UserWindow {
                     writer.bucket(bucket, gap: bucket.index &- next, head: head, width: width)
                     head += BucketHead.size
                     next = bucket.index &+ 1
+                    counts |= bucket.count
                     position &+= 1
                 }
             }
+            return counts
         }
     }
 

@@ -1,8 +1,8 @@
 #ifndef CSIMDJSON_H
 #define CSIMDJSON_H
 
-// Transaction messages in, columns out, in one call a batch. Everything here is plain C to its callers; no function
-// throws. When memory runs out the process ends, as it does for Swift's own allocations.
+// Transaction messages in, columns out, in one call a batch. Everything here is plain C to its callers; no
+// function throws. When memory runs out the process ends, as it does for Swift's own allocations.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -59,8 +59,8 @@ enum {
 /// A text's length when it is missing.
 #define CSIMD_MISSING UINT32_MAX
 
-/// Event times lie in [1971-01-01, 2200-01-01): as milliseconds, no second count of our days is in there, and no
-/// microsecond count.
+/// Event times lie in [1971-01-01, 2200-01-01): seconds or microseconds of our days, taken for milliseconds,
+/// are outside.
 static const int64_t CSIMD_EARLIEST_MILLISECONDS = 31536000000;
 static const int64_t CSIMD_LATEST_MILLISECONDS = 7258118400000;
 
@@ -102,7 +102,8 @@ csimd_parser *csimd_parser_create(void);
 void csimd_parser_destroy(csimd_parser *parser);
 
 /// Parses `count` messages. Offsets of texts start at `arena_base`. One thread at a time for one parser.
-csimd_columns csimd_parse(csimd_parser *parser, const csimd_message *messages, size_t count, uint32_t arena_base);
+csimd_columns csimd_parse(csimd_parser *parser, const csimd_message *messages, size_t count,
+                          uint32_t arena_base);
 
 /// XXH64 with seed 0, and 1 where that is 0. The same on every machine and for ever: it is stored.
 uint64_t csimd_text_hash(const void *bytes, size_t length);
