@@ -21,10 +21,14 @@ public protocol ObjectStore: Sendable {
     /// - Returns: The new version tag.
     /// - Throws: `.preconditionFailed` when `condition` does not hold; nothing was written then.
     @discardableResult
-    func put(_ key: String, _ bytes: [UInt8], if condition: PutCondition) throws(ObjectStoreError) -> VersionTag
+    func put(_ key: String, _ bytes: [UInt8], if condition: PutCondition) throws(ObjectStoreError)
+        -> VersionTag
 
-    /// Objects whose key starts with `prefix`, ascending by key, at most `limit`, after key `after`.
+    /// Objects whose key starts with `prefix`, ascending by the bytes of their keys, at most `limit`, after key `after`.
     func list(prefix: String, after: String?, limit: Int) throws(ObjectStoreError) -> [ObjectSummary]
+
+    /// Every object whose key starts with `prefix`, ascending by key.
+    func listAll(prefix: String) throws(ObjectStoreError) -> [ObjectSummary]
 
     /// Removes an object; removing one that is not there is no error.
     func delete(_ key: String) throws(ObjectStoreError)
@@ -68,8 +72,8 @@ public struct StoredObject: Sendable {
 }
 
 extension ObjectStore {
-    /// Every object under `prefix`, page by page.
-    public func listAll(prefix: String, pageSize: Int = 1000) throws(ObjectStoreError) -> [ObjectSummary] {
+    public func listAll(prefix: String) throws(ObjectStoreError) -> [ObjectSummary] {
+        let pageSize = 1000
         var found: [ObjectSummary] = []
         while true {
             let page = try list(prefix: prefix, after: found.last?.key, limit: pageSize)

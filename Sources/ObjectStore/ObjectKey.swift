@@ -1,0 +1,60 @@
+/// The rules for keys, the same in every store.
+public enum ObjectKey {
+    /// S3's limit, of UTF-8 bytes.
+    public static let maximumSize = 1024
+
+    /// Whether a key can name an object: segments separated by `/`, none of them empty, `.` or `..`, no control
+    /// characters, at most `maximumSize` bytes.
+    public static func isValid(_ key: String) -> Bool {
+        let bytes = key.utf8
+        guard !bytes.isEmpty, bytes.count <= maximumSize, bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x7F })
+        else {
+            return false
+        }
+        return bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).allSatisfy(
+            isValidSegment)
+    }
+
+    /// Whether a prefix can begin a key: its whole segments must be valid.
+    static func isValidPrefix(_ prefix: String) -> Bool {
+        prefix.isEmpty || isValid(prefix.hasSuffix("/") ? String(prefix.dropLast()) : prefix + "x")
+    }
+
+    private static func isValidSegment(_ segment: Substring.UTF8View.SubSequence) -> Bool {
+        !segment.isEmpty && !segment.elementsEqual(".".utf8) && !segment.elementsEqual("..".utf8)
+    }
+
+    /// Makes one segment of any text: all but letters, digits, `-`, `_`, `~` and `.` become `%` and two hexadecimal
+    /// digits, and so do the dots of `.` and `..`. One text gives one segment, and no two texts the same.
+    public static func segment(encoding text: String) -> String {
+        if text == "." || text == ".." { return String(repeating: "%2E", count: text.count) }
+        return percentEncoded(text.utf8, keepingSlashes: false)
+    }
+
+    static func percentEncoded(_ bytes: some Sequence<UInt8>, keepingSlashes: Bool) -> String {
+        let digits = Array("0123456789ABCDEF".utf8)
+        var encoded: [UInt8] = []
+        for byte in bytes {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"),
+                UInt8(ascii: "~"),
+                UInt8(ascii: "."):
+                encoded.append(byte)
+            case UInt8(ascii: "/") where keepingSlashes:
+                encoded.append(byte)
+            default:
+                encoded += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            }
+        }
+        return String(decoding: encoded, as: UTF8.self)
+    }
+}
+
+extension String {
+    /// Whether this key comes first in the order of lists, which is that of bytes. `<` compares by Unicode's rules.
+    func precedesAsKey(_ other: String) -> Bool { utf8.lexicographicallyPrecedes(other.utf8) }
+
+    /// `hasPrefix` compares by Unicode's rules too.
+    func beginsAsKey(with prefix: String) -> Bool { utf8.starts(with: prefix.utf8) }
+}
