@@ -17,7 +17,8 @@ struct RedisIntegrationTests {
     func binarySafety() throws {
         let redis = try connect()
         let value = (0..<1000).map { UInt8(truncatingIfNeeded: $0) } + Array("\r\n$-1\r\n".utf8)
-        #expect(try redis.command(["SET", .text(prefix + "ü\r\n"), .bytes(value), "PX", 60_000]) == .status("OK"))
+        #expect(
+            try redis.command(["SET", .text(prefix + "ü\r\n"), .bytes(value), "PX", 60_000]) == .status("OK"))
         #expect(try redis.command(["GET", .text(prefix + "ü\r\n")]) == .bulk(value))
         #expect(try redis.command(["GET", .text(prefix + "none")]) == .null)
     }
@@ -82,10 +83,14 @@ struct RedisIntegrationTests {
             }
             return arguments
         }
-        #expect(try redis.evaluate(script, keys: keys, arguments: arguments(from: "", to: "a")) == .integer(0))
-        #expect(try redis.evaluate(script, keys: keys, arguments: arguments(from: "a", to: "b")) == .integer(0))
+        #expect(
+            try redis.evaluate(script, keys: keys, arguments: arguments(from: "", to: "a")) == .integer(0))
+        #expect(
+            try redis.evaluate(script, keys: keys, arguments: arguments(from: "a", to: "b")) == .integer(0))
         try redis.command(["SET", .text(prefix + "1999"), "stranger", "PX", 60_000])
-        #expect(try redis.evaluate(script, keys: keys, arguments: arguments(from: "b", to: "c")) == .integer(2000))
+        #expect(
+            try redis.evaluate(script, keys: keys, arguments: arguments(from: "b", to: "c")) == .integer(2000)
+        )
         #expect(try redis.command(["GET", .text(prefix + "0")]).text == "b0")
     }
 
@@ -97,7 +102,8 @@ struct RedisIntegrationTests {
         var ids: [String] = []
         for index in 0..<25 {
             let fields: [RedisStreamEntry.Field] = [
-                .init(name: "tenant", value: Array("user:\(index)".utf8)), .init(name: "raw", value: [0, 255, 13, 10]),
+                .init(name: "tenant", value: Array("user:\(index)".utf8)),
+                .init(name: "raw", value: [0, 255, 13, 10]),
             ]
             ids.append(try redis.addToStream(key: key, fields: fields, maximumLength: 1000))
         }
@@ -175,7 +181,8 @@ struct RedisIntegrationTests {
         redis.close()
         #expect(try redis.command(["GET", "k"]).text == "1")
         for login in ["", ":wrong@"] {
-            let stranger = RedisConnection(address: try RedisAddress(parsing: "unix://\(login)\(server.path)"))
+            let stranger = RedisConnection(
+                address: try RedisAddress(parsing: "unix://\(login)\(server.path)"))
             let error = #expect(throws: RedisError.self) { try stranger.ping() }
             #expect(error?.isRetryable == false)
         }
@@ -184,7 +191,8 @@ struct RedisIntegrationTests {
     @Test("a port where nobody listens, and a name that does not exist")
     func noServer() throws {
         for url in ["redis://127.0.0.1:1", "redis://does-not-exist.invalid"] {
-            let redis = RedisConnection(address: try RedisAddress(parsing: url), connectTimeoutMilliseconds: 1_000)
+            let redis = RedisConnection(
+                address: try RedisAddress(parsing: url), connectTimeoutMilliseconds: 1_000)
             let error = #expect(throws: RedisError.self) { try redis.ping() }
             #expect(error?.description.contains("is not available") == true)
         }
