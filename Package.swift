@@ -41,9 +41,9 @@ let package = Package(
     ],
     targets: [
         // Detectors: the contract and nothing else of ours.
-        .target(name: "CForestWalk", path: "Sources/Detectors/CForestWalk"),
+        .target(name: "CForestKernels", path: "Sources/Detectors/CForestKernels"),
         .target(
-            name: "IsolationForest", dependencies: [detectorAPI, "CForestWalk"],
+            name: "IsolationForest", dependencies: [detectorAPI, "CForestKernels"],
             path: "Sources/Detectors/IsolationForest", exclude: ["Entry"], swiftSettings: strict),
         .target(
             name: "IsolationForestEntry", dependencies: ["IsolationForest", detectorAPI, pluginStamp],

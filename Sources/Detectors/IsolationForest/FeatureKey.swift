@@ -15,7 +15,13 @@ enum FeatureKey {
         let greatest = Float.greatestFiniteMagnitude
         var shifted = clamp(value, greatest) - centre
         shifted = clamp(shifted, greatest) + 0  // -0 becomes +0
-        let bits = Int32(bitPattern: shifted.bitPattern)
+        return key(ofCentred: shifted)
+    }
+
+    /// The key of a finite value that is not -0.
+    @inline(__always)
+    static func key(ofCentred value: Float) -> UInt32 {
+        let bits = Int32(bitPattern: value.bitPattern)
         return UInt32(bitPattern: bits ^ ((bits >> 31) & Int32.max)) ^ 0x8000_0000
     }
 

@@ -12,7 +12,7 @@ struct ForestFitter {
         guard rows.columns <= ForestShape.maximumColumns else {
             throw DetectorError.invalidInput("more than \(ForestShape.maximumColumns) columns")
         }
-        guard rows.count <= UInt32.max else { throw DetectorError.invalidInput("more than 2^32 rows") }
+        guard rows.count < UInt32.max else { throw DetectorError.invalidInput("more than 2^32 - 2 rows") }
         self.rows = rows
         self.parameters = parameters
         self.context = context
@@ -25,9 +25,10 @@ struct ForestFitter {
         let shape = ForestShape(columns: rows.columns, trees: parameters.trees, levels: levels)
         var sampler = RowSampler(rows: rows.count, size: sampleSize)
         let centres = medians(&sampler)
-        var builder = TreeBuilder(shape, sampleSize: sampleSize, centres: centres)
+        let sample = SampleKeys(rows, centres: centres, sampleSize: sampleSize, trees: shape.trees)
+        var grower = TreeGrower(shape, sampleSize: sampleSize)
+        let leaves = LeafWriter(shape, sampleSize: sampleSize)
         var nodes = [UInt32](repeating: ForestShape.noNode, count: shape.trees * shape.wordsPerTree)
-        var leaves = [LeafCode](repeating: LeafCode(), count: shape.trees * shape.leavesPerTree)
         for tree in 0..<shape.trees {
             if tree % 16 == 0 {
                 if context.isCancelled() { throw DetectorError.cancelled }
@@ -35,92 +36,53 @@ struct ForestFitter {
             }
             var generator = SeededGenerator(seed: context.seed, stream: UInt64(tree))
             sampler.draw(&generator)
+            if !sample.hasAllRows { sample.gather(rows, sampler.chosen) }
+            let columns = chooseColumns(&generator)
+            leaves.startTree(tree)
             nodes.withUnsafeMutableBufferPointer { nodes in
-                leaves.withUnsafeMutableBufferPointer { leaves in
-                    builder.build(
-                        rows, sampler.chosen, featureShare: parameters.columnShare, &generator,
-                        words: nodes.baseAddress.unsafelyUnwrapped + tree * shape.wordsPerTree,
-                        leaves: leaves.baseAddress.unsafelyUnwrapped + tree * shape.leavesPerTree)
-                }
+                grower.grow(
+                    sample, sample.hasAllRows ? sampler.chosen : nil, columns: columns, leaves, &generator,
+                    words: nodes.baseAddress.unsafelyUnwrapped + tree * shape.wordsPerTree)
             }
         }
         context.progress(1)
-        return try model(shape, centres, nodes, leaves)
+        let payload = ForestPayload(
+            shape: shape, sampleSize: sampleSize, normaliser: PathLength.average(sampleSize),
+            expectedSum: leaves.expectedSum(), kinds: leaves.paths.count)
+        return ForestModel(payload, payload.artifact(centres: centres, nodes: nodes, leaves: leaves))
     }
 
     /// The columns' medians in some of the rows; 0 for a column without values there.
     private func medians(_ sampler: inout RowSampler) -> [Float] {
         var generator = SeededGenerator(seed: context.seed, stream: .max)
         sampler.draw(&generator)
-        let chosen = sampler.chosen.prefix(63)
+        let step = max(1, sampler.chosen.count / 32)
+        var values: [Float] = []
         return (0..<rows.columns).map { column in
-            let values = chosen.map { rows.values[Int($0) * rows.columns + column] }.filter(\.isFinite)
-                .sorted()
+            values.removeAll(keepingCapacity: true)
+            for place in stride(from: 0, to: sampler.chosen.count, by: step) {
+                let value = rows.values[Int(sampler.chosen[place]) * rows.columns + column]
+                if value.isFinite { values.append(value) }
+            }
+            values.sort()
             return values.isEmpty ? 0 : values[values.count / 2]
         }
     }
 
-    private func model(
-        _ shape: ForestShape, _ centres: [Float], _ nodes: [UInt32], _ leaves: [LeafCode]
-    ) throws -> ForestModel {
-        var kindOfCode: [LeafCode: UInt32] = [:]
-        var paths: [Int64] = []
-        var origins: [ForestPayload.LeafOrigin] = []
-        var expected = 0.0
-        var last = LeafCode()
-        var lastKind: UInt32 = 0
-        let numbers = leaves.map { code -> UInt32 in
-            if code != last {
-                last = code
-                if let known = kindOfCode[code] {
-                    lastKind = known
-                } else {
-                    lastKind = UInt32(paths.count)
-                    kindOfCode[code] = lastKind
-                    paths.append(PathLength.fixed(depth: code.depth, count: code.count))
-                    origins.append(
-                        ForestPayload.LeafOrigin(count: UInt32(code.count), depth: UInt32(code.depth)))
-                }
-            }
-            let share = Double(code.count) / Double(1 << (shape.levels - code.depth))
-            expected += share * Double(paths[Int(lastKind)]) * 0x1p-32
-            return lastKind
-        }
-        let payload = ForestPayload(
-            shape: shape, sampleSize: sampleSize, normaliser: PathLength.average(sampleSize),
-            expectedSum: expected / Double(sampleSize), kinds: paths.count,
-            leafWidth: paths.count <= 1 << 8 ? 1 : paths.count <= 1 << 16 ? 2 : 4)
-        let artifact = ArtifactBytes(count: payload.size) { bytes in
-            bytes.initializeMemory(as: UInt8.self, repeating: 0)
-            payload.writeHeader(to: bytes)
-            copy(centres, to: bytes, at: payload.centresOffset)
-            copy(paths, to: bytes, at: payload.pathsOffset)
-            copy(origins, to: bytes, at: payload.originsOffset)
-            copy(nodes, to: bytes, at: payload.nodesOffset)
-            switch payload.leafWidth {
-            case 1: copy(numbers.map { UInt8($0) }, to: bytes, at: payload.leavesOffset)
-            case 2: copy(numbers.map { UInt16($0) }, to: bytes, at: payload.leavesOffset)
-            default: copy(numbers, to: bytes, at: payload.leavesOffset)
+    /// The columns that a tree may cut, one bit each.
+    private func chooseColumns(_ generator: inout SeededGenerator) -> [UInt64] {
+        let wanted = max(1, Int(Double(rows.columns) * parameters.columnShare))
+        var bits = [UInt64](repeating: 0, count: (rows.columns + 63) / 64)
+        // Knuth, volume 2, algorithm S.
+        var chosen = 0
+        for column in 0..<rows.columns {
+            let isChosen =
+                wanted == rows.columns || generator.below(rows.columns - column) < wanted - chosen
+            if isChosen {
+                bits[column / 64] |= 1 << UInt64(column % 64)
+                chosen += 1
             }
         }
-        return try ForestModel(artifact)
+        return bits
     }
-
-    private func copy<Element>(_ source: [Element], to bytes: UnsafeMutableRawBufferPointer, at offset: Int) {
-        source.withUnsafeBytes { source in
-            UnsafeMutableRawBufferPointer(rebasing: bytes[offset..<offset + source.count]).copyMemory(
-                from: source)
-        }
-    }
-}
-
-/// A leaf before its kind has a number.
-struct LeafCode: Hashable {
-    private var packed: UInt32 = 0
-
-    init() {}
-    init(depth: Int, count: Int) { packed = UInt32(depth) << 24 | UInt32(count) }
-
-    var depth: Int { Int(packed >> 24) }
-    var count: Int { Int(packed & 0xFF_FFFF) }
 }

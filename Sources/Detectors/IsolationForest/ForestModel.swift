@@ -13,6 +13,13 @@ final class ForestModel: Explaining {
         self.artifact = artifact
     }
 
+    /// A forest just grown, which needs no checks.
+    init(_ payload: ForestPayload, _ artifact: ArtifactBytes) {
+        self.payload = payload
+        self.artifact = artifact
+        walk = .best
+    }
+
     var columns: Int { payload.shape.columns }
 
     var expectedScore: Double {

@@ -40,7 +40,50 @@ struct ForestPayload: Sendable {
     var leavesOffset: Int { nodesOffset + shape.trees * shape.wordsPerTree * 4 }
     var size: Int { leavesOffset + shape.trees * shape.leavesPerTree * leafWidth }
 
-    func writeHeader(to bytes: UnsafeMutableRawBufferPointer) {
+    /// The payload of a forest just grown.
+    init(shape: ForestShape, sampleSize: Int, normaliser: Double, expectedSum: Double, kinds: Int) {
+        self.shape = shape
+        self.sampleSize = sampleSize
+        self.normaliser = normaliser
+        self.expectedSum = expectedSum
+        self.kinds = kinds
+        leafWidth = kinds <= 1 << 8 ? 1 : kinds <= 1 << 16 ? 2 : 4
+    }
+
+    /// Puts the parts together.
+    func artifact(centres: [Float], nodes: [UInt32], leaves: LeafWriter) -> ArtifactBytes {
+        ArtifactBytes(count: size) { bytes in
+            for offset in 0..<nodesOffset { bytes[offset] = 0 }
+            writeHeader(to: bytes)
+            copy(centres, to: bytes, at: centresOffset)
+            copy(leaves.paths, to: bytes, at: pathsOffset)
+            copy(leaves.origins, to: bytes, at: originsOffset)
+            copy(nodes, to: bytes, at: nodesOffset)
+            switch leafWidth {
+            case 1: narrow(leaves.leaves, to: bytes, as: UInt8.self)
+            case 2: narrow(leaves.leaves, to: bytes, as: UInt16.self)
+            default: narrow(leaves.leaves, to: bytes, as: UInt32.self)
+            }
+        }
+    }
+
+    private func copy<Element>(_ source: [Element], to bytes: UnsafeMutableRawBufferPointer, at offset: Int) {
+        source.withUnsafeBytes { source in
+            UnsafeMutableRawBufferPointer(rebasing: bytes[offset..<offset + source.count]).copyMemory(
+                from: source)
+        }
+    }
+
+    private func narrow<Leaf: FixedWidthInteger & UnsignedInteger>(
+        _ leaves: UnsafePointer<UInt32>, to bytes: UnsafeMutableRawBufferPointer, as leaf: Leaf.Type
+    ) {
+        let count = shape.trees * shape.leavesPerTree
+        let target = (bytes.baseAddress.unsafelyUnwrapped + leavesOffset).bindMemory(
+            to: Leaf.self, capacity: count)
+        for place in 0..<count { target[place] = Leaf(truncatingIfNeeded: leaves[place]) }
+    }
+
+    private func writeHeader(to bytes: UnsafeMutableRawBufferPointer) {
         bytes.storeBytes(of: Self.magic, toByteOffset: 0, as: UInt32.self)
         bytes.storeBytes(of: Self.version, toByteOffset: 4, as: UInt16.self)
         bytes.storeBytes(of: UInt8(shape.levels), toByteOffset: 6, as: UInt8.self)

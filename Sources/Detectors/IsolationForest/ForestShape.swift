@@ -55,23 +55,31 @@ struct ForestShape: Sendable {
     var keysPerRow: Int { 2 << columnBits }
 
     /// The word of the node at `position` (0 is leftmost) of `level`.
-    func word(level: Int, position: Int) -> Int {
-        if level < firstLevels { return Self.wordInBlock(level: level, position: position) }
-        var first = 1
+    func word(level: Int, position: Int) -> Int { place(ofLevel: level).word(position) }
+
+    func place(ofLevel level: Int) -> LevelPlace {
+        if level < firstLevels { return LevelPlace(firstWord: 0, levelInBlock: level) }
+        var blocks = 1
         var start = firstLevels
         while level >= start + Self.levelsPerBlock {
-            first += 1 << start
+            blocks += 1 << start
             start += Self.levelsPerBlock
         }
-        let inner = level - start
-        let block = first + position >> inner
-        return block * Self.wordsPerBlock
-            + Self.wordInBlock(level: inner, position: position & (1 << inner - 1))
+        return LevelPlace(firstWord: blocks * Self.wordsPerBlock, levelInBlock: level - start)
     }
 
-    private static func wordInBlock(level: Int, position: Int) -> Int {
-        if level == 0 { return 15 }
-        let half = 1 << (level - 1)
-        return (position >= half ? 8 : 0) + half - 1 + position & (half - 1)
+    /// Where the nodes of one level are.
+    struct LevelPlace {
+        let firstWord: Int
+        /// 0 to 3.
+        let levelInBlock: Int
+
+        @inline(__always)
+        func word(_ position: Int) -> Int {
+            let block = firstWord &+ (position &>> levelInBlock) &* ForestShape.wordsPerBlock
+            if levelInBlock == 0 { return block &+ 15 }
+            let half = 1 &<< (levelInBlock &- 1)
+            return block &+ (position & half != 0 ? 8 : 0) &+ half &- 1 &+ position & (half &- 1)
+        }
     }
 }

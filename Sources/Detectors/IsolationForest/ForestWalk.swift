@@ -1,4 +1,4 @@
-import CForestWalk
+import CForestKernels
 
 /// The two ways to walk down trees; they end in the same leaves.
 enum ForestWalk: Sendable {

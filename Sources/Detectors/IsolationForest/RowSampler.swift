@@ -1,11 +1,13 @@
+import CForestKernels
 import DetectorAPI
 
-/// Draws rows without replacement, in time and memory that depend on the sample only when rows are many.
+/// Draws rows without replacement, every set of them equally likely.
 struct RowSampler {
+    /// The rows drawn; the order means nothing.
     private(set) var chosen: [UInt32]
     private let rows: Int
-    /// Few rows: a permutation, shuffled on from draw to draw.
-    private var permutation: [UInt32] = []
+    /// Few rows: one bit each, set for those drawn. Many rows: empty.
+    private var bits: [UInt64] = []
     /// Many rows: a hash set of those drawn, 0 for a free place.
     private var drawn: [UInt32] = []
 
@@ -14,26 +16,64 @@ struct RowSampler {
         chosen = [UInt32](repeating: 0, count: size)
         if size == rows {
             for row in 0..<size { chosen[row] = UInt32(row) }
-        } else if rows <= 8 * size {
-            permutation = (0..<UInt32(rows)).map { $0 }
+        } else if rows <= 16 * size {
+            bits = [UInt64](repeating: 0, count: (rows + 63) / 64)
         } else {
             drawn = [UInt32](repeating: 0, count: 4 * (1 << (Int.bitWidth - size.leadingZeroBitCount)))
         }
     }
 
     mutating func draw(_ generator: inout SeededGenerator) {
-        if !permutation.isEmpty {
-            drawFromPermutation(&generator)
+        if !bits.isEmpty {
+            drawBits(&generator)
         } else if !drawn.isEmpty {
             drawWithRejection(&generator)
         }
     }
 
-    /// The first steps of Fisher and Yates' shuffle.
-    private mutating func drawFromPermutation(_ generator: inout SeededGenerator) {
-        for place in chosen.indices {
-            permutation.swapAt(place, place + generator.below(rows - place))
-            chosen[place] = permutation[place]
+    /// Tosses a coin for each row, 64 at a time, then corrects the number by adding or removing random rows.
+    ///
+    /// A set of coin tosses is, among sets of its size, uniformly random, and stays so with a uniformly
+    /// random row more or less.
+    private mutating func drawBits(_ generator: inout SeededGenerator) {
+        // The coin's bias in 32nds; what rounding leaves is corrected below.
+        let bias = min(31, max(1, (chosen.count * 32 + rows / 2) / rows))
+        var count = 0
+        for word in bits.indices {
+            var coins: UInt64 = 0
+            for bit in bias.trailingZeroBitCount..<5 {
+                let random = generator.next()
+                coins = bias >> bit & 1 == 1 ? coins | random : coins & random
+            }
+            if word == bits.count - 1 && rows % 64 != 0 { coins &= 1 << UInt64(rows % 64) - 1 }
+            bits[word] = coins
+            count += coins.nonzeroBitCount
+        }
+        while count != chosen.count {
+            let row = generator.below(rows)
+            let bit: UInt64 = 1 << UInt64(row % 64)
+            let isSet = bits[row / 64] & bit != 0
+            if isSet == (count > chosen.count) {
+                bits[row / 64] ^= bit
+                count += isSet ? -1 : 1
+            }
+        }
+        listBits()
+    }
+
+    private mutating func listBits() {
+        if GrowerLoops.best == .vector {
+            forest_list_bits(bits, bits.count, &chosen)
+            return
+        }
+        var place = 0
+        for word in bits.indices {
+            var rest = bits[word]
+            while rest != 0 {
+                chosen[place] = UInt32(truncatingIfNeeded: word &* 64 &+ rest.trailingZeroBitCount)
+                place &+= 1
+                rest &= rest &- 1
+            }
         }
     }
 

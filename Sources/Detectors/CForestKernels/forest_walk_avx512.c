@@ -1,4 +1,4 @@
-#include "forest_walk.h"
+#include "forest_kernels.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

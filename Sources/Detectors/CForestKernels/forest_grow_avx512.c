@@ -1,0 +1,125 @@
+#include "forest_kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define WITH_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi2,bmi2,popcnt")))
+
+int forest_growing_is_supported(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi2") &&
+           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+}
+
+/* The least of both: the lower half of a vector for `low`, the upper half for `high`, turned round. */
+WITH_AVX512 static inline forest_range_result reduce(__m512i low, __m512i high) {
+    __m256i lows = _mm256_min_epi32(_mm512_castsi512_si256(low), _mm512_extracti64x4_epi64(low, 1));
+    __m256i highs = _mm256_max_epi32(_mm512_castsi512_si256(high), _mm512_extracti64x4_epi64(high, 1));
+    highs = _mm256_xor_si256(highs, _mm256_set1_epi32(-1));
+    __m256i both = _mm256_min_epi32(_mm256_permute2x128_si256(lows, highs, 0x20),
+                                    _mm256_permute2x128_si256(lows, highs, 0x31));
+    both = _mm256_min_epi32(both, _mm256_shuffle_epi32(both, 0x4E));
+    both = _mm256_min_epi32(both, _mm256_shuffle_epi32(both, 0xB1));
+    forest_range_result result = {_mm_cvtsi128_si32(_mm256_castsi256_si128(both)),
+                                  ~_mm_cvtsi128_si32(_mm256_extracti128_si256(both, 1))};
+    return result;
+}
+
+WITH_AVX512 forest_range_result forest_range(const int32_t *keys, const uint16_t *rows, size_t count,
+                                             int32_t *node_keys) {
+    __m512i low = _mm512_set1_epi32(INT32_MAX), high = _mm512_set1_epi32(INT32_MIN);
+    size_t i = 0;
+#pragma clang loop unroll(disable)
+    for (; i + 16 < count; i += 16) {
+        __m512i at = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(rows + i)));
+        __m512i values = _mm512_i32gather_epi32(at, keys, 4);
+        _mm512_storeu_si512(node_keys + i, values);
+        low = _mm512_min_epi32(low, values);
+        high = _mm512_max_epi32(high, values);
+    }
+    __mmask16 rest = (__mmask16)_bzhi_u32(0xFFFF, (unsigned)(count - i));
+    __m512i at = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(rest, rows + i));
+    __m512i values = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), rest, at, keys, 4);
+    _mm512_mask_storeu_epi32(node_keys + i, rest, values);
+    low = _mm512_mask_min_epi32(low, rest, low, values);
+    high = _mm512_mask_max_epi32(high, rest, high, values);
+    return reduce(low, high);
+}
+
+/* Sixteen rows to the two growing ends. */
+WITH_AVX512 static inline void part_vector(__m256i rows, __mmask16 goes_left, __mmask16 goes_right,
+                                           uint16_t **left, uint16_t **right) {
+    unsigned lefts = (unsigned)_mm_popcnt_u32(goes_left), rights = (unsigned)_mm_popcnt_u32(goes_right);
+    _mm256_mask_storeu_epi16(*left, (__mmask16)_bzhi_u32(0xFFFF, lefts),
+                             _mm256_maskz_compress_epi16(goes_left, rows));
+    *left += lefts;
+    *right -= rights;
+    _mm256_mask_storeu_epi16(*right, (__mmask16)_bzhi_u32(0xFFFF, rights),
+                             _mm256_maskz_compress_epi16(goes_right, rows));
+}
+
+WITH_AVX512 size_t forest_part(const uint16_t *rows, const int32_t *node_keys, size_t count, int32_t word,
+                               uint16_t *target) {
+    __m512i threshold = _mm512_set1_epi32(word);
+    uint16_t *left = target, *right = target + count;
+#pragma clang loop unroll(disable)
+    for (; count > 16; count -= 16, rows += 16, node_keys += 16) {
+        __mmask16 goes_right = _mm512_cmpgt_epi32_mask(_mm512_loadu_si512(node_keys), threshold);
+        part_vector(_mm256_loadu_si256((const __m256i *)rows), (__mmask16)~goes_right, goes_right, &left, &right);
+    }
+    __mmask16 here = (__mmask16)_bzhi_u32(0xFFFF, (unsigned)count);
+    __m512i values = _mm512_maskz_loadu_epi32(here, node_keys);
+    __mmask16 goes_right = _mm512_mask_cmpgt_epi32_mask(here, values, threshold);
+    part_vector(_mm256_maskz_loadu_epi16(here, rows), _kandn_mask16(goes_right, here), goes_right, &left, &right);
+    return (size_t)(left - target);
+}
+
+WITH_AVX512 size_t forest_count_above(const int32_t *node_keys, size_t count, int32_t word) {
+    __m512i threshold = _mm512_set1_epi32(word);
+    size_t above = 0;
+    for (size_t i = 0; i < count; i += 16) {
+        __mmask16 here = (__mmask16)_bzhi_u32(0xFFFF, count - i < 16 ? (unsigned)(count - i) : 16);
+        __m512i values = _mm512_maskz_loadu_epi32(here, node_keys + i);
+        above += (unsigned)_mm_popcnt_u32(_mm512_mask_cmpgt_epi32_mask(here, values, threshold));
+    }
+    return above;
+}
+
+WITH_AVX512 void forest_list_bits(const uint64_t *bits, size_t words, uint32_t *numbers) {
+    __m512i candidates = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    for (size_t i = 0; i < words * 4; i++) {
+        __mmask16 set = (__mmask16)(bits[i / 4] >> (i % 4 * 16));
+        unsigned count = (unsigned)_mm_popcnt_u32(set);
+        _mm512_mask_storeu_epi32(numbers, (__mmask16)_bzhi_u32(0xFFFF, count),
+                                 _mm512_maskz_compress_epi32(set, candidates));
+        numbers += count;
+        candidates = _mm512_add_epi32(candidates, _mm512_set1_epi32(16));
+    }
+}
+
+#else
+
+int forest_growing_is_supported(void) { return 0; }
+
+forest_range_result forest_range(const int32_t *keys, const uint16_t *rows, size_t count, int32_t *node_keys) {
+    (void)keys, (void)rows, (void)count, (void)node_keys;
+    forest_range_result none = {0, 0};
+    return none;
+}
+
+size_t forest_part(const uint16_t *rows, const int32_t *node_keys, size_t count, int32_t word,
+                   uint16_t *target) {
+    (void)rows, (void)node_keys, (void)count, (void)word, (void)target;
+    return 0;
+}
+
+size_t forest_count_above(const int32_t *node_keys, size_t count, int32_t word) {
+    (void)node_keys, (void)count, (void)word;
+    return 0;
+}
+
+void forest_list_bits(const uint64_t *bits, size_t words, uint32_t *numbers) {
+    (void)bits, (void)words, (void)numbers;
+}
+
+#endif

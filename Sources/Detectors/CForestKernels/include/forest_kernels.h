@@ -1,0 +1,51 @@
+#ifndef FOREST_KERNELS_H
+#define FOREST_KERNELS_H
+
+/* The inner loops of scoring and growing for processors with AVX-512, which Swift cannot reach. The Swift
+ * loops give the same results everywhere; ForestShape.swift describes the layout of trees. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- Scoring ---- */
+
+/* Greatest number of keys a row may have in forest_walk. */
+#define FOREST_WALK_MAXIMUM_KEYS 128
+
+/* 1 if this processor and system can run forest_walk. */
+int forest_walk_is_supported(void);
+
+/* Walks `count` rows down trees: walk i reads the tree at words + i * word_stride and the keys at
+ * keys + i * key_stride, and writes the number of the leaf where it ends, counted from the left.
+ *
+ * words       64-byte aligned; word_stride is a multiple of 16
+ * stages      layers of blocks, at least 1; first_levels of the first one are used, 1 to 4
+ * keys        key_count of them are read: 32, 64 or 128; nodes may name no others */
+void forest_walk(const uint32_t *words, size_t word_stride, unsigned stages, unsigned first_levels,
+                 const uint32_t *keys, size_t key_stride, unsigned key_count, size_t count,
+                 uint32_t *positions);
+
+/* ---- Growing ---- */
+
+typedef struct forest_range_result {
+    int32_t low, high;
+} forest_range_result;
+
+/* 1 if this processor and system can run forest_range and forest_part. */
+int forest_growing_is_supported(void);
+
+/* Copies keys[rows[i]] to node_keys[i] and gives the least and the greatest; count is at least 1. */
+forest_range_result forest_range(const int32_t *keys, const uint16_t *rows, size_t count, int32_t *node_keys);
+
+/* Copies the rows whose key is not above `word` to the start of target and the others to its end.
+ * Returns how many are at the start. */
+size_t forest_part(const uint16_t *rows, const int32_t *node_keys, size_t count, int32_t word,
+                   uint16_t *target);
+
+/* How many keys are above `word`. */
+size_t forest_count_above(const int32_t *node_keys, size_t count, int32_t word);
+
+/* Writes the numbers of the set bits, lowest first. */
+void forest_list_bits(const uint64_t *bits, size_t words, uint32_t *numbers);
+
+#endif
