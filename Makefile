@@ -1,8 +1,45 @@
-# ml-service: `make run` shows the main job, `make test` proves it. Both do all the set-up.
+# ml-service: `make run` shows the main job, `make test` proves it. Both do all the set-up themselves.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
 export PKG_CONFIG_PATH := $(CURDIR)/.deps/pkgconfig:$(PKG_CONFIG_PATH)
 
-build:
-	scripts/setup
-	swift build -c release
-.PHONY: build
+.PHONY: help run build test bench lint format fixtures stack clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## generate data, train, and serve a stream with the embedded defaults
+	@scripts/demo
+
+build: ## what is needed, and the release build
+	@scripts/setup
+	@swift build -c release
+
+test: ## unit tests, and integration tests against a real broker, Redis and S3 server
+	@scripts/setup --tests
+	@scripts/test
+
+bench: ## speed of the parts and end to end, on this machine
+	@scripts/setup --tests
+	@swift build -c release
+	@scripts/bench
+
+lint: ## formatting, and the rules of this repository
+	@scripts/setup
+	@scripts/lint
+
+format: ## write the sources as the linter wants them
+	@swift format --in-place --parallel --recursive Sources Tests Package.swift examples
+
+fixtures: build ## make fixtures/ anew
+	@scripts/fixtures
+
+stack: ## start the real broker, Redis and S3 server (scripts/stack down stops them)
+	@scripts/setup --tests
+	@scripts/stack up
+
+clean: ## remove builds and local state; .deps stays
+	@scripts/stack down --purge || true
+	rm -rf .build .data .stack

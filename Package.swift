@@ -17,6 +17,7 @@ let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let stampLayout = Target.Dependency.product(name: "CDetectorPlugin", package: "DetectorAPI")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 
 let package = Package(
@@ -76,11 +77,13 @@ let package = Package(
         .target(
             name: "Features", dependencies: ["Transactions"], swiftSettings: strict,
             linkerSettings: [.linkedLibrary("m")]),
-        .target(name: "Plugins", dependencies: [detectorAPI, crypto, logging], swiftSettings: strict),
+        .target(
+            name: "Plugins", dependencies: [detectorAPI, stampLayout, crypto, logging], swiftSettings: strict),
         .target(
             name: "Models",
             dependencies: [
-                detectorAPI, "Plugins", "Features", "ObjectStore", "Redis", crypto, grdb, logging, metrics,
+                detectorAPI, "Plugins", "Features", "Transactions", "ObjectStore", "Redis", crypto, grdb, logging,
+                metrics,
             ],
             swiftSettings: strict),
 
@@ -95,8 +98,8 @@ let package = Package(
         .target(
             name: "Serving",
             dependencies: [
-                detectorAPI, "Models", "Features", "Transactions", "Kafka", "Redis", crypto, logging,
-                metrics, lifecycle,
+                detectorAPI, "Models", "Features", "Transactions", "Kafka", "Redis", "ObjectStore", crypto,
+                logging, metrics,
             ],
             swiftSettings: strict),
 
@@ -125,7 +128,11 @@ let package = Package(
         .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore"], swiftSettings: strict),
         .testTarget(name: "TransactionsTests", dependencies: ["Transactions"], swiftSettings: strict),
-        .testTarget(name: "FeaturesTests", dependencies: ["Features", "Transactions"], swiftSettings: strict),
+        .testTarget(name: "ServingTests", dependencies: ["Serving"], swiftSettings: strict),
+        .testTarget(name: "ManagementTests", dependencies: ["Management"], swiftSettings: strict),
+        .testTarget(
+            name: "FeaturesTests", dependencies: ["Features", "Transactions"], exclude: ["Fixtures"],
+            swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx20
 )

@@ -1,0 +1,174 @@
+import ArgumentParser
+import Foundation
+import Lake
+import Training
+
+struct ETL: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "etl",
+        abstract: "Bring raw CSV, JSON and JSONL files into the lake.",
+        discussion: """
+            Reads raw/ below --raw, writes processed/yyyy/mm/dd/ below --lake, and rows that are no transactions to
+            rejected/. It may be run again: no row comes twice.
+
+            EXAMPLE
+              ml-service etl --raw demo --lake demo/lake
+            """)
+
+    @OptionGroup var common: CommonOptions
+
+    @Option(help: "A directory or s3://bucket/prefix with a folder raw/.")
+    var raw: String
+
+    @Option(help: "Where the lake is (lake.uri).")
+    var lake: String?
+
+    func run() async throws {
+        let settings = try await common.settings(["lake.uri": lake])
+        let display = ProgressDisplay()
+        let raw = raw
+        let result = try await blocking {
+            let lakeURI = settings.optionalText("lake.uri") ?? settings.dataPath("lake")
+            return try Training.ETL(
+                raw: try Parts.objectStore(raw, settings), lake: try Parts.objectStore(lakeURI, settings)
+            ).run { display.show(stage: $0, fraction: $1) }
+        }
+        display.finish()
+        guard result.sources > 0 else { throw TrainingError.noData("there is nothing under \(raw)/raw/") }
+        print(
+            "\(result.sources) files: \(result.transactions) transactions, \(result.duplicates) that the lake had already, \(result.rejected) rejected"
+        )
+    }
+}
+
+struct Generate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Make labelled transactions: a lake and a stream.",
+        discussion: """
+            The lake holds the first three quarters of the days, the stream the rest. The same options give the same
+            files.
+
+            EXAMPLE
+              ml-service generate --users 200 --days 60 --seed 1 --output demo
+            """)
+
+    @Option(help: "How many users.")
+    var users: Int
+
+    @Option(help: "How many days.")
+    var days: Int
+
+    @Option(help: "Seed of all randomness.")
+    var seed: UInt64 = 0
+
+    @Option(help: "Folder to write into.")
+    var output: String
+
+    @Option(help: "First day.")
+    var start = "2026-01-01"
+
+    @Option(help: "Days of the stream; default: a quarter.")
+    var streamDays: Int?
+
+    @Option(help: "Share of the stream's records that come late.")
+    var late = 0.0
+
+    @Option(help: "Share of further lines in the stream that are no transactions.")
+    var malformed = 0.0
+
+    func validate() throws {
+        guard (1...10_000_000).contains(users) else { throw ValidationError("--users must be from 1 to 10,000,000") }
+        guard (1...10_000).contains(days) else { throw ValidationError("--days must be from 1 to 10,000") }
+        guard (0...1).contains(late), (0...1).contains(malformed) else {
+            throw ValidationError("--late and --malformed are shares, from 0 to 1")
+        }
+        guard (0...days).contains(streamDays ?? 0) else {
+            throw ValidationError("--stream-days must be from 0 to the number of days")
+        }
+    }
+
+    func run() async throws {
+        guard let first = LakeDay(parsing: start) else {
+            throw UsageError("--start is no day: '\(start)'; write 2026-01-31")
+        }
+        var data = GenerateDataSet(
+            users: users, days: days, seed: seed, start: first, streamDays: streamDays ?? days / 4)
+        data.lateShare = late
+        data.malformedShare = malformed
+        let display = ProgressDisplay()
+        let (set, folder) = (data, output)
+        let result = try await blocking {
+            try set.write(to: folder) { display.show(stage: "generate", fraction: $0) }
+        }
+        display.finish()
+        print(
+            "\(folder)/lake: \(result.lakeTransactions) transactions\(result.lakeDays.map { ", \($0.lowerBound) to \($0.upperBound)" } ?? "")"
+        )
+        print("\(folder)/stream.jsonl: \(result.streamRecords) records; \(result.frauds) frauds in all")
+    }
+}
+
+struct Evaluate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Judge a detector on a labelled table.",
+        discussion: """
+            EXAMPLE
+              ml-service evaluate --detector isolation-forest --table table.csv --label is_fraud --seeds 10
+              ml-service evaluate --detector zscore-baseline --table t.parquet --label y --set n_estimators=200 --json
+            """)
+
+    @Option(help: "Which detector.")
+    var detector: String
+
+    @Option(help: "CSV with a header, or Parquet.")
+    var table: String
+
+    @Option(help: "The column that is not 0, or true, for anomalies.")
+    var label: String
+
+    @Option(help: "How many seeds, from 0.")
+    var seeds = 5
+
+    @Option(name: .customLong("set"), help: ArgumentHelp("One of the detector's parameters; may be repeated.", valueName: "name=value"))
+    var parameters: [String] = []
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func validate() throws {
+        guard (1...1_000).contains(seeds) else { throw ValidationError("--seeds must be from 1 to 1,000") }
+    }
+
+    func run() async throws {
+        let settings = try await Settings.load(file: nil, flags: [:])
+        let command = (detector: detector, table: table, label: label, seeds: seeds)
+        let values = try assignments(parameters, option: "--set")
+        let result = try await blocking {
+            let registry = try Parts.registry(settings, logger: Parts.logger(settings))
+            guard let loaded = registry.detector(id: command.detector) else {
+                throw UsageError(
+                    "there is no detector \(command.detector); loaded are: \(registry.detectors.map(\.info.id).joined(separator: ", "))")
+            }
+            return try TableEvaluation(
+                loaded, path: command.table, label: command.label, seeds: command.seeds, parameters: values)
+        }
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            print(String(decoding: try encoder.encode(result), as: UTF8.self))
+            return
+        }
+        print("\(result.table): \(result.rows) rows x \(result.columns), \(result.anomalies) anomalies; \(result.seeds) seeds")
+        func row(_ name: String, _ summary: TableEvaluation.Summary) -> [String] {
+            [name, String(format: "%.4f", summary.mean), String(format: "%.4f", summary.standardDeviation)]
+        }
+        print(
+            textTable(
+                ["measure", "mean", "sd"],
+                [
+                    row("AUROC", result.auroc), row("average precision", result.averagePrecision),
+                    row("precision at n", result.precisionAtN), row("fit, ms", result.fitMilliseconds),
+                    row("score, ms", result.scoreMilliseconds),
+                ]))
+    }
+}

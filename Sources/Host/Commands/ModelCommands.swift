@@ -1,0 +1,147 @@
+import ArgumentParser
+import Foundation
+import Models
+
+struct Models: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List, show and promote model versions.",
+        subcommands: [List.self, Show.self, Promote.self], defaultSubcommand: List.self)
+
+    struct Options: ParsableArguments {
+        @OptionGroup var common: CommonOptions
+
+        @Option(help: "A user's models in place of the global one's.")
+        var user: String?
+
+        @Option(help: "Where the models are (store.uri).")
+        var store: String?
+
+        var tenant: Tenant { user.map(Tenant.user) ?? .global }
+
+        func settings() async throws -> Settings { try await common.settings(["store.uri": store]) }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "List a tenant's versions, newest first.",
+            discussion: """
+                EXAMPLE
+                  ml-service models list --user user-000001
+                """)
+
+        @OptionGroup var options: Options
+
+        func run() async throws {
+            let (settings, tenant) = (try await options.settings(), options.tenant)
+            let rows = try await blocking { () -> [[String]] in
+                let parts = try Parts(settings)
+                let active = try parts.catalogue.active(tenant)
+                return try parts.models.versions(of: tenant).reversed().map { version in
+                    let mark = version == active ? "active" : ""
+                    do {
+                        guard let header = try parts.models.header(of: tenant, version: version) else { return ["v\(version)", mark, "gone", "", "", ""] }
+                        return [
+                            "v\(version)", mark, header.detectorID, "\(header.rowCount)",
+                            "\(header.trainingRange.from) to \(header.trainingRange.to)",
+                            header.metrics["accuracy"].map { String(format: "%.4f", $0) } ?? "-",
+                        ]
+                    } catch {
+                        return ["v\(version)", mark, "\(error)", "", "", ""]
+                    }
+                }
+            }
+            guard !rows.isEmpty else { return print("\(tenant) has no models") }
+            print(textTable(["version", "", "detector", "rows", "trained on", "accuracy"], rows))
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show what is known of a version, as JSON.",
+            discussion: """
+                EXAMPLE
+                  ml-service models show v2
+                """)
+
+        @Argument(help: "3 or v3.")
+        var version: String
+
+        @OptionGroup var options: Options
+
+        func run() async throws {
+            let (settings, tenant, version) = (try await options.settings(), options.tenant, try number(version))
+            let header = try await blocking {
+                try Parts(settings).models.header(of: tenant, version: version)
+            }
+            guard let header else { throw ModelLoadError.notFound(tenant: tenant.description, version: version) }
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            print(String(decoding: try encoder.encode(header), as: UTF8.self))
+        }
+    }
+
+    struct Promote: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a version the active one; an older one rolls back.",
+            discussion: """
+                EXAMPLE
+                  ml-service models promote v2 --user user-000001
+                """)
+
+        @Argument(help: "3 or v3.")
+        var version: String
+
+        @Option(help: "Why, for the history.")
+        var reason = "by hand"
+
+        @OptionGroup var options: Options
+
+        func run() async throws {
+            let (settings, tenant, version, reason) = (
+                try await options.settings(), options.tenant, try number(version), reason
+            )
+            let changes = try await blocking {
+                let parts = try Parts(settings)
+                return try parts.promotion.promote([tenant: version], by: NSUserName(), reason: reason)
+            }
+            guard let change = changes.first else { return print("\(tenant) v\(version) is active already") }
+            print("\(tenant): v\(version) is active\(change.from.map { ", v\($0) was" } ?? "")")
+        }
+    }
+}
+
+private func number(_ version: String) throws -> Int {
+    guard let number = Int(version.hasPrefix("v") ? String(version.dropFirst()) : version), number > 0 else {
+        throw UsageError("'\(version)' is no version; write 3 or v3")
+    }
+    return number
+}
+
+struct Detectors: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List the loaded detectors and their parameters.",
+        discussion: """
+            EXAMPLE
+              ml-service detectors list
+            """,
+        subcommands: [List.self], defaultSubcommand: List.self)
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List the loaded detectors and their parameters.")
+
+        @OptionGroup var common: CommonOptions
+
+        func run() async throws {
+            let settings = try await common.settings()
+            let registry = try await blocking { try Parts.registry(settings, logger: Parts.logger(settings)) }
+            for detector in registry.detectors {
+                print("\(detector.info.id) \(detector.info.version): \(detector.info.summary)")
+                if let path = detector.path { print("  \(path)") }
+                for parameter in detector.info.parameters {
+                    print("  \(parameter.name) = \(parameter.defaultValue): \(parameter.meaning) (\(parameter.kind))")
+                }
+            }
+            for refusal in registry.refusals { print("\(refusal)") }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+import ArgumentParser
+import Foundation
+import Hummingbird
+import Logging
+import Management
+import Metrics
+import NIOPosix
+import Serving
+import ServiceLifecycle
+import Training
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Score a stream, train models and answer HTTP, until stopped.",
+        discussion: """
+            With no configuration everything is embedded: an in-process Kafka, windows in memory with a snapshot,
+            models and lake in directories. Naming a broker, a Redis or a bucket switches that part.
+
+            EXAMPLE
+              ml-service serve --stream demo/stream.jsonl --show
+              ml-service serve --config service.json --role inference,management
+            """)
+
+    @OptionGroup var common: CommonOptions
+
+    @Option(help: "Read transactions from this JSONL file, or - for standard input (stream.file).")
+    var stream: String?
+
+    @Option(help: "Records a second at most, for a file (stream.rate).")
+    var rate: Double?
+
+    @Option(help: "What this process does: inference, training, management; comma-separated.")
+    var role = "inference,training,management"
+
+    @Flag(help: "Show throughput and anomalies as they come, on standard output.")
+    var show = false
+
+    private enum Role: String, CaseIterable { case inference, training, management }
+
+    func run() async throws {
+        let roles = try Set(
+            role.split(separator: ",").map { name in
+                guard let role = Role(rawValue: String(name)) else {
+                    throw UsageError("there is no role \(name); roles are inference, training, management")
+                }
+                return role
+            })
+        let settings = try await common.settings(["stream.file": stream, "stream.rate": rate.map { "\($0)" }])
+        let registry = PrometheusRegistry()
+        MetricsSystem.bootstrap(registry)
+        let threads = NIOThreadPool(numberOfThreads: 4)
+        threads.start()
+        defer { threads.shutdownGracefully { _ in } }
+        let display = show ? ServingDisplay() : nil
+        let services = try await threads.runIfActive {
+            try Self.services(settings, roles, metrics: registry, threads: threads, display: display)
+        }
+        var configuration = ServiceGroupConfiguration(
+            services: services.list.map {
+                // A stream that has ended ends neither training nor the API.
+                .init(service: $0, successTerminationBehavior: .ignore, failureTerminationBehavior: .gracefullyShutdownGroup)
+            }, logger: services.logger)
+        configuration.gracefulShutdownSignals = [.sigint, .sigterm]
+        configuration.maximumGracefulShutdownDuration = .seconds(30)
+        try await ServiceGroup(configuration: configuration).run()
+        display?.finish()
+    }
+
+    private struct Wired: Sendable {
+        let list: [any Service]
+        let logger: Logger
+    }
+
+    /// Everything that lives long, wired. Shut-down is this list reversed.
+    private static func services(
+        _ settings: Settings, _ roles: Set<Role>, metrics: PrometheusRegistry, threads: NIOThreadPool,
+        display: ServingDisplay?
+    ) throws -> Wired {
+        let data = try DataDirectory(settings.text("data.directory"))
+        let parts = try Parts(settings)
+        let logger = parts.logger
+        _ = try parts.promotion.start(logger: logger)
+        var services: [any Service] = []
+
+        let follower = ModelFollower(events: parts.events, promotion: parts.promotion, logger: logger)
+        services.append(
+            ThreadService("model follower", stop: { follower.stop() }, work: { withExtendedLifetime(data) { follower.run() } }))
+
+        let jobs = try JobStore(path: data.file("jobs.sqlite"))
+        if roles.contains(.training) {
+            let worker = TrainingWorker(
+                jobs: jobs, pipeline: try parts.pipeline(lakeURI: nil), name: try data.instance(), logger: logger)
+            services.append(ThreadService("training", stop: { worker.stop() }, work: { worker.run() }))
+        }
+
+        var status: ServingStatus?
+        var streams: Streams?
+        if roles.contains(.inference) {
+            let serving = ServingStatus()
+            let wired = try Streams(settings, data: data, logger: logger)
+            display?.begin(stream: wired.description, status: serving)
+            services.append(scoring(settings, wired, parts, serving, display))
+            status = serving
+            streams = wired
+        }
+        if roles.contains(.management) {
+            let useCases = ManagementServices(
+                jobs: jobs, registry: parts.registry, models: parts.models, catalogue: parts.catalogue,
+                promotion: parts.promotion, serving: status, removeWindow: streams?.removeWindow,
+                metrics: metrics, adminKey: AdminKey(settings.optionalText("admin.key")), threads: threads)
+            services.append(http(settings, useCases, logger: logger, display: display))
+        }
+        return Wired(list: services, logger: logger)
+    }
+
+    private static func scoring(
+        _ settings: Settings, _ streams: Streams, _ parts: Parts, _ status: ServingStatus, _ display: ServingDisplay?
+    ) -> ThreadService {
+        var scoring = ScoringWorker.Settings()
+        scoring.limits = BatchLimits(
+            records: settings.integer("batch.records"), sizeBytes: settings.integer("batch.bytes"),
+            waitMilliseconds: settings.integer("batch.milliseconds"))
+        scoring.publish = PublishedVerdicts(rawValue: settings.text("stream.publish")) ?? .anomalies
+        let snapshots = streams.snapshots
+        let worker = ScoringWorker(
+            makeStream: streams.open, windows: streams.windows, router: parts.router, settings: scoring,
+            status: status, logger: parts.logger,
+            onDelivered: { (scored: ScoredBatch, stream: any TransactionStream) in
+                snapshots?.writeIfDue(stream)
+                display?.show(scored)
+            },
+            onEnded: { (stream: any TransactionStream) in snapshots?.write(stream) })
+        return ThreadService("scoring", stop: { worker.stop() }, work: { worker.run() })
+    }
+
+    private static func http(
+        _ settings: Settings, _ services: ManagementServices, logger: Logger, display: ServingDisplay?
+    ) -> some Service {
+        let host = settings.text("http.host")
+        return Application(
+            router: managementRouter(services),
+            configuration: ApplicationConfiguration(
+                address: .hostname(host, port: settings.integer("http.port")), serverName: "ml-service"),
+            onServerRunning: { channel in
+                let address = "http://\(host):\(channel.localAddress?.port ?? 0)"
+                logger.info("HTTP API", metadata: ["address": "\(address)"])
+                display?.showAddress(address)
+            }, logger: logger)
+    }
+}

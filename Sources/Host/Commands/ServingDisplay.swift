@@ -1,0 +1,90 @@
+import Features
+import Foundation
+import Glibc
+import Models
+import Serving
+import Synchronization
+
+/// What `serve --show` prints: anomalies with their reasons, and every two seconds the throughput and who spoke.
+final class ServingDisplay: Sendable {
+    private struct State {
+        var status: ServingStatus?
+        var last = ServingStatus.Totals()
+        var lastTime = ContinuousClock.now
+        /// Of this interval, so that a flood of anomalies does not flood the terminal.
+        var shown = 0
+    }
+
+    private static let linesPerInterval = 12
+    private let state = Mutex(State())
+
+    func begin(stream: String, status: ServingStatus) {
+        state.withLock { $0.status = status }
+        write("stream  \(stream)\n")
+    }
+
+    func showAddress(_ address: String) { write("HTTP    \(address)\n") }
+
+    func show(_ scored: ScoredBatch) {
+        for row in 0..<scored.count where scored.isAnomaly(row) {
+            let isShown = state.withLock { state in
+                state.shown += 1
+                return state.shown <= Self.linesPerInterval
+            }
+            if isShown { write(line(scored, row)) }
+        }
+        state.withLock { state in
+            guard let status = state.status else { return }
+            let now = ContinuousClock.now
+            let seconds = (now - state.lastTime) / .seconds(1)
+            guard seconds >= 2 else { return }
+            let totals = status.totals
+            let hidden = max(0, state.shown - Self.linesPerInterval)
+            write(Self.summary(totals, since: state.last, seconds: seconds, hidden: hidden))
+            state.last = totals
+            state.lastTime = now
+            state.shown = 0
+        }
+    }
+
+    private func line(_ scored: ScoredBatch, _ row: Int) -> String {
+        let transactions = scored.windowed.consumed.transactions
+        let group = scored.groups[Int(scored.groupIndex[row])]
+        let model = group.fallback == nil ? "own v\(group.model.version)" : "global v\(group.model.version)"
+        let reasons = (scored.reasons[Int32(row)] ?? []).map { reason in
+            "\(reason.name) \(Self.text(reason.value)) (usual \(Self.text(reason.usual)))"
+        }.joined(separator: ", ")
+        let score = String(format: "%.3f < %.3f", scored.scores[row], group.model.threshold)
+        return "ANOMALY \(transactions.text(.userID, row) ?? "") \(transactions.text(.transactionID, row) ?? "")"
+            + "  \(score)  [\(model)]  \(reasons)\n"
+    }
+
+    private static func text(_ value: FeatureReason.Value) -> String {
+        switch value {
+        case .number(let number): String(format: "%.4g", number)
+        case .text(let text): text
+        case .missing: "-"
+        }
+    }
+
+    private static func summary(
+        _ totals: ServingStatus.Totals, since last: ServingStatus.Totals, seconds: Double, hidden: Int
+    ) -> String {
+        let count = totals.transactions - last.transactions
+        let own = totals.scoredByOwnModel - last.scoredByOwnModel
+        let share = count > 0 ? 100 * own / count : 0
+        let more = hidden > 0 ? "  (\(hidden) more anomalies not shown)" : ""
+        return String(
+            format: "-- %.0f transactions/s, %d in all, %d anomalies, %d dead letters; %d %% scored by users' own models",
+            Double(count) / seconds, totals.transactions, totals.anomalies, totals.deadLetters, share) + "\(more)\n"
+    }
+
+    func finish() {
+        state.withLock { state in
+            guard let totals = state.status?.totals else { return }
+            write("ended: \(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) dead letters\n")
+        }
+    }
+
+    private func write(_ text: String) { FileHandle.standardOutput.write(Data(text.utf8)) }
+}

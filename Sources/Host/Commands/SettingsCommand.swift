@@ -1,0 +1,50 @@
+import ArgumentParser
+
+struct SettingsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "settings",
+        abstract: "List every setting: its name in the file and the environment, its value now, and its meaning.",
+        discussion: """
+            EXAMPLE
+              ML_SERVICE_HTTP_PORT=9000 ml-service settings
+              ml-service settings --config service.json
+            """)
+
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let settings = try await common.settings()
+        for (setting, value) in settings.described {
+            print("\(setting.key) = \(value.isEmpty ? "(none)" : value)")
+            print("    \(setting.environmentName): \(setting.meaning) (\(setting.kind.words))")
+        }
+    }
+}
+
+/// Options that every command takes.
+struct CommonOptions: ParsableArguments {
+    @Option(name: .long, help: "Configuration file, JSON; ML_SERVICE_CONFIG names one as well.")
+    var config: String?
+
+    @Option(name: .long, help: "Directory of local state (data.directory).")
+    var data: String?
+
+    @Option(name: .customLong("set"), help: ArgumentHelp("Any setting, http.port=9000 say; may be repeated.", valueName: "name=value"))
+    var assignments: [String] = []
+
+    /// The settings in force, with a command's own flags on top.
+    func settings(_ flags: [String: String?] = [:]) async throws -> Settings {
+        var given: [String: String] = [:]
+        for assignment in assignments {
+            let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2 else { throw UsageError("--set takes name=value, not '\(assignment)'") }
+            guard Setting.all.contains(where: { $0.key == parts[0] }) else {
+                throw UsageError("there is no setting \(parts[0]); `ml-service settings` lists them")
+            }
+            given[String(parts[0])] = String(parts[1])
+        }
+        given["data.directory"] = data ?? given["data.directory"]
+        for (key, value) in flags { given[key] = value ?? given[key] }
+        return try await Settings.load(file: config, flags: given)
+    }
+}

@@ -1,0 +1,107 @@
+import ArgumentParser
+import Foundation
+import Lake
+import Training
+
+struct Train: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Train a model from the lake: the global one, one user's, or everybody's.",
+        discussion: """
+            EXAMPLE
+              ml-service train --lake demo/lake --from 2026-01-01 --to 2026-02-14 --promote
+              ml-service train --lake demo/lake --from 2026-01-01 --to 2026-02-14 --all-users --promote
+            """)
+
+    @OptionGroup var common: CommonOptions
+
+    @Option(help: "Where the lake is (lake.uri).")
+    var lake: String?
+
+    @Option(help: "First day, 2026-01-31.")
+    var from: String
+
+    @Option(help: "Last day, included.")
+    var to: String
+
+    @Option(help: "This user's model in place of the global one.")
+    var user: String?
+
+    @Flag(help: "A model for every user with enough history.")
+    var allUsers = false
+
+    @Option(help: "Which detector.")
+    var detector = TrainingRequest.defaultDetector
+
+    @Option(name: .customLong("parameter"), help: ArgumentHelp("One of the detector's parameters; may be repeated.", valueName: "name=value"))
+    var parameters: [String] = []
+
+    @Option(help: "The share of alerts that the threshold is chosen for.")
+    var contamination = 0.01
+
+    @Option(help: "Seed of all randomness.")
+    var seed: UInt64 = 0
+
+    @Flag(help: "Make it the active version (a user's only if it beats the global one).")
+    var promote = false
+
+    @Flag(help: "Print the outcome as JSON.")
+    var json = false
+
+    func run() async throws {
+        let settings = try await common.settings()
+        let request = TrainingRequest(
+            userID: user, allUsers: allUsers, from: try day(from, "--from"), to: try day(to, "--to"),
+            detectorID: detector, parameters: try assignments(parameters, option: "--parameter"), seed: seed,
+            contamination: contamination, promote: promote)
+        let display = ProgressDisplay()
+        let lake = lake
+        let outcome = try await blocking {
+            let parts = try Parts(settings)
+            try request.check(parts.registry)
+            _ = try parts.promotion.start(logger: parts.logger)
+            return try parts.pipeline(lakeURI: lake).run(
+                request, jobID: UUID().uuidString.lowercased(), isCancelled: { false },
+                report: { display.show(stage: $0.rawValue, fraction: $1) })
+        }
+        display.finish()
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            print(String(decoding: try encoder.encode(outcome), as: UTF8.self))
+        } else {
+            describe(outcome)
+        }
+    }
+
+    private func describe(_ outcome: TrainingOutcome) {
+        let promoted = outcome.models.count { $0.isPromoted }
+        if outcome.models.count == 1, let model = outcome.models.first {
+            print("\(model.tenant) v\(model.version)\(model.isPromoted ? ", active" : ", a candidate")")
+        } else {
+            print("\(outcome.models.count) models, \(promoted) active")
+        }
+        for (name, value) in outcome.metrics.sorted(by: { $0.key < $1.key }) {
+            print("  \(name) \(String(format: "%.4g", value))")
+        }
+    }
+
+    private func day(_ text: String, _ option: String) throws -> LakeDay {
+        guard let day = LakeDay(parsing: text) else {
+            throw UsageError("\(option) is no day: '\(text)'; write 2026-01-31")
+        }
+        return day
+    }
+}
+
+/// `name=value` pairs of an option that may be repeated.
+func assignments(_ pairs: [String], option: String) throws -> [String: String] {
+    var values: [String: String] = [:]
+    for pair in pairs {
+        let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, !parts[0].isEmpty else {
+            throw UsageError("\(option) takes name=value, not '\(pair)'")
+        }
+        values[String(parts[0])] = String(parts[1])
+    }
+    return values
+}

@@ -1,0 +1,39 @@
+import DetectorAPI
+import Kafka
+import Lake
+import Models
+import ObjectStore
+import Redis
+import Serving
+import Training
+
+/// What a command ends with, after sysexits.h.
+enum ExitStatus: Int32 {
+    case failed = 1
+    case usage = 64
+    case data = 65
+    case unavailable = 69
+
+    /// nil: an error of ArgumentParser's own, which knows how to end.
+    init?(_ error: any Error) {
+        switch error {
+        case is UsageError, TrainingError.invalidRequest: self = .usage
+        case is TrainingError, is ArtifactError, is StreamFileError, is DetectorError, is WindowStoreError,
+            is ModelLoadError:
+            self = .data
+        case let error as ObjectStoreError: self = error.isRetryable ? .unavailable : .failed
+        case let error as LakeError: self = error.isRetryable ? .unavailable : .data
+        case let error as RedisError: self = error.isRetryable ? .unavailable : .failed
+        case let error as KafkaError: self = error.isRetryable ? .unavailable : .failed
+        case is ServingError: self = .failed
+        default:
+            guard "\(type(of: error))".hasPrefix("CommandError") || "\(type(of: error))" == "ExitCode"
+                || "\(type(of: error))" == "ValidationError" || "\(type(of: error))" == "CleanExit"
+            else {
+                self = .failed
+                return
+            }
+            return nil
+        }
+    }
+}

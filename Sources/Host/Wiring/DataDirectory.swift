@@ -1,0 +1,38 @@
+import Foundation
+import Glibc
+
+/// The folder of a process's local state; one process at a time.
+final class DataDirectory: Sendable {
+    let path: String
+    private let descriptor: Int32
+
+    /// Makes the folder and locks it.
+    ///
+    /// - Throws: `UsageError` when another process has it.
+    init(_ path: String) throws {
+        self.path = path
+        do {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw UsageError("the data directory \(path) cannot be made: \(error.localizedDescription)")
+        }
+        descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            throw UsageError(
+                "another ml-service uses the data directory \(path): stop it, or name another one (--data)")
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    func file(_ name: String) -> String { path + "/" + name }
+
+    /// A name for this worker that outlives its process: random, made at the first start.
+    func instance() throws -> String {
+        let file = file("instance")
+        if let known = try? String(contentsOfFile: file, encoding: .utf8), !known.isEmpty { return known }
+        let made = UUID().uuidString.lowercased()
+        try made.write(toFile: file, atomically: true, encoding: .utf8)
+        return made
+    }
+}

@@ -1,0 +1,99 @@
+import Foundation
+import Glibc
+import Logging
+import Models
+import ObjectStore
+import Plugins
+import Redis
+import Training
+
+/// What most commands are made of, wired from the settings.
+struct Parts {
+    let settings: Settings
+    let logger: Logger
+    let registry: DetectorRegistry
+    let models: ModelStore
+    let catalogue: Catalogue
+    let cache: ModelCache
+    let router: ModelRouter
+    let events: any ModelEvents
+    let promotion: Promotion
+
+    /// Opens stores and caches and loads the detectors; nothing outside is contacted.
+    ///
+    /// - Parameter cachePath: In place of the cache in the data directory.
+    init(_ settings: Settings, cachePath: String? = nil) throws {
+        self.settings = settings
+        logger = Parts.logger(settings)
+        registry = try Parts.registry(settings, logger: logger)
+        let storeURI = settings.optionalText("store.uri") ?? settings.dataPath("store")
+        models = ModelStore(
+            objects: try Parts.objectStore(storeURI, settings), hmacKey: settings.optionalText("models.hmackey"))
+        catalogue = Catalogue(objects: models.objects)
+        if cachePath == nil {
+            try FileManager.default.createDirectory(
+                atPath: settings.text("data.directory"), withIntermediateDirectories: true)
+        }
+        cache = try ModelCache(
+            path: cachePath ?? settings.dataPath("models.sqlite"), maximumSize: settings.integer("models.cache"), logger: logger)
+        router = ModelRouter(
+            store: models, cache: cache, registry: registry, maximumSize: settings.integer("models.memory"),
+            logger: logger)
+        if let url = settings.optionalText("redis.url") {
+            events = RedisModelEvents(address: try Parts.redisAddress(url))
+        } else {
+            events = InProcessModelEvents()
+        }
+        promotion = Promotion(store: models, catalogue: catalogue, cache: cache, router: router, events: events)
+    }
+
+    func pipeline(lakeURI: String?) throws -> TrainingPipeline {
+        let uri = lakeURI ?? settings.optionalText("lake.uri") ?? settings.dataPath("lake")
+        return TrainingPipeline(
+            lake: try Parts.objectStore(uri, settings), store: models, promotion: promotion, router: router,
+            registry: registry)
+    }
+
+    static func logger(_ settings: Settings) -> Logger {
+        LoggingSystem.bootstrapOnce()
+        var logger = Logger(label: "ml-service")
+        logger.logLevel = Logger.Level(rawValue: settings.text("log.level")) ?? .info
+        return logger
+    }
+
+    static func registry(_ settings: Settings, logger: Logger) throws -> DetectorRegistry {
+        let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let folders = settings.text("plugins.folders").split(separator: ":").map(String.init)
+        let registry = DetectorRegistry(
+            ownFolder: (executable as NSString).deletingLastPathComponent, folders: folders, logger: logger)
+        registry.rescan()
+        return registry
+    }
+
+    static func objectStore(_ uri: String, _ settings: Settings) throws -> any ObjectStore {
+        var s3 = S3Settings()
+        if let endpoint = settings.optionalText("s3.endpoint") { s3.endpoint = endpoint }
+        s3.region = settings.text("s3.region")
+        if let accessKey = settings.optionalText("s3.accesskey") {
+            s3.credentials = S3Credentials(
+                accessKey: accessKey, secretKey: settings.text("s3.secretkey"),
+                sessionToken: settings.optionalText("s3.sessiontoken"))
+        }
+        return try makeObjectStore(uri: uri, settings: s3)
+    }
+
+    static func redisAddress(_ url: String) throws -> RedisAddress {
+        do {
+            return try RedisAddress(parsing: url)
+        } catch {
+            throw UsageError("redis.url: \(error)")
+        }
+    }
+}
+
+extension LoggingSystem {
+    private static let once: Void = LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+
+    /// Commands may be wired more than once in a process; logging may not.
+    fileprivate static func bootstrapOnce() { once }
+}

@@ -1,0 +1,51 @@
+import DetectorAPI
+import Hummingbird
+import Plugins
+
+func addDetectorRoutes(to router: Router<BasicRequestContext>, _ services: ManagementServices) {
+    router.get("/v1/detectors") { _, _ in try Response.json(DetectorsView(services.registry)) }
+    router.post("/v1/detectors/rescan") { request, _ in
+        try services.adminKey.check(request)
+        _ = try await services.blocking { services.registry.rescan() }
+        return try Response.json(DetectorsView(services.registry))
+    }
+}
+
+private struct DetectorsView: Encodable {
+    struct Parameter: Encodable {
+        let name: String
+        let type: String
+        let `default`: String
+        let meaning: String
+    }
+
+    struct Loaded: Encodable {
+        let id: String
+        let version: String
+        let summary: String
+        let path: String?
+        let sha256: String
+        let parameters: [Parameter]
+    }
+
+    struct Refused: Encodable {
+        let path: String
+        let reason: String
+    }
+
+    let loaded: [Loaded]
+    let refused: [Refused]
+
+    init(_ registry: DetectorRegistry) {
+        loaded = registry.detectors.map { detector in
+            Loaded(
+                id: detector.info.id, version: detector.info.version, summary: detector.info.summary,
+                path: detector.path, sha256: detector.sha256,
+                parameters: detector.info.parameters.map {
+                    Parameter(
+                        name: $0.name, type: "\($0.kind)", default: "\($0.defaultValue)", meaning: $0.meaning)
+                })
+        }
+        refused = registry.refusals.map { Refused(path: $0.path, reason: $0.reason) }
+    }
+}

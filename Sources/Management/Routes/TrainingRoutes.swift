@@ -1,0 +1,169 @@
+import Foundation
+import Hummingbird
+import Lake
+import Training
+
+func addTrainingRoutes(to router: Router<BasicRequestContext>, _ services: ManagementServices) {
+    router.post("/v1/train") { request, context in
+        try services.adminKey.check(request)
+        var request = request
+        let body = try await request.collectBody(upTo: 1 << 20)
+        let training = try TrainBody.request(Data(body.readableBytesView))
+        do {
+            try training.check(services.registry)
+        } catch TrainingError.invalidRequest(let field, let reason) {
+            throw Problem.invalid(reason, field: field)
+        }
+        let key = request.headers[.init("Idempotency-Key")!]
+        let job: TrainingJob
+        do {
+            job = try await services.blocking { try services.jobs.submit(training, key: key) }
+        } catch let error as TrainingError {
+            throw Problem(.conflict, "idempotency-key-reused", "\(error)")
+        }
+        context.logger.info("training submitted", metadata: ["job": "\(job.id)"])
+        var response = try Response.json(["job_id": job.id, "state": job.state.rawValue], status: .accepted)
+        response.headers[.location] = "/v1/train/\(job.id)"
+        return response
+    }
+    router.get("/v1/train") { _, _ in
+        try Response.json(try await services.blocking { try services.jobs.jobs() }.map(JobView.init))
+    }
+    router.get("/v1/train/:job_id") { _, context in
+        let id = try context.parameters.require("job_id")
+        guard let job = try await services.blocking({ try services.jobs.job(id: id) }) else {
+            throw Problem.notFound("there is no training job \(id)")
+        }
+        return try Response.json(JobView(job))
+    }
+    router.delete("/v1/train/:job_id") { request, context in
+        try services.adminKey.check(request)
+        let id = try context.parameters.require("job_id")
+        try await services.blocking { try services.jobs.cancel(id: id) }
+        return Response(status: .noContent)
+    }
+}
+
+/// The body of `POST /v1/train`.
+private struct TrainBody: Decodable {
+    struct DateRange: Decodable {
+        let start: String
+        let end: String
+    }
+
+    enum Value: Decodable {
+        case text(String)
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if let flag = try? container.decode(Bool.self) {
+                self = .text("\(flag)")
+            } else if let whole = try? container.decode(Int.self) {
+                self = .text("\(whole)")
+            } else if let number = try? container.decode(Double.self) {
+                self = .text("\(number)")
+            } else {
+                self = .text(try container.decode(String.self))
+            }
+        }
+
+        var text: String {
+            switch self {
+            case .text(let text): text
+            }
+        }
+    }
+
+    let user_id: String?
+    let all_users: Bool?
+    let date_range: DateRange
+    let detector: String?
+    let parameters: [String: Value]?
+    let contamination: Double?
+    let seed: UInt64?
+    let promote: Bool?
+
+    /// - Throws: `Problem` naming the field that is missing, wrong or unknown.
+    static func request(_ data: Data) throws -> TrainingRequest {
+        guard let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
+            throw Problem(.badRequest, "invalid-json", "the body must be a JSON object")
+        }
+        let known: Set = [
+            "user_id", "all_users", "date_range", "detector", "parameters", "contamination", "seed", "promote",
+        ]
+        if let stranger = object.keys.filter({ !known.contains($0) }).min() {
+            throw Problem.invalid("there is no such field; there are \(known.sorted().joined(separator: ", "))", field: stranger)
+        }
+        let body: TrainBody
+        do {
+            body = try JSONDecoder().decode(TrainBody.self, from: data)
+        } catch DecodingError.keyNotFound(let key, let context) {
+            throw Problem.invalid("it is missing", field: path(context.codingPath + [key]))
+        } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
+            DecodingError.dataCorrupted(let context)
+        {
+            throw Problem.invalid("it has the wrong type", field: path(context.codingPath))
+        }
+        return TrainingRequest(
+            userID: body.user_id, allUsers: body.all_users ?? false,
+            from: try day(body.date_range.start, "date_range.start"), to: try day(body.date_range.end, "date_range.end"),
+            detectorID: body.detector ?? TrainingRequest.defaultDetector,
+            parameters: (body.parameters ?? [:]).mapValues(\.text), seed: body.seed ?? 0,
+            contamination: body.contamination ?? 0.01, promote: body.promote ?? false)
+    }
+
+    private static func path(_ keys: [any CodingKey]) -> String {
+        keys.map(\.stringValue).joined(separator: ".")
+    }
+
+    private static func day(_ text: String, _ field: String) throws -> LakeDay {
+        guard let day = LakeDay(parsing: text) else {
+            throw Problem.invalid("'\(text)' is no day; write 2026-01-31", field: field)
+        }
+        return day
+    }
+}
+
+/// A job as the API shows it.
+private struct JobView: Encodable {
+    struct Model: Encodable {
+        let tenant: String
+        let version: Int
+        let promoted: Bool
+    }
+
+    let job_id: String
+    let state: String
+    let stage: String?
+    let progress: Double
+    let attempts: Int
+    let user_id: String?
+    let all_users: Bool
+    let detector: String
+    let models: [Model]?
+    /// How many; a job for all users shows the first hundred.
+    let model_count: Int?
+    let metrics: [String: Double]?
+    let error: String?
+    let created_ms: Int64
+    let finished_ms: Int64?
+
+    init(_ job: TrainingJob) {
+        job_id = job.id
+        state = job.state.rawValue
+        stage = job.stage?.rawValue
+        progress = job.state == .succeeded ? 1 : job.progress
+        attempts = job.attempts
+        user_id = job.request.userID
+        all_users = job.request.allUsers
+        detector = job.request.detectorID
+        models = job.outcome?.models.prefix(100).map {
+            Model(tenant: $0.tenant, version: $0.version, promoted: $0.isPromoted)
+        }
+        model_count = job.outcome?.models.count
+        metrics = job.outcome?.metrics
+        error = job.error
+        created_ms = job.createdMilliseconds
+        finished_ms = job.finishedMilliseconds
+    }
+}

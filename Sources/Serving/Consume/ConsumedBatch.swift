@@ -1,0 +1,44 @@
+import Transactions
+
+/// Stage 1: records as columns. Nothing in it points into the stream's memory.
+public struct ConsumedBatch: Sendable {
+    public let transactions: TransactionBatch
+    /// One for each transaction.
+    public let offsets: [Int64]
+    /// One for each transaction: which of `slices` it came from.
+    public let sliceIndex: [Int32]
+    public let slices: [PartitionSlice]
+    public let deadLetters: [DeadLetter]
+    public let assignment: UInt64
+
+    public var count: Int { transactions.count }
+}
+
+/// Parses records into columns; what is no transaction becomes a dead letter.
+///
+/// Holds the parser's buffers: one for each reading thread.
+public final class ConsumeStage {
+    private let parser = TransactionParser()
+
+    public init() {}
+
+    public func consume(_ records: RawRecords) -> ConsumedBatch {
+        var transactions = TransactionBatch()
+        let rejections = parser.parse(records.payloads, into: &transactions)
+        let deadLetters = rejections.map { rejection in
+            let index = Int(rejection.messageIndex)
+            let source = records.slices[Int(records.sliceIndex[index])].source
+            return DeadLetter(
+                payload: Array(records.payloads[index]), source: source, offset: records.offsets[index],
+                reason: rejection.reason.rawValue, detail: rejection.description)
+        }
+        let messages = transactions.messageIndex
+        return withExtendedLifetime(records.owner) {
+            ConsumedBatch(
+                transactions: transactions,
+                offsets: messages.map { records.offsets[Int($0)] },
+                sliceIndex: messages.map { records.sliceIndex[Int($0)] },
+                slices: records.slices, deadLetters: deadLetters, assignment: records.assignment)
+        }
+    }
+}

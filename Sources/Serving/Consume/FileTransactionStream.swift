@@ -1,0 +1,195 @@
+import Kafka
+import Synchronization
+
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
+import Glibc
+
+/// Transactions from a file or standard input, one JSON object a line; verdicts and dead letters to files.
+///
+/// It is partition 0 of the topic `transactions`; a record's offset is its line, from 0. Verdicts are appended
+/// and the place reached is written beside them, so that a killed run goes on where it stopped: what was
+/// written after the last checkpoint is cut off and written again, the same bytes.
+public final class FileTransactionStream: TransactionStream {
+    public struct Settings: Sendable {
+        /// A path, or `-` for standard input.
+        public var input: String
+        /// A path, or `-` for standard output.
+        public var verdicts: String
+        /// A path; nil: dead letters are counted and logged only.
+        public var deadLetters: String?
+        /// Where this stream keeps its own checkpoint; nil when the window store's snapshot carries it.
+        public var checkpointPath: String?
+        /// Records a second at most; nil: as fast as they can be scored.
+        public var recordsPerSecond: Double?
+        public var topic = "transactions"
+
+        public init(
+            input: String, verdicts: String, deadLetters: String? = nil, checkpointPath: String? = nil,
+            recordsPerSecond: Double? = nil
+        ) {
+            self.input = input
+            self.verdicts = verdicts
+            self.deadLetters = deadLetters
+            self.checkpointPath = checkpointPath
+            self.recordsPerSecond = recordsPerSecond
+        }
+    }
+
+    /// How far a stream has been read, and how long its outputs were then.
+    struct Checkpoint: Codable, Sendable {
+        /// Of another input it is of no use.
+        var input = ""
+        var offset: Int64 = 0
+        var inputByte: UInt64 = 0
+        var verdictsSize: UInt64 = 0
+        var deadLettersSize: UInt64 = 0
+    }
+
+    private struct State: ~Copyable {
+        var lines: LineReader
+        var offset: Int64
+        var isFinished = false
+        /// The byte after the last record handed out, for each batch that is not delivered yet.
+        var endBytes: [Int64: UInt64] = [:]
+        var checkpoint: Checkpoint
+        var started: ContinuousClock.Instant?
+        var handedOut = 0
+    }
+
+    private let settings: Settings
+    private let state: Mutex<State>
+    private let verdicts: AppendedFile
+    private let deadLetters: AppendedFile?
+
+    public var location: String { settings.input == "-" ? "standard input" : settings.input }
+
+    /// Opens the files, continuing at a checkpoint.
+    ///
+    /// - Parameter checkpoint: What `checkpoint` gave in an earlier run; nil: the file at `checkpointPath`, or
+    ///   else the beginning.
+    /// - Throws: `StreamFileError` naming the file that cannot be opened or is not the one of the checkpoint.
+    public init(_ settings: Settings, checkpoint bytes: [UInt8]? = nil) throws {
+        self.settings = settings
+        let saved = try Self.savedCheckpoint(bytes, settings)
+        let checkpoint = saved ?? Checkpoint(input: settings.input)
+        let lines = try LineReader(path: settings.input, at: checkpoint.inputByte)
+        verdicts = try AppendedFile(path: settings.verdicts, size: checkpoint.verdictsSize)
+        deadLetters = try settings.deadLetters.map {
+            try AppendedFile(path: $0, size: checkpoint.deadLettersSize)
+        }
+        state = Mutex(State(lines: lines, offset: checkpoint.offset, checkpoint: checkpoint))
+    }
+
+    private static func savedCheckpoint(_ bytes: [UInt8]?, _ settings: Settings) throws -> Checkpoint? {
+        var saved: Checkpoint?
+        if let bytes {
+            saved = bytes.isEmpty ? nil : try JSONDecoder().decode(Checkpoint.self, from: Data(bytes))
+        } else if let path = settings.checkpointPath, FileManager.default.fileExists(atPath: path) {
+            saved = try JSONDecoder().decode(Checkpoint.self, from: Data(contentsOf: URL(filePath: path)))
+        }
+        return saved?.input == settings.input ? saved : nil
+    }
+
+    /// Whether a checkpoint is of this input, so that the windows' offsets are those of its lines.
+    public static func canResume(_ checkpoint: [UInt8], input: String) -> Bool {
+        let saved = try? JSONDecoder().decode(Checkpoint.self, from: Data(checkpoint))
+        return input != "-" && saved?.input == input
+    }
+
+    public var isFinished: Bool { state.withLock { $0.isFinished } }
+
+    public var trouble: String? { nil }
+
+    /// The place reached, for `init`.
+    public var checkpoint: [UInt8] {
+        get throws { [UInt8](try JSONEncoder().encode(state.withLock { $0.checkpoint })) }
+    }
+
+    public func next(_ limits: BatchLimits) throws -> RawRecords? {
+        let allowed = try allowedRecords(limits)
+        guard allowed > 0 else { return nil }
+        return try state.withLock { state in
+            guard let chunk = try state.lines.next(maximumCount: allowed, maximumSize: limits.sizeBytes) else {
+                state.isFinished = true
+                return nil
+            }
+            let start = state.offset
+            state.offset += Int64(chunk.lineCount)
+            state.handedOut += chunk.lineCount
+            state.endBytes[state.offset] = state.lines.position
+            let slice = PartitionSlice(
+                source: TopicPartition(topic: settings.topic, partition: 0), start: start, end: state.offset)
+            return RawRecords(
+                payloads: chunk.lines, offsets: chunk.numbers.map { start + Int64($0) },
+                sliceIndex: [Int32](repeating: 0, count: chunk.lines.count), slices: [slice], assignment: 0,
+                owner: chunk.owner)
+        }
+    }
+
+    /// How many records the pace allows now; waits a little when none.
+    private func allowedRecords(_ limits: BatchLimits) throws -> Int {
+        guard let pace = settings.recordsPerSecond else { return limits.records }
+        let due = state.withLock { state in
+            let now = ContinuousClock.now
+            let started = state.started ?? now
+            state.started = started
+            return Int((started.duration(to: now) / .seconds(1)) * pace) + 1 - state.handedOut
+        }
+        if due <= 0 { usleep(UInt32(limits.waitMilliseconds) * 1_000) }
+        return min(limits.records, due)
+    }
+
+    public func heartbeat() {}
+
+    public func isCurrent(_ assignment: UInt64) -> Bool { true }
+
+    public func committedOffset(partition: Int32) -> Int64? {
+        partition == 0 ? state.withLock { $0.checkpoint.offset } : nil
+    }
+
+    public func deliver(_ delivery: Delivery, writeWindows: () throws -> Bool) throws -> Bool {
+        guard try writeWindows() else { return false }
+        try verdicts.append { file in
+            delivery.verdicts.forEach { _, payload in file.append(line: payload) }
+        }
+        try deadLetters?.append { file in
+            for letter in delivery.deadLetters { file.append(line: letter.jsonLine) }
+        }
+        guard let end = delivery.slices.last?.end else { return true }
+        let checkpoint = state.withLock { state in
+            state.checkpoint = Checkpoint(
+                input: settings.input, offset: end, inputByte: state.endBytes.removeValue(forKey: end) ?? state.lines.position,
+                verdictsSize: verdicts.size, deadLettersSize: deadLetters?.size ?? 0)
+            return state.checkpoint
+        }
+        if let path = settings.checkpointPath {
+            try JSONEncoder().encode(checkpoint).write(to: URL(filePath: path), options: .atomic)
+        }
+        return true
+    }
+
+    public func close() {
+        verdicts.close()
+        deadLetters?.close()
+    }
+}
+
+extension DeadLetter {
+    /// As a line of a dead letter file: the same facts as the headers of the Kafka message.
+    var jsonLine: [UInt8] {
+        var json = JSONWriter()
+        json.beginObject()
+        json.field("reason", reason)
+        json.field("detail", detail)
+        json.field("topic", source.topic)
+        json.field("partition", Int64(source.partition))
+        json.field("offset", offset)
+        json.field("payload", String(decoding: payload, as: UTF8.self))
+        json.endObject()
+        return json.bytes
+    }
+}

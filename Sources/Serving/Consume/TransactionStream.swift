@@ -1,0 +1,151 @@
+import Kafka
+
+/// Where transactions come from and verdicts go: one port, because reading, writing and remembering how far
+/// one has read are one atomic step where the stream can make them one.
+///
+/// `next` and `heartbeat` are called by the reading thread, `deliver` by the scoring thread, `close` by either
+/// after both have stopped. All block.
+public protocol TransactionStream: AnyObject, Sendable {
+    /// For people: `kafka://broker:9092/transactions`, a file's path.
+    var location: String { get }
+
+    /// The next records, of one or several partitions, each in offset order.
+    ///
+    /// - Returns: nil when none came within `limits.waitMilliseconds`; `isFinished` tells whether more can come.
+    func next(_ limits: BatchLimits) throws -> RawRecords?
+
+    /// Whether the stream has ended: a file that is not followed has been read to its end.
+    var isFinished: Bool { get }
+
+    /// What keeps the stream from being read now; nil while it is well.
+    var trouble: String? { get }
+
+    /// Keeps the stream's membership while the reader may not read on.
+    func heartbeat() throws
+
+    /// Whether records read under this assignment may still be delivered.
+    func isCurrent(_ assignment: UInt64) -> Bool
+
+    /// The committed offset of another partition of the stream, for a user that moved from there; nil: unknown.
+    func committedOffset(partition: Int32) throws -> Int64?
+
+    /// Delivers outputs, offsets and windows as one step, as far as the stream can.
+    ///
+    /// - Parameter writeWindows: Called when everything else is ready to be committed; false means that the
+    ///   windows had been changed by somebody else, and nothing must be committed.
+    /// - Returns: false when `writeWindows` returned false.
+    func deliver(_ delivery: Delivery, writeWindows: () throws -> Bool) throws -> Bool
+
+    /// Leaves cleanly. Nothing is committed by it.
+    func close()
+}
+
+/// How large a batch may become before it is worked on.
+public struct BatchLimits: Sendable {
+    public var records: Int
+    public var sizeBytes: Int
+    public var waitMilliseconds: Int
+
+    public init(records: Int = 2_000, sizeBytes: Int = 4 << 20, waitMilliseconds: Int = 20) {
+        self.records = records
+        self.sizeBytes = sizeBytes
+        self.waitMilliseconds = waitMilliseconds
+    }
+}
+
+/// The part of a batch that comes from one partition: the records in `[start, end)`.
+public struct PartitionSlice: Sendable, Hashable {
+    public let source: TopicPartition
+    /// Everything below it is committed.
+    public let start: Int64
+    /// The offset to commit once the batch is delivered.
+    public let end: Int64
+
+    public init(source: TopicPartition, start: Int64, end: Int64) {
+        self.source = source
+        self.start = start
+        self.end = end
+    }
+}
+
+/// Records as they came: bytes that live as long as `owner`.
+public struct RawRecords {
+    public let payloads: [UnsafeRawBufferPointer]
+    /// One for each payload.
+    public let offsets: [Int64]
+    /// One for each payload: which of `slices` it belongs to.
+    public let sliceIndex: [Int32]
+    public let slices: [PartitionSlice]
+    /// Which assignment of partitions they were read under.
+    public let assignment: UInt64
+    let owner: AnyObject
+
+    public init(
+        payloads: [UnsafeRawBufferPointer], offsets: [Int64], sliceIndex: [Int32], slices: [PartitionSlice],
+        assignment: UInt64, owner: AnyObject
+    ) {
+        self.payloads = payloads
+        self.offsets = offsets
+        self.sliceIndex = sliceIndex
+        self.slices = slices
+        self.assignment = assignment
+        self.owner = owner
+    }
+}
+
+/// What a batch gives to the outside: verdicts, dead letters and how far the stream has been read.
+public struct Delivery: Sendable {
+    public var verdicts: OutputRecords
+    public var deadLetters: [DeadLetter]
+    public let slices: [PartitionSlice]
+
+    public init(verdicts: OutputRecords, deadLetters: [DeadLetter], slices: [PartitionSlice]) {
+        self.verdicts = verdicts
+        self.deadLetters = deadLetters
+        self.slices = slices
+    }
+}
+
+/// Keys and payloads in one stretch of bytes.
+public struct OutputRecords: Sendable {
+    public private(set) var bytes: [UInt8] = []
+    private var ends: [(key: Int, payload: Int)] = []
+
+    public init() {}
+
+    public var count: Int { ends.count }
+
+    /// Adds one record whose payload `write` appends to the bytes.
+    public mutating func append(key: UnsafeBufferPointer<UInt8>, _ write: (inout [UInt8]) -> Void) {
+        bytes.append(contentsOf: key)
+        let keyEnd = bytes.count
+        write(&bytes)
+        ends.append((keyEnd, bytes.count))
+    }
+
+    /// Visits each record's key and payload, borrowed for the call.
+    public func forEach(
+        _ body: (_ key: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer) throws -> Void
+    ) rethrows {
+        try bytes.withUnsafeBytes { all in
+            var start = 0
+            for end in ends {
+                try body(
+                    UnsafeRawBufferPointer(rebasing: all[start..<end.key]),
+                    UnsafeRawBufferPointer(rebasing: all[end.key..<end.payload]))
+                start = end.payload
+            }
+        }
+    }
+}
+
+/// A message that is no transaction, whole, with what is wrong with it.
+public struct DeadLetter: Sendable, Hashable {
+    public let payload: [UInt8]
+    public let source: TopicPartition
+    public let offset: Int64
+    /// A word for machines, `missing-field`.
+    public let reason: String
+    /// A sentence for people.
+    public let detail: String
+}

@@ -1,0 +1,234 @@
+import Foundation
+import Kafka
+import Logging
+import Models
+import ObjectStore
+import Redis
+import Synchronization
+
+/// Runs the five stages over a stream until it ends or is told to stop.
+///
+/// Two threads: one reads and parses batch n+1 while the other takes batch n through windows, models and
+/// delivery. When something outside is away the second waits and tries the same batch again, the queue between
+/// them fills, and the first stops reading.
+public final class ScoringWorker: Sendable {
+    public struct Settings: Sendable {
+        public var limits = BatchLimits()
+        public var publish = PublishedVerdicts.anomalies
+        /// Features named for each anomaly.
+        public var reasonCount = 3
+        /// Waits between two attempts: doubled from the first to the last, milliseconds.
+        public var backoffMilliseconds = 100...5_000
+
+        public init() {}
+    }
+
+    private let makeStream: @Sendable () throws -> any TransactionStream
+    private let windows: any WindowStore
+    private let router: ModelRouter
+    private let settings: Settings
+    private let status: ServingStatus
+    private let onDelivered: @Sendable (ScoredBatch, any TransactionStream) -> Void
+    private let onEnded: @Sendable (any TransactionStream) -> Void
+    private let logger: Logger
+    private let isStopping = Mutex(false)
+
+    /// - Parameters:
+    ///   - makeStream: Opens the stream; called again, after a wait, when a session has failed.
+    ///   - onDelivered: Called on the scoring thread after each delivered batch.
+    ///   - onEnded: Called on the scoring thread when a session has ended, before its stream is closed.
+    public init(
+        makeStream: @escaping @Sendable () throws -> any TransactionStream, windows: any WindowStore,
+        router: ModelRouter, settings: Settings, status: ServingStatus, logger: Logger,
+        onDelivered: @escaping @Sendable (ScoredBatch, any TransactionStream) -> Void = { _, _ in },
+        onEnded: @escaping @Sendable (any TransactionStream) -> Void = { _ in }
+    ) {
+        self.makeStream = makeStream
+        self.windows = windows
+        self.router = router
+        self.settings = settings
+        self.status = status
+        self.onDelivered = onDelivered
+        self.onEnded = onEnded
+        self.logger = logger
+    }
+
+    /// Makes `run` return after the batch that is being worked on.
+    public func stop() { isStopping.withLock { $0 = true } }
+
+    /// Serves, blocking the calling thread, until the stream ends or `stop` is called.
+    public func run() {
+        var backoff = Backoff(settings.backoffMilliseconds)
+        while !isStopped {
+            do {
+                try runSession { backoff.reset() }
+                break
+            } catch {
+                logger.warning("serving starts a new session", metadata: ["reason": "\(error)"])
+                status.enter(.waiting("\(error)"))
+                backoff.wait { isStopped }
+            }
+        }
+        status.enter(isStopped ? .stopped : .finished)
+    }
+
+    /// Serves one session to its end, blocking the calling thread.
+    ///
+    /// - Throws: What ended it, where `run` would begin another.
+    public func runOnce() throws {
+        try runSession {}
+        status.enter(isStopped ? .stopped : .finished)
+    }
+
+    private var isStopped: Bool { isStopping.withLock { $0 } }
+
+    /// One stream from opening to closing.
+    private func runSession(onProgress: () -> Void) throws {
+        let stream = try makeStream()
+        logger.info("serving", metadata: ["stream": "\(stream.location)", "windows": "\(windows.location)"])
+        status.enter(.running)
+        let reader = BatchReader(stream: stream, limits: settings.limits, status: status)
+        defer {
+            reader.stopAndJoin()
+            onEnded(stream)
+            stream.close()
+        }
+        reader.start()
+        var stages = Stages(
+            window: WindowStage(store: windows, writer: .random(in: 0...UInt64.max)), stream: stream)
+        while !isStopped, let batch = reader.batches.take() {
+            try process(batch, stages: &stages)
+            onProgress()
+        }
+        if !isStopped, let failure = reader.failure { throw failure }
+    }
+
+    private struct Stages {
+        let window: WindowStage
+        let stream: any TransactionStream
+    }
+
+    /// Takes one batch through the stages, again and again until it is delivered or the partitions are lost.
+    private func process(_ batch: ConsumedBatch, stages: inout Stages) throws {
+        var backoff = Backoff(settings.backoffMilliseconds)
+        var conflicts = 0
+        while !isStopped, stages.stream.isCurrent(batch.assignment) {
+            do {
+                if let scored = try attempt(batch, stages) {
+                    status.enter(.running)
+                    status.count(scored)
+                    onDelivered(scored, stages.stream)
+                    return
+                }
+                conflicts += 1
+                status.countConflict()
+                if conflicts == 5 { throw ServingError.windowConflicts(attempts: conflicts) }
+            } catch where Self.canRetryInPlace(error) {
+                logger.warning("the batch waits", metadata: ["reason": "\(error)"])
+                status.enter(.waiting("\(error)"))
+                backoff.wait { isStopped }
+            }
+        }
+    }
+
+    /// - Returns: nil when another worker had changed a window.
+    private func attempt(_ batch: ConsumedBatch, _ stages: Stages) throws -> ScoredBatch? {
+        let windowed = try stages.window.window(batch) { try stages.stream.committedOffset(partition: $0) }
+        let routed = try route(windowed, with: router)
+        let scored = try score(routed, with: router, reasonCount: settings.reasonCount)
+        let delivery = Delivery(
+            verdicts: verdicts(scored, publish: settings.publish), deadLetters: batch.deadLetters,
+            slices: batch.slices)
+        let isDelivered = try stages.stream.deliver(delivery) { try windows.write(windowed.writes) }
+        return isDelivered ? scored : nil
+    }
+
+    /// Whether the stream itself is well, so that the batch need not be read again.
+    private static func canRetryInPlace(_ error: any Error) -> Bool {
+        switch error {
+        case let error as RedisError: error.isRetryable
+        case let error as ObjectStoreError: error.isRetryable
+        case let error as KafkaError: error.requiresAbort && !error.isFatal
+        case ServingError.noGlobalModel, ServingError.globalModelFails: true
+        default: false
+        }
+    }
+}
+
+/// Reads and parses ahead on a thread of its own.
+private final class BatchReader: @unchecked Sendable {  // `state` is a Mutex; the rest never changes
+    let batches = BoundedQueue<ConsumedBatch>(capacity: 1)
+    private let stream: any TransactionStream
+    private let limits: BatchLimits
+    private let status: ServingStatus
+    private let state = Mutex((isStopping: false, failure: (any Error)?.none))
+    private let ended = DispatchSemaphore(value: 0)
+    private var isStarted = false
+
+    init(stream: any TransactionStream, limits: BatchLimits, status: ServingStatus) {
+        self.stream = stream
+        self.limits = limits
+        self.status = status
+    }
+
+    var failure: (any Error)? { state.withLock { $0.failure } }
+
+    func start() {
+        isStarted = true
+        let thread = Thread { [self] in
+            do {
+                try read()
+            } catch {
+                state.withLock { $0.failure = error }
+            }
+            batches.close()
+            ended.signal()
+        }
+        thread.name = "reader"
+        thread.start()
+    }
+
+    private func read() throws {
+        let stage = ConsumeStage()
+        while !state.withLock({ $0.isStopping }) {
+            let records = try stream.next(limits)
+            status.setStreamTrouble(stream.trouble)
+            guard let records else {
+                if stream.isFinished { return }
+                continue
+            }
+            let batch = stage.consume(records)
+            while !batches.put(batch, timeoutMilliseconds: 500) {
+                if state.withLock({ $0.isStopping }) { return }
+                try stream.heartbeat()
+            }
+        }
+    }
+
+    func stopAndJoin() {
+        state.withLock { $0.isStopping = true }
+        batches.closeAndDrop()
+        if isStarted { ended.wait() }
+    }
+}
+
+/// Bounded exponential waiting that ends early when asked to.
+private struct Backoff {
+    private let range: ClosedRange<Int>
+    private var next: Int
+
+    init(_ milliseconds: ClosedRange<Int>) {
+        range = milliseconds
+        next = milliseconds.lowerBound
+    }
+
+    mutating func reset() { next = range.lowerBound }
+
+    mutating func wait(until isStopped: () -> Bool) {
+        let deadline = ContinuousClock.now + .milliseconds(next)
+        next = min(next * 2, range.upperBound)
+        while ContinuousClock.now < deadline, !isStopped() {
+            Thread.sleep(forTimeInterval: 0.02)
+        }
+    }
+}

@@ -1,0 +1,21 @@
+/// Why the stream waits or a worker starts anew.
+public enum ServingError: Error, Sendable, CustomStringConvertible {
+    case noGlobalModel
+    case globalModelFails(String)
+    /// Somebody else wrote a window of this batch again and again: two workers own one partition.
+    case windowConflicts(attempts: Int)
+    /// The partitions were given to somebody else before the batch was committed.
+    case assignmentLost
+
+    public var description: String {
+        switch self {
+        case .noGlobalModel:
+            "there is no active global model: train one (ml-service train --promote, or POST /v1/train) and promote it"
+        case .globalModelFails(let reason):
+            "the global model cannot score: \(reason); promote another version"
+        case .windowConflicts(let attempts):
+            "windows were changed by another worker in \(attempts) attempts: is a second service reading this stream under another group?"
+        case .assignmentLost: "the partitions were given to another worker"
+        }
+    }
+}

@@ -1,0 +1,122 @@
+import Metrics
+import Synchronization
+
+/// What serving is doing, for `/readyz`, `/metrics` and the console. Thread-safe.
+public final class ServingStatus: Sendable {
+    public enum Phase: Sendable, Hashable {
+        case starting
+        case running
+        /// Not reading on until something outside comes back.
+        case waiting(String)
+        /// The stream has ended.
+        case finished
+        case stopped
+    }
+
+    public struct Totals: Sendable, Hashable {
+        public var transactions = 0
+        public var anomalies = 0
+        public var deadLetters = 0
+        public var scoredByOwnModel = 0
+        public var late = 0
+        public var windowsMoved = 0
+        public var windowsAhead = 0
+        public var batches = 0
+        /// Batches started again because a window had been changed by another worker.
+        public var conflicts = 0
+        /// Times that serving waited for something outside, or began a new session.
+        public var interruptions = 0
+
+        public init() {}
+    }
+
+    private struct State {
+        var phase = Phase.starting
+        var streamTrouble: String?
+        var totals = Totals()
+    }
+
+    private let state = Mutex(State())
+    private let counters = Counters()
+
+    public init() {}
+
+    public var phase: Phase {
+        state.withLock { state in
+            if state.phase == .running, let trouble = state.streamTrouble { return .waiting(trouble) }
+            return state.phase
+        }
+    }
+
+    public var totals: Totals { state.withLock { $0.totals } }
+
+    func enter(_ phase: Phase) {
+        state.withLock { state in
+            if case .waiting = phase, state.phase != phase {
+                state.totals.interruptions += 1
+                counters.interruptions.increment()
+            }
+            state.phase = phase
+        }
+    }
+
+    func setStreamTrouble(_ trouble: String?) { state.withLock { $0.streamTrouble = trouble } }
+
+    func countConflict() {
+        state.withLock { $0.totals.conflicts += 1 }
+        counters.conflicts.increment()
+    }
+
+    func count(_ scored: ScoredBatch) {
+        var change = Totals()
+        change.transactions = scored.count
+        change.deadLetters = scored.windowed.consumed.deadLetters.count
+        for group in scored.groups where group.model.tenant != .global {
+            change.scoredByOwnModel += group.rows.count
+        }
+        for row in 0..<scored.count {
+            if scored.isAnomaly(row) { change.anomalies += 1 }
+            let marks = scored.windowed.marks[row]
+            guard !marks.isEmpty else { continue }
+            if marks.contains(.late) { change.late += 1 }
+            if marks.contains(.windowMoved) { change.windowsMoved += 1 }
+            if marks.contains(.windowAhead) { change.windowsAhead += 1 }
+        }
+        state.withLock { state in
+            state.totals.transactions += change.transactions
+            state.totals.deadLetters += change.deadLetters
+            state.totals.scoredByOwnModel += change.scoredByOwnModel
+            state.totals.anomalies += change.anomalies
+            state.totals.late += change.late
+            state.totals.windowsMoved += change.windowsMoved
+            state.totals.windowsAhead += change.windowsAhead
+            state.totals.batches += 1
+        }
+        counters.add(change)
+    }
+}
+
+/// The same totals for Prometheus.
+private struct Counters: Sendable {
+    let transactions = Counter(label: "ml_transactions_total")
+    let own = Counter(label: "ml_transactions_scored_by_user_model_total")
+    let anomalies = Counter(label: "ml_anomalies_total")
+    let deadLetters = Counter(label: "ml_dead_letters_total")
+    let late = Counter(label: "ml_transactions_late_total")
+    let moved = Counter(label: "ml_windows_moved_total")
+    let ahead = Counter(label: "ml_windows_ahead_total")
+    let batches = Counter(label: "ml_batches_total")
+    let conflicts = Counter(label: "ml_window_conflicts_total")
+    let interruptions = Counter(label: "ml_serving_interruptions_total")
+
+    func add(_ change: ServingStatus.Totals) {
+        transactions.increment(by: change.transactions)
+        own.increment(by: change.scoredByOwnModel)
+        anomalies.increment(by: change.anomalies)
+        deadLetters.increment(by: change.deadLetters)
+        late.increment(by: change.late)
+        moved.increment(by: change.windowsMoved)
+        ahead.increment(by: change.windowsAhead)
+        batches.increment()
+    }
+}

@@ -1,0 +1,96 @@
+/// Measures of scores where **lower is more anomalous**, as every detector's are.
+public enum ScoreMetrics {
+    /// Area under the ROC curve: the chance that an anomaly scores below a normal row, ties counting half.
+    ///
+    /// - Returns: nil without both kinds of rows.
+    public static func auroc(_ scores: [Double], anomalous: [Bool]) -> Double? {
+        let positives = anomalous.count { $0 }
+        let negatives = anomalous.count - positives
+        guard positives > 0, negatives > 0 else { return nil }
+        let order = scores.indices.sorted { scores[$0] < scores[$1] }
+        var above = 0.0
+        var seenPositives = 0.0
+        var start = 0
+        while start < order.count {
+            var end = start
+            var tiedPositives = 0.0
+            var tiedNegatives = 0.0
+            while end < order.count, scores[order[end]] == scores[order[start]] {
+                if anomalous[order[end]] { tiedPositives += 1 } else { tiedNegatives += 1 }
+                end += 1
+            }
+            above += tiedNegatives * (seenPositives + tiedPositives / 2)
+            seenPositives += tiedPositives
+            start = end
+        }
+        return above / (Double(positives) * Double(negatives))
+    }
+
+    /// Average precision: the sum over thresholds of precision times the gain in recall; tied rows come together.
+    ///
+    /// - Returns: nil without an anomaly.
+    public static func averagePrecision(_ scores: [Double], anomalous: [Bool]) -> Double? {
+        let positives = anomalous.count { $0 }
+        guard positives > 0 else { return nil }
+        let order = scores.indices.sorted { scores[$0] < scores[$1] }
+        var sum = 0.0
+        var found = 0
+        var start = 0
+        while start < order.count {
+            var end = start
+            let before = found
+            while end < order.count, scores[order[end]] == scores[order[start]] {
+                if anomalous[order[end]] { found += 1 }
+                end += 1
+            }
+            sum += Double(found - before) / Double(positives) * Double(found) / Double(end)
+            start = end
+        }
+        return sum
+    }
+
+    /// The share of anomalies among the `count` lowest scores; ties are broken by position.
+    public static func precision(_ scores: [Double], anomalous: [Bool], count: Int) -> Double? {
+        guard count > 0, count <= scores.count else { return nil }
+        let lowest = scores.indices.sorted { (scores[$0], $0) < (scores[$1], $1) }.prefix(count)
+        return Double(lowest.count { anomalous[$0] }) / Double(count)
+    }
+
+    /// The score of which a share `contamination` of the rows lies strictly below, ties apart.
+    public static func threshold(_ scores: [Double], contamination: Double) -> Double {
+        let sorted = scores.sorted()
+        guard let last = sorted.indices.last else { return -.greatestFiniteMagnitude }
+        return sorted[min(Int((contamination * Double(sorted.count)).rounded(.down)), last)]
+    }
+
+    /// Spearman's rank correlation, ties sharing their mean rank.
+    public static func rankCorrelation(_ a: [Double], _ b: [Double]) -> Double? {
+        guard a.count == b.count, a.count > 1 else { return nil }
+        let ranksA = ranks(a)
+        let ranksB = ranks(b)
+        let mean = Double(a.count + 1) / 2
+        var covariance = 0.0
+        var varianceA = 0.0
+        var varianceB = 0.0
+        for (x, y) in zip(ranksA, ranksB) {
+            covariance += (x - mean) * (y - mean)
+            varianceA += (x - mean) * (x - mean)
+            varianceB += (y - mean) * (y - mean)
+        }
+        guard varianceA > 0, varianceB > 0 else { return nil }
+        return covariance / (varianceA * varianceB).squareRoot()
+    }
+
+    private static func ranks(_ values: [Double]) -> [Double] {
+        let order = values.indices.sorted { values[$0] < values[$1] }
+        var ranks = [Double](repeating: 0, count: values.count)
+        var start = 0
+        while start < order.count {
+            var end = start
+            while end < order.count, values[order[end]] == values[order[start]] { end += 1 }
+            for place in start..<end { ranks[order[place]] = Double(start + end + 1) / 2 }
+            start = end
+        }
+        return ranks
+    }
+}
