@@ -18,5 +18,6 @@ static inline rd_kafka_resp_err_t kafka_produce_with_headers(
     const void *payload, size_t payload_size, rd_kafka_headers_t *headers) {
     return rd_kafka_producev(
         client, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY(key, key_size), RD_KAFKA_V_VALUE((void *)payload, payload_size), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+        RD_KAFKA_V_KEY(key, key_size), RD_KAFKA_V_VALUE((void *)payload, payload_size),
+        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
 }

@@ -181,12 +181,18 @@ final class ClientEvents: Sendable {
                     ?? KafkaError(code: code, message: reason, operation: "working"))
             return
         }
-        state.withLock {
-            $0.lastTrouble = reason
-            if code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN { $0.isConnected = false }
+        // "2/2 brokers are down" says less than what came before it, which names the broker and the reason.
+        let detail = state.withLock { state in
+            if code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN {
+                state.isConnected = false
+            } else {
+                state.lastTrouble = reason
+            }
+            return state.lastTrouble
         }
         if code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__AUTHENTICATION {
-            keep(KafkaError(code: code, message: reason, operation: "connecting"))
+            let message = detail == reason || detail == nil ? reason : "\(reason) (\(detail ?? ""))"
+            keep(KafkaError(code: code, message: message, operation: "connecting"))
         } else {
             logger.debug("Kafka: \(reason)")
         }

@@ -125,8 +125,9 @@ extension KafkaConsumer {
         return try client.partitionCount(topic: topic, timeoutMilliseconds: timeoutMilliseconds)
     }
 
-    /// The offset of the first message there is and that after the last, asked of the broker: the lag is the
-    /// upper bound less the committed offset. Open transactions count.
+    /// The offset of the first message there is and the one after the last that is committed (messages of a
+    /// transaction that is still open come after it), asked of the broker. The lag is the upper bound less
+    /// the committed offset; markers of transactions count as messages in it.
     public func watermarks(
         _ partition: TopicPartition, timeoutMilliseconds: Int = 10_000
     ) throws(KafkaError) -> Range<Int64> {

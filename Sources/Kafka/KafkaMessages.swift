@@ -106,7 +106,7 @@ public final class KafkaMessages: @unchecked Sendable {
     public var nextOffsets: [TopicPartition: Int64] {
         var next = [Int64](repeating: 0, count: partitions.count)
         for index in 0..<count { next[partitionIndex(index)] = offset(index) + 1 }
-        return Dictionary(uniqueKeysWithValues: zip(partitions, next))
+        return Dictionary(zip(partitions, next), uniquingKeysWith: max)
     }
 
     private func message(_ index: Int) -> UnsafeMutablePointer<rd_kafka_message_t> {

@@ -33,9 +33,12 @@ extension KafkaSettings {
         "enable.auto.commit": "false",
         "enable.auto.offset.store": "false",
         "isolation.level": "read_committed",
-        // A rebalance leaves the partitions that stay where they are running; with an eager strategy every
-        // worker would stop for every other worker that comes or goes.
-        "partition.assignment.strategy": "cooperative-sticky",
+        // Eager: in a rebalance every member finishes what it has, gives all up, and goes on when the group
+        // has agreed, a second or two later. With cooperative-sticky the others work on meanwhile, but under
+        // a generation that may end before they commit: then a transaction must be aborted and done again,
+        // and outside of transactions librdkafka takes the refusal (ILLEGAL_GENERATION) for the loss of the
+        // whole assignment, and reads twice. Both are served here; all members of a group must agree.
+        "partition.assignment.strategy": "range",
         // Prefetched and not yet polled, of all partitions together.
         "queued.max.messages.kbytes": "32768",
         "queued.min.messages": "100000",

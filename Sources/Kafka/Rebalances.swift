@@ -22,6 +22,7 @@ final class Rebalances: Sendable {
 
     private struct State {
         var owned: Set<TopicPartition> = []
+        var isCooperative = false
         var isDeferring = false
         var noted: [Change] = []
         /// The consumer's queue, woken so that a waiting read returns and the change is applied at once.
@@ -68,7 +69,7 @@ final class Rebalances: Sendable {
     /// Tells the owner and answers librdkafka.
     func apply(_ change: Change, client: OpaquePointer, logger: Logger) {
         let partitions = change.list.partitions
-        let isCooperative = String(cString: rd_kafka_rebalance_protocol(client)) == "COOPERATIVE"
+        let isCooperative = isCooperative(client)
         var error: OpaquePointer?
         var code = RD_KAFKA_RESP_ERR_NO_ERROR
         if change.isRevocation {
@@ -100,6 +101,17 @@ final class Rebalances: Sendable {
             logger.error("\(KafkaError(consuming: error, operation: operation))")
         } else if code != RD_KAFKA_RESP_ERR_NO_ERROR {
             logger.error("\(KafkaError(code: code, operation: operation))")
+        }
+    }
+}
+
+extension Rebalances {
+    /// Whether only what changes is named. librdkafka cannot tell while it closes: then it is as it was.
+    private func isCooperative(_ client: OpaquePointer) -> Bool {
+        let name = rd_kafka_rebalance_protocol(client).map { String(cString: $0) }
+        return state.withLock { state in
+            if let name { state.isCooperative = name == "COOPERATIVE" }
+            return state.isCooperative
         }
     }
 }

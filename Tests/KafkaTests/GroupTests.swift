@@ -64,33 +64,32 @@ import Testing
         #expect(throws: KafkaError.self) { try consumer.groupMetadata() }
     }
 
-    @Test func aSecondConsumerTakesPartitionsAndGivesThemBack() throws {
+    @Test(arguments: ["range", "cooperative-sticky"])
+    func aSecondConsumerTakesPartitionsAndGivesThemBack(strategy: String) throws {
         let cluster = try MockKafkaCluster(topics: [.init("in", partitions: 4)])
+        let settings = quickGroup(cluster, strategy: strategy)
         let all = Set((0..<4).map { TopicPartition(topic: "in", partition: $0) })
-        let producer = try KafkaProducer(settings: cluster.settings, logger: quietLogger)
-        let log = GroupLog()
+        let (log, secondLog) = (GroupLog(), GroupLog())
         let first = try KafkaConsumer(
-            settings: quickGroup(cluster), groupID: "g", topics: ["in"], onAssigned: log.onAssigned,
-            onRevoked: log.onRevoked, logger: quietLogger)
+            settings: settings, groupID: "g", topics: ["in"], onAssigned: log.onAssigned,
+            onRevoked: log.onRevoked,
+            logger: quietLogger)
         try first.poll(until: { first.assignment == all })
         #expect(log.events == [.assigned(all)])
 
-        let secondLog = GroupLog()
         let second = try KafkaConsumer(
-            settings: quickGroup(cluster), groupID: "g", topics: ["in"], onAssigned: secondLog.onAssigned,
+            settings: settings, groupID: "g", topics: ["in"], onAssigned: secondLog.onAssigned,
             onRevoked: secondLog.onRevoked, logger: quietLogger)
-        let deadline = ContinuousClock.now + .seconds(30)
-        while first.assignment.count + second.assignment.count != 4 || second.assignment.isEmpty,
-            ContinuousClock.now < deadline
-        {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while first.assignment.count != 2 || second.assignment.count != 2, ContinuousClock.now < deadline {
             _ = try first.poll(maximumCount: 10, timeoutMilliseconds: 20)
             _ = try second.poll(maximumCount: 10, timeoutMilliseconds: 20)
         }
-        #expect(first.assignment.count == 2 && second.assignment.count == 2)
         #expect(first.assignment.union(second.assignment) == all)
-        // Cooperative: only what moves is revoked, and what stays was never taken away.
-        #expect(log.events.contains(.revoked(second.assignment, lost: false)))
+        let taken = strategy == "range" ? all : second.assignment
+        #expect(log.events.contains(.revoked(taken, lost: false)))
 
+        let producer = try KafkaProducer(settings: cluster.settings, logger: quietLogger)
         try producer.produce((0..<100).map(String.init), to: "in")
         try producer.flush()
         var seen: [Received] = []
@@ -112,13 +111,17 @@ import Testing
     }
 
     /// The mock lets a rebalance last nearly as long as the session.
-    private func quickGroup(_ cluster: MockKafkaCluster) -> KafkaSettings {
+    private func quickGroup(_ cluster: MockKafkaCluster, strategy: String) -> KafkaSettings {
         var settings = cluster.settings
-        settings.extra = ["session.timeout.ms": "1500", "heartbeat.interval.ms": "100"]
+        settings.extra = [
+            "session.timeout.ms": "6000", "heartbeat.interval.ms": "100",
+            "partition.assignment.strategy": strategy,
+        ]
         return settings
     }
 
-    @Test func nothingOfARevokedPartitionIsHandedOutAfterItsCallback() throws {
+    @Test(arguments: ["range", "cooperative-sticky"])
+    func nothingOfARevokedPartitionIsHandedOutAfterItsCallback(strategy: String) throws {
         let cluster = try MockKafkaCluster(topics: [.init("in", partitions: 2)])
         let producer = try KafkaProducer(settings: cluster.settings, logger: quietLogger)
         let payload = [UInt8](repeating: 65, count: 200)
@@ -126,12 +129,14 @@ import Testing
         try producer.flush()
         let log = GroupLog()
         let first = try KafkaConsumer(
-            settings: quickGroup(cluster), groupID: "g", topics: ["in"], onAssigned: log.onAssigned,
+            settings: quickGroup(cluster, strategy: strategy), groupID: "g", topics: ["in"],
+            onAssigned: log.onAssigned,
             onRevoked: log.onRevoked, logger: quietLogger)
         try first.poll(until: { first.assignment.count == 2 })
         // A slow reader with a full queue: the rebalance comes with messages of the moving partition waiting.
         let second = try KafkaConsumer(
-            settings: quickGroup(cluster), groupID: "g", topics: ["in"], logger: quietLogger)
+            settings: quickGroup(cluster, strategy: strategy), groupID: "g", topics: ["in"],
+            logger: quietLogger)
         let deadline = ContinuousClock.now + .seconds(30)
         while first.assignment.count != 1 || second.assignment.count != 1, ContinuousClock.now < deadline {
             let batch = try first.poll(maximumCount: 7, timeoutMilliseconds: 10)
