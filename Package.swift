@@ -128,6 +128,12 @@ let package = Package(
         .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore"], swiftSettings: strict),
         .testTarget(name: "TransactionsTests", dependencies: ["Transactions"], swiftSettings: strict),
+        .testTarget(
+            name: "IsolationForestTests", dependencies: ["IsolationForest", detectorAPI],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ZScoreBaselineTests", dependencies: ["ZScoreBaseline", detectorAPI],
+            swiftSettings: strict),
         .testTarget(name: "ServingTests", dependencies: ["Serving"], swiftSettings: strict),
         .testTarget(name: "ManagementTests", dependencies: ["Management"], swiftSettings: strict),
         .testTarget(

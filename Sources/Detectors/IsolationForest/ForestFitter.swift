@@ -6,8 +6,12 @@ struct ForestFitter {
     let parameters: ForestParameters
     let context: FitContext
     let sampleSize: Int
+    private let loops: GrowerLoops
 
-    init(_ rows: FeatureRows, _ parameters: ForestParameters, _ context: FitContext) throws {
+    init(
+        _ rows: FeatureRows, _ parameters: ForestParameters, _ context: FitContext,
+        loops: GrowerLoops = .best
+    ) throws {
         guard rows.count > 0 else { throw DetectorError.invalidInput("there are no rows to fit on") }
         guard rows.columns <= ForestShape.maximumColumns else {
             throw DetectorError.invalidInput("more than \(ForestShape.maximumColumns) columns")
@@ -16,6 +20,7 @@ struct ForestFitter {
         self.rows = rows
         self.parameters = parameters
         self.context = context
+        self.loops = loops
         sampleSize = min(parameters.sampleSize, rows.count)
     }
 
@@ -23,10 +28,10 @@ struct ForestFitter {
         // Levels as in the paper: the height of a perfectly balanced tree of the sample.
         let levels = sampleSize <= 1 ? 0 : Int.bitWidth - (sampleSize - 1).leadingZeroBitCount
         let shape = ForestShape(columns: rows.columns, trees: parameters.trees, levels: levels)
-        var sampler = RowSampler(rows: rows.count, size: sampleSize)
+        var sampler = RowSampler(rows: rows.count, size: sampleSize, loops: loops)
         let centres = medians(&sampler)
-        let sample = SampleKeys(rows, centres: centres, sampleSize: sampleSize, trees: shape.trees)
-        var grower = TreeGrower(shape, sampleSize: sampleSize)
+        let sample = SampleKeys(rows, shape, centres: centres, sampleSize: sampleSize)
+        var grower = TreeGrower(shape, sampleSize: sampleSize, loops: loops)
         let leaves = LeafWriter(shape, sampleSize: sampleSize)
         var nodes = [UInt32](repeating: ForestShape.noNode, count: shape.trees * shape.wordsPerTree)
         for tree in 0..<shape.trees {
@@ -48,8 +53,17 @@ struct ForestFitter {
         context.progress(1)
         let payload = ForestPayload(
             shape: shape, sampleSize: sampleSize, normaliser: PathLength.average(sampleSize),
-            expectedSum: leaves.expectedSum(), kinds: leaves.paths.count)
+            expectedSum: leaves.expectedSum(), kinds: leaves.paths.count, isPacked: isPacked,
+            nodeCount: leaves.leafCount - shape.trees)
         return ForestModel(payload, payload.artifact(centres: centres, nodes: nodes, leaves: leaves))
+    }
+
+    private var isPacked: Bool {
+        switch parameters.storage {
+        case .auto: rows.count <= ForestParameters.packedRows
+        case .plain: false
+        case .packed: true
+        }
     }
 
     /// The columns' medians in some of the rows; 0 for a column without values there.

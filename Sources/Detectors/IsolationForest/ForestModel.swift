@@ -1,16 +1,21 @@
 import DetectorAPI
 
-/// A fitted forest: the artifact's bytes and where in them things are.
+/// A fitted forest: its plain form in memory, the artifact's own bytes if they are plain, and where in it things are.
 final class ForestModel: Explaining {
     let artifact: ArtifactBytes
     let payload: ForestPayload
     private let walk: ForestWalk
 
     /// - Throws: `DetectorError.invalidArtifact`.
-    init(_ artifact: ArtifactBytes, walk: ForestWalk = .best) throws(DetectorError) {
+    init(decoding artifact: ArtifactBytes, walk: ForestWalk = .best) throws(DetectorError) {
         self.walk = walk
-        payload = try ForestPayload(checking: artifact.bytes)
-        self.artifact = artifact
+        payload = try ForestPayload(readingHeader: artifact.bytes)
+        if payload.isPacked {
+            self.artifact = try ForestPacking(payload).expand(artifact.bytes)
+        } else {
+            try payload.checkPlain(artifact.bytes)
+            self.artifact = artifact
+        }
     }
 
     /// A forest just grown, which needs no checks.
@@ -27,7 +32,9 @@ final class ForestModel: Explaining {
             sum: payload.expectedSum, trees: payload.shape.trees, normaliser: payload.normaliser)
     }
 
-    func encode() -> [UInt8] { [UInt8](artifact.bytes) }
+    func encode() -> [UInt8] {
+        payload.isPacked ? ForestPacking(payload).pack(artifact.bytes) : [UInt8](artifact.bytes)
+    }
 
     func score(_ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>) throws {
         try check(rows, places: scores.count)

@@ -10,6 +10,14 @@ struct ForestParameters: Sendable {
     var sampleSize: Int
     /// The share of the columns that each tree may split on.
     var columnShare: Double
+    var storage: Storage
+
+    enum Storage: String, Sendable {
+        case auto, plain, packed
+    }
+
+    /// Models fitted on this many rows or fewer are packed unless told otherwise.
+    static let packedRows = 20_000
 
     static let specifications = [
         ParameterSpecification(
@@ -21,11 +29,17 @@ struct ForestParameters: Sendable {
         ParameterSpecification(
             "max_features", .real(0.001...1), default: .real(1),
             meaning: "Share of the columns that each tree may split on; at least one column."),
+        ParameterSpecification(
+            "storage", .choice(["auto", "plain", "packed"]), default: .text("auto"),
+            meaning:
+                "Artifacts that are scored from as they are, or a third as large; auto packs those fitted on "
+                + "at most \(packedRows) rows, of which there may be many."),
     ]
 
     init(_ values: ParameterValues) {
         trees = values.integer("n_estimators")
         sampleSize = values.integer("max_samples")
+        storage = Storage(rawValue: values.choice("storage")) ?? .auto
         columnShare = values.real("max_features")
     }
 }

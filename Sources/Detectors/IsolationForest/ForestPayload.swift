@@ -1,6 +1,6 @@
 import DetectorAPI
 
-/// The artifact of an isolation forest with axis-parallel splits, format 1. Little-endian; docs/detectors.md has the table.
+/// The artifact of an isolation forest, format 1. Little-endian. This is the plain form; `ForestPacking` has the short one.
 ///
 ///     0   header, 64 bytes
 ///     64  centres       Float x columns
@@ -25,6 +25,10 @@ struct ForestPayload: Sendable {
     let kinds: Int
     /// Bytes of a leaf: 1, 2 or 4.
     let leafWidth: Int
+    /// Whether the artifact is in the short form; what is in memory is always plain.
+    let isPacked: Bool
+    /// Nodes that exist, in all trees.
+    let nodeCount: Int
 
     /// What gave a leaf its path length.
     struct LeafOrigin {
@@ -41,12 +45,17 @@ struct ForestPayload: Sendable {
     var size: Int { leavesOffset + shape.trees * shape.leavesPerTree * leafWidth }
 
     /// The payload of a forest just grown.
-    init(shape: ForestShape, sampleSize: Int, normaliser: Double, expectedSum: Double, kinds: Int) {
+    init(
+        shape: ForestShape, sampleSize: Int, normaliser: Double, expectedSum: Double, kinds: Int,
+        isPacked: Bool, nodeCount: Int
+    ) {
         self.shape = shape
         self.sampleSize = sampleSize
         self.normaliser = normaliser
         self.expectedSum = expectedSum
         self.kinds = kinds
+        self.isPacked = isPacked && ForestPacking.isPossible(kinds: kinds)
+        self.nodeCount = nodeCount
         leafWidth = kinds <= 1 << 8 ? 1 : kinds <= 1 << 16 ? 2 : 4
     }
 
@@ -83,7 +92,7 @@ struct ForestPayload: Sendable {
         for place in 0..<count { target[place] = Leaf(truncatingIfNeeded: leaves[place]) }
     }
 
-    private func writeHeader(to bytes: UnsafeMutableRawBufferPointer) {
+    func writeHeader(to bytes: UnsafeMutableRawBufferPointer) {
         bytes.storeBytes(of: Self.magic, toByteOffset: 0, as: UInt32.self)
         bytes.storeBytes(of: Self.version, toByteOffset: 4, as: UInt16.self)
         bytes.storeBytes(of: UInt8(shape.levels), toByteOffset: 6, as: UInt8.self)
@@ -94,12 +103,14 @@ struct ForestPayload: Sendable {
         bytes.storeBytes(of: UInt32(kinds), toByteOffset: 20, as: UInt32.self)
         bytes.storeBytes(of: normaliser, toByteOffset: 24, as: Double.self)
         bytes.storeBytes(of: expectedSum, toByteOffset: 32, as: Double.self)
+        bytes.storeBytes(of: isPacked ? 1 : 0, toByteOffset: 40, as: UInt32.self)
+        bytes.storeBytes(of: UInt32(nodeCount), toByteOffset: 44, as: UInt32.self)
     }
 }
 
 extension ForestPayload {
-    /// Reads a header and checks everything that scoring will rely on.
-    init(checking bytes: UnsafeRawBufferPointer) throws(DetectorError) {
+    /// Reads a header, and checks the numbers in it and the tables that follow.
+    init(readingHeader bytes: UnsafeRawBufferPointer) throws(DetectorError) {
         guard bytes.count >= Self.headerSize else {
             throw .invalidArtifact("\(bytes.count) bytes are shorter than the header of \(Self.headerSize)")
         }
@@ -118,60 +129,75 @@ extension ForestPayload {
         kinds = Int(bytes.loadUnaligned(fromByteOffset: 20, as: UInt32.self))
         normaliser = bytes.loadUnaligned(fromByteOffset: 24, as: Double.self)
         expectedSum = bytes.loadUnaligned(fromByteOffset: 32, as: Double.self)
-        guard levels <= ForestShape.maximumLevels, [1, 2, 4].contains(leafWidth),
+        let storage = bytes.loadUnaligned(fromByteOffset: 40, as: UInt32.self)
+        isPacked = storage == 1
+        nodeCount = Int(bytes.loadUnaligned(fromByteOffset: 44, as: UInt32.self))
+        guard levels <= ForestShape.maximumLevels, [1, 2, 4].contains(leafWidth), storage <= 1,
+            !isPacked || leafWidth == 1,
             (1...ForestShape.maximumColumns).contains(columns),
             (1...ForestParameters.maximumTrees).contains(trees),
             (1...ForestParameters.maximumSampleSize).contains(sampleSize), kinds >= 1,
-            normaliser >= 0, normaliser <= 64, expectedSum >= 0, expectedSum <= 64 * Double(trees)
+            normaliser == 0 || (1...64).contains(normaliser), (0...64 * Double(trees)).contains(expectedSum)
         else { throw .invalidArtifact("a number in its header is out of range") }
         shape = ForestShape(columns: columns, trees: trees, levels: levels)
+        guard bytes.count >= nodesOffset else {
+            throw .invalidArtifact("\(bytes.count) bytes are too few for its tables")
+        }
+        try checkTables(bytes)
+    }
+
+    private func checkTables(_ bytes: UnsafeRawBufferPointer) throws(DetectorError) {
+        let forest = ForestPointers(self, bytes)
+        for column in 0..<shape.columns where !forest.centres[column].isFinite {
+            throw .invalidArtifact("the centre of column \(column) is not finite")
+        }
+        for kind in 0..<kinds {
+            let origin = forest.origins[kind]
+            guard (0...PathLength.maximumFixed).contains(forest.paths[kind]), origin.depth <= shape.levels,
+                (1...UInt32(sampleSize)).contains(origin.count)
+            else { throw .invalidArtifact("leaf kind \(kind) is out of range") }
+        }
+    }
+
+    /// Checks everything that scoring from the plain form will rely on.
+    func checkPlain(_ bytes: UnsafeRawBufferPointer) throws(DetectorError) {
         guard bytes.count == size else {
             throw .invalidArtifact("\(bytes.count) bytes, but its header describes \(size)")
         }
-        try checkParts(bytes)
-    }
-
-    private func checkParts(_ bytes: UnsafeRawBufferPointer) throws(DetectorError) {
-        let base = bytes.baseAddress.unsafelyUnwrapped  // not empty: the size was checked
-        let centres = base.advanced(by: centresOffset).assumingMemoryBound(to: Float.self)
-        for column in 0..<shape.columns where !centres[column].isFinite {
-            throw .invalidArtifact("the centre of column \(column) is not finite")
-        }
-        let paths = base.advanced(by: pathsOffset).assumingMemoryBound(to: Int64.self)
-        let origins = base.advanced(by: originsOffset).assumingMemoryBound(to: LeafOrigin.self)
-        for kind in 0..<kinds {
-            guard (0...PathLength.maximumFixed).contains(paths[kind]), origins[kind].depth <= shape.levels,
-                (1...UInt32(sampleSize)).contains(origins[kind].count)
-            else { throw .invalidArtifact("leaf kind \(kind) is out of range") }
-        }
-        let nodes = base.advanced(by: nodesOffset).assumingMemoryBound(to: UInt32.self)
-        let columnMask = shape.missingBit - 1
-        var greatestColumn: UInt32 = 0
-        var unusedWords = ForestShape.noNode
-        for block in 0..<shape.trees * shape.wordsPerTree / ForestShape.wordsPerBlock {
-            let words = nodes + block * ForestShape.wordsPerBlock
-            for word in 0..<ForestShape.wordsPerBlock {
-                let column = words[word] == ForestShape.noNode ? 0 : words[word] & columnMask
-                greatestColumn = max(greatestColumn, column)
-            }
-            unusedWords &= words[7]
-        }
-        guard greatestColumn < shape.columns else {
-            throw .invalidArtifact("a node asks for column \(greatestColumn) of \(shape.columns)")
-        }
-        guard unusedWords == ForestShape.noNode else {
-            throw .invalidArtifact("there is a node where none can be")
-        }
-        let leaves = base.advanced(by: leavesOffset)
+        let forest = ForestPointers(self, bytes)
+        try checkNodes(forest.nodes)
         let count = shape.trees * shape.leavesPerTree
         let greatestKind =
             switch leafWidth {
-            case 1: greatest(leaves.assumingMemoryBound(to: UInt8.self), count)
-            case 2: greatest(leaves.assumingMemoryBound(to: UInt16.self), count)
-            default: greatest(leaves.assumingMemoryBound(to: UInt32.self), count)
+            case 1: greatest(forest.leaves.assumingMemoryBound(to: UInt8.self), count)
+            case 2: greatest(forest.leaves.assumingMemoryBound(to: UInt16.self), count)
+            default: greatest(forest.leaves.assumingMemoryBound(to: UInt32.self), count)
             }
         guard greatestKind < kinds else {
             throw .invalidArtifact("a leaf is of kind \(greatestKind) of \(kinds)")
+        }
+    }
+
+    /// Every word names a column, and the places without a node hold none.
+    private func checkNodes(_ nodes: UnsafePointer<UInt32>) throws(DetectorError) {
+        let columnMask = Int32(bitPattern: shape.missingBit - 1)
+        let greatest = Int32(shape.columns - 1)
+        // Negative as soon as one word is wrong; without branches or comparisons, so that it is done four at a time.
+        var wrong: Int32 = 0
+        var unusedWords = ForestShape.noNode
+        for word in 0..<shape.trees * shape.wordsPerTree {
+            let value = Int32(bitPattern: nodes[word])
+            let isNode = ~value | (0 &- ~value)
+            wrong |= (greatest &- value & columnMask) & isNode
+        }
+        for block in 0..<shape.trees * shape.wordsPerTree / ForestShape.wordsPerBlock {
+            unusedWords &= nodes[block &* ForestShape.wordsPerBlock &+ 7]
+        }
+        guard wrong >= 0 else {
+            throw .invalidArtifact("a node asks for a column that is not among the \(shape.columns)")
+        }
+        guard unusedWords == ForestShape.noNode else {
+            throw .invalidArtifact("there is a node where none can be")
         }
     }
 

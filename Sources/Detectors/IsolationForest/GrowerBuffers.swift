@@ -18,7 +18,6 @@ final class GrowerBuffers {
         var random: UInt32
         /// Every key that is not above it goes left.
         var word: Int32
-        var isFound: Bool
     }
 
     struct Level {

@@ -24,10 +24,10 @@ public struct IsolationForest: Detector {
         try ForestFitter(rows, ForestParameters(context.parameters), context).fit()
     }
 
-    /// Checks the bytes and scores from them, without a copy.
+    /// Checks the bytes. Scoring reads them where they are; only the short form is written out once.
     ///
     /// - Throws: `DetectorError.invalidArtifact`.
     public func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
-        try ForestModel(artifact)
+        try ForestModel(decoding: artifact)
     }
 }

@@ -84,6 +84,9 @@ final class LeafWriter {
         numbers[place] = UInt32(paths.count)
     }
 
+    /// Leaves written, without their copies.
+    var leafCount: Int { (0..<(shape.levels + 1) * sampleSize).reduce(0) { $0 + seen[$1] } }
+
     /// The rows' path lengths, summed over all trees, for each row of the sample on average.
     func expectedSum() -> Double {
         var sum = 0.0

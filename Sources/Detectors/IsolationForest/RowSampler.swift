@@ -6,13 +6,15 @@ struct RowSampler {
     /// The rows drawn; the order means nothing.
     private(set) var chosen: [UInt32]
     private let rows: Int
+    private let loops: GrowerLoops
     /// Few rows: one bit each, set for those drawn. Many rows: empty.
     private var bits: [UInt64] = []
     /// Many rows: a hash set of those drawn, 0 for a free place.
     private var drawn: [UInt32] = []
 
-    init(rows: Int, size: Int) {
+    init(rows: Int, size: Int, loops: GrowerLoops = .best) {
         self.rows = rows
+        self.loops = loops
         chosen = [UInt32](repeating: 0, count: size)
         if size == rows {
             for row in 0..<size { chosen[row] = UInt32(row) }
@@ -62,7 +64,7 @@ struct RowSampler {
     }
 
     private mutating func listBits() {
-        if GrowerLoops.best == .vector {
+        if loops == .vector {
             forest_list_bits(bits, bits.count, &chosen)
             return
         }

@@ -15,15 +15,17 @@ final class SampleKeys {
     private(set) var hasMissing = false
     let keys: UnsafeMutablePointer<Int32>
     private let centres: [Float]
+    private let keyMask: UInt32
     /// The rows of one tree, as they are.
     private let copies: UnsafeMutablePointer<Float>
 
-    init(_ rows: FeatureRows, centres: [Float], sampleSize: Int, trees: Int) {
+    init(_ rows: FeatureRows, _ shape: ForestShape, centres: [Float], sampleSize: Int) {
+        keyMask = ~shape.selectorMask
         columns = rows.columns
         self.centres = centres
         // Worth it while the rows are fewer than the trees would turn, and the keys fit in the cache.
         hasAllRows =
-            rows.count <= sampleSize * min(trees, 8) && rows.count <= 1 << 16
+            rows.count <= sampleSize * min(shape.trees, 8) && rows.count <= 1 << 16
             && (rows.count == sampleSize || rows.count * columns <= 1 << 18)
         capacity = hasAllRows ? rows.count : sampleSize
         keys = .allocate(capacity: capacity * columns)
@@ -64,7 +66,7 @@ final class SampleKeys {
                 let key = FeatureKey.key(of: value, centre: centres[column])
                 let isMissing = value.isNaN
                 keys[column &* capacity &+ place] =
-                    isMissing ? Self.missing : Int32(bitPattern: key ^ 0x8000_0000)
+                    isMissing ? Self.missing : Int32(bitPattern: key & keyMask ^ 0x8000_0000)
                 missing = missing || isMissing
             }
         }

@@ -44,8 +44,8 @@ struct TreeGrower {
         for depth in 0..<shape.levels {
             for index in 0..<count { findRange(sample, index, &generator) }
             for index in 0..<count { drawThreshold(index) }
-            if sample.hasMissing || !areCut(count) {
-                settle(sample, count, &generator)
+            if sample.hasMissing {
+                for index in 0..<count { sendMissing(level.nodes[index], buffers.cuts[index].word) }
             }
             let place = shape.place(ofLevel: depth)
             if depth == shape.levels - 1 {
@@ -85,7 +85,7 @@ struct TreeGrower {
                 nodeKeys: buffers.nodeKeys + Int(node.first))
             buffers.cuts[index] = GrowerBuffers.Cut(
                 low: range.low, high: range.high, column: UInt32(truncatingIfNeeded: column),
-                random: UInt32(truncatingIfNeeded: random), word: 0, isFound: false)
+                random: UInt32(truncatingIfNeeded: random), word: 0)
             if range.low < range.high {
                 if range.low != SampleKeys.missing { return }
                 let present = leastPresent(node)
@@ -127,8 +127,8 @@ struct TreeGrower {
         return least
     }
 
-    /// A threshold uniform between two values, with the column in its low bits, if one is fine enough: at least
-    /// one key is not above it and at least one is.
+    /// A threshold uniform between two values, with the column in its low bits: at least one key is not above it
+    /// and at least one is. Keys have zeros there, so those bits decide nothing.
     @inline(__always)
     private func drawThreshold(_ index: Int) {
         let cut = buffers.cuts[index]
@@ -136,34 +136,11 @@ struct TreeGrower {
         let lowest = Double(FeatureKey.value(of: UInt32(bitPattern: cut.low) ^ flip))
         let highest = Double(FeatureKey.value(of: UInt32(bitPattern: cut.high) ^ flip))
         let value = Float(lowest + Double(cut.random) * 0x1p-32 * (highest - lowest))
-        let key = FeatureKey.key(ofCentred: value) ^ flip
-        var word = Int32(bitPattern: key & ~shape.selectorMask | cut.column)
+        let threshold = Int32(bitPattern: (FeatureKey.key(ofCentred: value) ^ flip) & ~shape.selectorMask)
+        // Rounding may have led outside.
         let step = Int32(bitPattern: shape.selectorMask) &+ 1
-        word = word < cut.low ? word &+ step : word
-        word = word >= cut.high ? word &- step : word
-        buffers.cuts[index].word = word
-        // The bit that says where missing values go is still to be set.
-        buffers.cuts[index].isFound =
-            word >= cut.low && word | Int32(bitPattern: shape.missingBit) < cut.high
-    }
-
-    private func areCut(_ count: Int) -> Bool {
-        var found = true
-        for index in 0..<count { found = found && buffers.cuts[index].isFound }
-        return found
-    }
-
-    /// Gives nodes without a threshold another column while there is one, and missing values a side.
-    private func settle(_ sample: SampleKeys, _ count: Int, _ generator: inout SeededGenerator) {
-        for index in 0..<count {
-            while level.nodes[index].columns > 0 && !buffers.cuts[index].isFound {
-                // The values differ by less than a threshold can tell: as if they did not.
-                forget(Int(buffers.cuts[index].column), index)
-                findRange(sample, index, &generator)
-                drawThreshold(index)
-            }
-            if sample.hasMissing { sendMissing(level.nodes[index], &buffers.cuts[index].word) }
-        }
+        let below = threshold < cut.high ? threshold : cut.high &- step
+        buffers.cuts[index].word = (below < cut.low ? cut.low : below) | Int32(bitPattern: cut.column)
     }
 
     /// Moves the nodes' rows to their children, and writes the words and the leaves above the last level.
@@ -182,12 +159,12 @@ struct TreeGrower {
                 leaves.write(depth: depth, position: Int(node.position), count: Int(node.count))
                 continue
             }
-            let word = buffers.cuts[index].word
-            words[place.word(Int(node.position))] = UInt32(bitPattern: word) ^ 0x8000_0000
             let left = loops.part(
                 rows: level.rows + Int(node.first), nodeKeys: buffers.nodeKeys + Int(node.first),
-                count: Int(node.count), word: word, into: nextLevel.rows + Int(node.first))
+                count: Int(node.count), word: buffers.cuts[index].word,
+                into: nextLevel.rows + Int(node.first))
             let leftCount = UInt32(truncatingIfNeeded: left)
+            words[place.word(Int(node.position))] = word(index, left: leftCount)
             addChild(index, node.first, leftCount, 2 &* node.position, &next, &singles)
             addChild(
                 index, node.first &+ leftCount, node.count &- leftCount, 2 &* node.position &+ 1, &next,
@@ -227,15 +204,15 @@ struct TreeGrower {
             leaves.write(depth: shape.levels - 1, position: position, count: Int(node.count))
             return
         }
-        let word = buffers.cuts[index].word
-        words[place.word(position)] = UInt32(bitPattern: word) ^ 0x8000_0000
-        let right = loops.countAbove(word, buffers.nodeKeys + Int(node.first), Int(node.count))
+        let right = loops.countAbove(
+            buffers.cuts[index].word, buffers.nodeKeys + Int(node.first), Int(node.count))
+        words[place.word(position)] = word(index, left: node.count &- UInt32(truncatingIfNeeded: right))
         leaves.writeLast(position: 2 &* position, count: Int(node.count) &- right)
         leaves.writeLast(position: 2 &* position &+ 1, count: right)
     }
 
     /// Has missing values go with the majority, so that a gap alone never looks unusual.
-    private func sendMissing(_ node: Node, _ word: inout Int32) {
+    private func sendMissing(_ node: Node, _ word: Int32) {
         let nodeKeys = buffers.nodeKeys + Int(node.first)
         let count = Int(node.count)
         var right = 0
@@ -245,9 +222,16 @@ struct TreeGrower {
             missing &+= nodeKeys[place] == SampleKeys.missing ? 1 : 0
         }
         guard right > count &- missing &- right else { return }
-        word |= Int32(bitPattern: shape.missingBit)
         // The least key becomes the greatest.
         for place in 0..<count where nodeKeys[place] == SampleKeys.missing { nodeKeys[place] = Int32.max }
+    }
+
+    /// A node's word in the tree: the threshold as an unsigned key, and where missing values go.
+    @inline(__always)
+    private func word(_ index: Int, left: UInt32) -> UInt32 {
+        let right = level.nodes[index].count &- left
+        return UInt32(bitPattern: buffers.cuts[index].word) ^ 0x8000_0000
+            | (right > left ? shape.missingBit : 0)
     }
 
     @inline(__always)

@@ -28,9 +28,10 @@ final class ZScoreModel: Explaining, Updating {
             let inverse = deviation > 0 ? min(1 / deviation, 0x1p500) : 0
             return (feature.mean, inverse)
         }
-        // The largest of n normal values is near sqrt(2 ln n); at least what one value has.
-        let square = 2 * Logarithm.natural(2 * Double(features.count))
-        usualLargest = max(Self.usualSurprise, Logarithm.natural(1 + square))
+        // The square of the largest of n normal values is near 2 ln n - ln ln n.
+        let logarithm = Logarithm.natural(Double(max(2, features.count)))
+        let square = 2 * logarithm - Logarithm.natural(logarithm)
+        usualLargest = features.count == 1 ? Self.usualSurprise : Logarithm.natural(1 + square)
     }
 
     var columns: Int { features.count }

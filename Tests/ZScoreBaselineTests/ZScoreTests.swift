@@ -1,0 +1,230 @@
+import DetectorAPI
+import Glibc
+import Testing
+
+@testable import ZScoreBaseline
+
+/// Rows to fit and score, made from a seed.
+private struct Table {
+    var values: [Float]
+    let columns: Int
+    var count: Int { values.count / columns }
+
+    static func bells(rows: Int, columns: Int, seed: UInt64 = 1) -> Table {
+        var generator = SeededGenerator(seed: seed)
+        let values = (0..<rows * columns).map { place in
+            let bell = (0..<12).reduce(0.0) { sum, _ in sum + generator.unit() - 0.5 }
+            return Float(bell * Double(1 + place % columns) + Double(10 * (place % columns)))
+        }
+        return Table(values: values, columns: columns)
+    }
+
+    func missing(every step: Int) -> Table {
+        var copy = self
+        for place in stride(from: step / 2, to: values.count, by: step) { copy.values[place] = .nan }
+        return copy
+    }
+
+    func withRows<Result>(_ body: (FeatureRows) throws -> Result) rethrows -> Result {
+        try values.withUnsafeBufferPointer { try body(FeatureRows($0, columns: columns)) }
+    }
+
+    func fit(_ given: [String: ParameterValue] = [:], seed: UInt64 = 1) throws -> any DetectorModel {
+        let context = FitContext(
+            seed: seed, parameters: try ZScoreBaseline().info.checked(given), columns: [])
+        return try withRows { try ZScoreBaseline().fit($0, labels: nil, context: context) }
+    }
+
+    func scores(_ model: any DetectorModel) throws -> [Double] {
+        var scores = [Double](repeating: 1, count: count)
+        try withRows { rows in
+            try scores.withUnsafeMutableBufferPointer { try model.score(rows, into: $0) }
+        }
+        return scores
+    }
+
+    func explained(_ model: any DetectorModel) throws -> (scores: [Double], contributions: [Double]) {
+        var scores = [Double](repeating: 1, count: count)
+        var contributions = [Double](repeating: 1, count: values.count)
+        try withRows { rows in
+            try scores.withUnsafeMutableBufferPointer { scores in
+                try contributions.withUnsafeMutableBufferPointer {
+                    try (model as? any Explaining)?.explain(rows, into: scores, contributions: $0)
+                }
+            }
+        }
+        return (scores, contributions)
+    }
+}
+
+@Suite struct ZScoreTests {
+    static let options: [[String: ParameterValue]] = [true, false].flatMap { robust in
+        ["sum", "largest"].map { ["robust": .boolean(robust), "combine": .text($0)] }
+    }
+
+    @Test func logarithmAgreesWithTheCLibrary() {
+        for step in 1...50_000 {
+            for x in [Double(step) / 100, Double(step) * 1e12, 1 + Double(step) * 1e-9] {
+                #expect(abs(Logarithm.natural(x) - log(x)) <= 4e-16 * max(1, abs(log(x))))
+            }
+        }
+    }
+
+    @Test(arguments: options) func unusualRowsScoreLower(options: [String: ParameterValue]) throws {
+        var table = Table.bells(rows: 2000, columns: 5)
+        for column in 0..<5 { table.values[700 * 5 + column] = 500 }
+        let scores = try table.scores(table.fit(options))
+        #expect(scores.indices.min { scores[$0] < scores[$1] } == 700)
+        #expect(scores.allSatisfy { $0 <= 0 && $0 > -1 })
+    }
+
+    @Test(arguments: options) func usualRowsScoreNearAHalf(options: [String: ParameterValue]) throws {
+        for columns in [1, 2, 5, 40] {
+            let table = Table.bells(rows: 2000, columns: columns)
+            let mean = try table.scores(table.fit(options)).reduce(0, +) / 2000
+            #expect(abs(mean + 0.45) < 0.1)
+        }
+    }
+
+    @Test(arguments: options) func contributionsSumAndNameTheFeature(options: [String: ParameterValue]) throws
+    {
+        var table = Table.bells(rows: 500, columns: 6).missing(every: 13)
+        table.values[100 * 6 + 4] = -400
+        let model = try table.fit(options)
+        let (scores, contributions) = try table.explained(model)
+        #expect(try scores == table.scores(model))
+        let expected = (model as? any Explaining)?.expectedScore ?? 0
+        for row in 0..<500 {
+            let own = Array(contributions[row * 6..<row * 6 + 6])
+            #expect(abs(own.reduce(0, +) - (scores[row] - expected)) < 1e-9)
+            for column in 0..<6 where table.values[row * 6 + column].isNaN { #expect(own[column] == 0) }
+        }
+        let odd = Array(contributions[600..<606])
+        #expect(odd.indices.min { odd[$0] < odd[$1] } == 4)
+    }
+
+    @Test(arguments: options) func decodingGivesTheSameScoresAndBytes(options: [String: ParameterValue])
+        throws
+    {
+        let table = Table.bells(rows: 300, columns: 30).missing(every: 9)
+        let model = try table.fit(options)
+        let bytes = model.encode()
+        #expect(bytes.count <= 1024)
+        let decoded = try ZScoreBaseline().decode(ArtifactBytes(copying: bytes))
+        #expect(try table.scores(decoded) == table.scores(model))
+        #expect(decoded.encode() == bytes)
+        #expect(try table.fit(options).encode() == bytes)
+    }
+
+    @Test(arguments: options) func strangeRowsScoreToo(options: [String: ParameterValue]) throws {
+        let greatest = Float.greatestFiniteMagnitude
+        var table = Table.bells(rows: 200, columns: 3)
+        for row in 0..<200 { table.values[row * 3 + 1] = 4 }
+        let model = try table.fit(options)
+        let strange: [Float] = [
+            .nan, .nan, .nan, .infinity, 4, 20, greatest, 4, 20, -.infinity, -.infinity, -.infinity,
+            0, 5, 20, 0, 4, 20, -0.0, 4, 20,
+        ]
+        let scores = try Table(values: strange, columns: 3).scores(model)
+        #expect(scores[0] == -0.5)
+        #expect(scores[1] == scores[2])
+        #expect(scores[4] < scores[5], "a value apart from a constant column is unusual")
+        #expect(scores[5] == scores[6])
+        #expect(scores.allSatisfy { $0 <= 0 && $0 > -1 })
+        for values in [[Float.nan, .nan], [1e38, -1e38], [3]] {
+            let few = Table(values: values, columns: 1)
+            #expect(try few.scores(few.fit(options)).allSatisfy { $0.isFinite })
+        }
+        #expect(throws: DetectorError.self) { try Table(values: [], columns: 2).fit(options) }
+    }
+
+    @Test func momentsAreThoseOfTheRowsHoweverTheyAreSplit() throws {
+        let table = Table.bells(rows: 10_001, columns: 1)
+        let values = table.values.map(Double.init)
+        let mean = values.reduce(0, +) / 10_001
+        let spread = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+        var one = FeatureMoments()
+        for value in values { one.add(value) }
+        var parts = FeatureMoments()
+        for first in stride(from: 0, to: values.count, by: 1234) {
+            var part = FeatureMoments()
+            for value in values[first..<min(first + 1234, values.count)] { part.add(value) }
+            parts.merge(part)
+        }
+        for moments in [one, parts] {
+            #expect(moments.count == 10_001)
+            #expect(abs(moments.mean - mean) < 1e-10)
+            #expect(abs(moments.spread - spread) < 1e-6)
+        }
+        guard let model = try table.fit(["robust": .boolean(false)]) as? ZScoreModel else { return }
+        #expect(abs(model.features[0].mean - mean) < 1e-10 && abs(model.features[0].spread - spread) < 1e-6)
+    }
+
+    @Test func mediansIgnoreWhatIsFarOff() throws {
+        var table = Table.bells(rows: 999, columns: 2)
+        for row in 0..<300 { table.values[2 * row] = 1e30 }
+        let model = try table.fit() as? ZScoreModel
+        #expect(abs(model?.features[0].mean ?? 99) < 1.5)
+        #expect((model?.features[0].spread ?? 99) < 3)
+        #expect(abs((model?.features[1].mean ?? 0) - 10) < 0.3)
+        #expect(abs((model?.features[1].spread ?? 0) - 2) < 0.3)
+    }
+
+    @Test(arguments: [true, false]) func learningApproachesFitting(robust: Bool) throws {
+        let options: [String: ParameterValue] = ["robust": .boolean(robust)]
+        let table = Table.bells(rows: 6000, columns: 2).missing(every: 17)
+        let first = Table(values: Array(table.values[..<400]), columns: 2)
+        guard let start = try first.fit(options) as? any Updating,
+            let all = try table.fit(options) as? ZScoreModel
+        else { return }
+        let before = start.encode()
+        let learner = start.makeLearner()
+        try table.withRows { rows in
+            for row in 200..<rows.count { try learner.learn(rows[row]) }
+        }
+        #expect(start.encode() == before)
+        guard let learned = learner.model() as? ZScoreModel else { return }
+        for column in 0..<2 {
+            #expect(learned.features[column].count == all.features[column].count)
+            let tolerance = robust ? 0.15 : 1e-9
+            #expect(abs(learned.features[column].mean - all.features[column].mean) < tolerance)
+            let ratio = learned.features[column].spread / all.features[column].spread
+            #expect(abs(ratio - 1) < (robust ? 0.08 : 1e-9), "\(ratio)")
+        }
+        let wrong: [Float] = [1]
+        #expect(throws: DetectorError.self) { try wrong.withUnsafeBufferPointer { try learner.learn($0) } }
+    }
+
+    @Test func damagedArtifactsAreRefusedOrHarmless() throws {
+        let table = Table.bells(rows: 60, columns: 3)
+        let original = try table.fit().encode()
+        var generator = SeededGenerator(seed: 7)
+        for _ in 0..<10_000 {
+            var bytes = original
+            switch generator.below(8) {
+            case 0: bytes.removeLast(1 + generator.below(bytes.count))
+            case 1: bytes.append(7)
+            default:
+                for _ in 0...generator.below(3) {
+                    bytes[generator.below(bytes.count)] = UInt8(generator.below(256))
+                }
+            }
+            guard let model = try? ZScoreBaseline().decode(ArtifactBytes(copying: bytes)), model.columns == 3
+            else { continue }
+            #expect(try table.scores(model).allSatisfy { $0.isFinite && $0 <= 0 && $0 >= -1 })
+        }
+    }
+
+    @Test func cancellingStopsTheFit() throws {
+        for options in Self.options {
+            let context = FitContext(
+                seed: 1, parameters: try ZScoreBaseline().info.checked(options), columns: [],
+                isCancelled: { true })
+            #expect(throws: DetectorError.cancelled) {
+                try Table.bells(rows: 100, columns: 2).withRows {
+                    try ZScoreBaseline().fit($0, labels: nil, context: context)
+                }
+            }
+        }
+    }
+}
