@@ -82,8 +82,8 @@ let package = Package(
         .target(
             name: "Models",
             dependencies: [
-                detectorAPI, "Plugins", "Features", "Transactions", "ObjectStore", "Redis", crypto, grdb, logging,
-                metrics,
+                detectorAPI, "Plugins", "Features", "Transactions", "ObjectStore", "Redis", crypto, grdb,
+                logging, metrics,
             ],
             swiftSettings: strict),
 
@@ -122,9 +122,18 @@ let package = Package(
             ],
             swiftSettings: strict, linkerSettings: nativeLibraries),
 
+        .executableTarget(
+            name: "Benchmarks",
+            dependencies: [
+                "Serving", "Training", "Models", "Plugins", "Features", "Transactions", "Kafka", "Redis",
+                "ObjectStore", "Lake", detectorAPI, logging,
+            ],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
+
         // Tests.
         .testTarget(
-            name: "KafkaTests", dependencies: ["Kafka"], swiftSettings: strict, linkerSettings: nativeLibraries),
+            name: "KafkaTests", dependencies: ["Kafka"], swiftSettings: strict,
+            linkerSettings: nativeLibraries),
         .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore"], swiftSettings: strict),
         .testTarget(name: "TransactionsTests", dependencies: ["Transactions"], swiftSettings: strict),
@@ -135,6 +144,31 @@ let package = Package(
             name: "ZScoreBaselineTests", dependencies: ["ZScoreBaseline", detectorAPI],
             swiftSettings: strict),
         .testTarget(name: "ServingTests", dependencies: ["Serving"], swiftSettings: strict),
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: [
+                "Serving", "Kafka", "Redis", "ObjectStore", "Features", "Transactions", logging, "Host",
+                "IsolationForestEntry", "ZScoreBaselineEntry",
+            ],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
+        .testTarget(
+            name: "ModelsTests",
+            dependencies: ["Models", "Plugins", "Features", "ObjectStore", detectorAPI, crypto, logging],
+            swiftSettings: strict),
+        .testTarget(
+            name: "TrainingTests",
+            dependencies: [
+                "Training", "Models", "Plugins", "Features", "Transactions", "Lake", "ObjectStore",
+                "IsolationForest", detectorAPI, logging,
+            ],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
+        .testTarget(
+            name: "PluginsTests",
+            dependencies: ["Plugins", "IsolationForestEntry", "ZScoreBaselineEntry", detectorAPI, logging],
+            swiftSettings: strict),
+        .testTarget(
+            name: "LakeTests", dependencies: ["Lake", "ObjectStore"], exclude: ["Fixtures"],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(name: "ManagementTests", dependencies: ["Management"], swiftSettings: strict),
         .testTarget(
             name: "FeaturesTests", dependencies: ["Features", "Transactions"], exclude: ["Fixtures"],

@@ -27,8 +27,9 @@ enum ExitStatus: Int32 {
         case let error as KafkaError: self = error.isRetryable ? .unavailable : .failed
         case is ServingError: self = .failed
         default:
-            guard "\(type(of: error))".hasPrefix("CommandError") || "\(type(of: error))" == "ExitCode"
-                || "\(type(of: error))" == "ValidationError" || "\(type(of: error))" == "CleanExit"
+            guard
+                "\(type(of: error))".hasPrefix("CommandError") || "\(type(of: error))" == "ExitCode"
+                    || "\(type(of: error))" == "ValidationError" || "\(type(of: error))" == "CleanExit"
             else {
                 self = .failed
                 return

@@ -44,10 +44,11 @@ public struct Problem: HTTPResponseError, Sendable {
 }
 
 extension Response {
-    /// A JSON answer with sorted keys, so that the same state gives the same bytes.
+    /// A JSON answer with sorted keys in snake case, so that the same state gives the same bytes.
     static func json(_ value: some Encodable, status: HTTPResponse.Status = .ok) throws -> Response {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        encoder.keyEncodingStrategy = .convertToSnakeCase
         let bytes = try encoder.encode(value)
         return Response(
             status: status, headers: [.contentType: "application/json"],
@@ -68,8 +69,10 @@ struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
             let detail = error.body ?? (error.status == .notFound ? "there is no \(request.uri.path)" : "")
             return try Problem(error.status, "http", detail).response(from: request, context: context)
         } catch {
-            context.logger.error("a request failed", metadata: ["path": "\(request.uri.path)", "error": "\(error)"])
-            return try Problem(.internalServerError, "internal", "\(error)").response(from: request, context: context)
+            context.logger.error(
+                "a request failed", metadata: ["path": "\(request.uri.path)", "error": "\(error)"])
+            return try Problem(.internalServerError, "internal", "\(error)").response(
+                from: request, context: context)
         }
     }
 }

@@ -87,7 +87,7 @@ public final class DetectorRegistry: Sendable {
                     state.refusals[path] = nil
                     state.loaded.append(loaded)
                 }
-                logger.info("detector loaded", metadata: ["id": "\(loaded.info.id)", "path": "\(path)"])
+                logger.debug("detector loaded", metadata: ["id": "\(loaded.info.id)", "path": "\(path)"])
             } catch ELFSection.Failure.missing where isOwn {
                 continue
             } catch {

@@ -10,7 +10,8 @@ enum ELFSection {
         var description: String {
             switch self {
             case .notELF: "it is not an ELF file"
-            case .wrongKind(let kind): "it is \(kind), not a 64-bit little-endian shared library of this machine"
+            case .wrongKind(let kind):
+                "it is \(kind), not a 64-bit little-endian shared library of this machine"
             case .damaged(let what): "it is damaged: \(what)"
             case .missing(let name): "it has no section \(name): it is no detector plugin"
             }
@@ -20,7 +21,9 @@ enum ELFSection {
     /// The bytes of the section called `name`.
     ///
     /// Layout: System V ABI, chapter 4, ELF-64 (header 64 bytes, section header 64 bytes).
-    static func read(_ name: String, of file: UnsafeRawBufferPointer) throws(Failure) -> UnsafeRawBufferPointer {
+    static func read(_ name: String, of file: UnsafeRawBufferPointer) throws(Failure)
+        -> UnsafeRawBufferPointer
+    {
         guard file.count >= 4, file.prefix(4).elementsEqual([0x7F, 0x45, 0x4C, 0x46]) else { throw .notELF }
         guard file.count >= 64 else { throw .damaged("its header is cut off") }
         guard file[4] == 2 else { throw .wrongKind("a 32-bit file") }
@@ -30,8 +33,11 @@ enum ELFSection {
         let entrySize = Int(load(file, 58, UInt16.self))
         let count = Int(load(file, 60, UInt16.self))
         let namesIndex = Int(load(file, 62, UInt16.self))
-        guard entrySize >= 64, count > 0, namesIndex < count else { throw .damaged("it has no table of sections") }
-        let table = try part(file, offset: tableOffset, size: UInt64(entrySize) * UInt64(count), "the table of sections")
+        guard entrySize >= 64, count > 0, namesIndex < count else {
+            throw .damaged("it has no table of sections")
+        }
+        let table = try part(
+            file, offset: tableOffset, size: UInt64(entrySize) * UInt64(count), "the table of sections")
         let names = try section(file, table, entrySize, namesIndex)
         for index in 0..<count {
             let start = index * entrySize
@@ -61,10 +67,13 @@ enum ELFSection {
 
     private static func isName(_ name: String, at offset: Int, in names: UnsafeRawBufferPointer) -> Bool {
         let rest = names[offset...]
-        return rest.prefix(name.utf8.count).elementsEqual(name.utf8) && rest.dropFirst(name.utf8.count).first == 0
+        return rest.prefix(name.utf8.count).elementsEqual(name.utf8)
+            && rest.dropFirst(name.utf8.count).first == 0
     }
 
-    private static func load<T: FixedWidthInteger>(_ bytes: UnsafeRawBufferPointer, _ offset: Int, _: T.Type) -> T {
+    private static func load<T: FixedWidthInteger>(_ bytes: UnsafeRawBufferPointer, _ offset: Int, _: T.Type)
+        -> T
+    {
         T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
     }
 }

@@ -56,7 +56,8 @@ public final class TrainingPipeline: Sendable {
     ) throws -> TrainingOutcome {
         let (detector, parameters) = try request.check(registry)
         let run = Run(
-            request: request, jobID: jobID, detector: detector, parameters: parameters, isCancelled: isCancelled,
+            request: request, jobID: jobID, detector: detector, parameters: parameters,
+            isCancelled: isCancelled,
             report: report)
         return request.allUsers ? try trainUsers(run) : try trainOne(run)
     }
@@ -86,11 +87,12 @@ public final class TrainingPipeline: Sendable {
         let split = splitMilliseconds(run.days)
         _ = try prepare(
             lake, days: run.days, warmUpDays: settings.warmUpDays, userID: run.request.userID,
-            isCancelled: run.isCancelled, progress: { run.report(.prepare, $0) }
-        ) { rows.add($0, splitMilliseconds: split) }
+            isCancelled: run.isCancelled, progress: { run.report(.prepare, $0) },
+            body: { rows.add($0, splitMilliseconds: split) })
         guard rows.training.count > 0 else {
             let whose = run.request.userID.map { " of user \($0)" } ?? ""
-            throw TrainingError.noData("the lake has no transactions\(whose) from \(run.request.from) to \(run.request.to)")
+            throw TrainingError.noData(
+                "the lake has no transactions\(whose) from \(run.request.from) to \(run.request.to)")
         }
         let fitted = try fit(rows, run, seed: run.request.seed)
         run.report(.evaluate, 0)
@@ -104,6 +106,7 @@ public final class TrainingPipeline: Sendable {
             let comparison = try EarnedComparison(fitted, own: metrics, global: global, holdout: rows.holdout)
             isEarned = record(comparison, in: &metrics)
         }
+        run.report(.store, 0)
         let header = try publish(fitted, run, userID: run.request.userID, rows: rows, metrics: metrics)
         return try promote([header], earned: isEarned ? [header.tenant] : [], run)
     }
@@ -127,28 +130,32 @@ public final class TrainingPipeline: Sendable {
 
     private func trainUsers(_ run: Run) throws -> TrainingOutcome {
         guard let global = try router.globalModel() else {
-            throw TrainingError.noData("users' models are judged against the global one: train and promote that first")
+            throw TrainingError.noData(
+                "users' models are judged against the global one: train and promote that first")
         }
         var users: [String: SplitRows] = [:]
         let split = splitMilliseconds(run.days)
         let capacity = settings.maximumUserRows
         _ = try prepare(
             lake, days: run.days, warmUpDays: settings.warmUpDays, userID: nil, isCancelled: run.isCancelled,
-            progress: { run.report(.prepare, $0) }
-        ) { row in
-            let user = row.transactions.text(.userID, row.row) ?? ""
-            users[user, default: SplitRows(capacity: capacity, seed: run.request.seed)]
-                .add(row, splitMilliseconds: split)
-        }
+            progress: { run.report(.prepare, $0) },
+            body: { row in
+                let user = row.transactions.text(.userID, row.row) ?? ""
+                users[user, default: SplitRows(capacity: capacity, seed: run.request.seed)]
+                    .add(row, splitMilliseconds: split)
+            })
         var headers: [ArtifactHeader] = []
         var earned: Set<Tenant> = []
-        let enough = users.filter { $0.value.training.count >= settings.minimumUserRows }.sorted { $0.key < $1.key }
+        let enough = users.filter { $0.value.training.count >= settings.minimumUserRows }.sorted {
+            $0.key < $1.key
+        }
         for (index, (user, rows)) in enough.enumerated() {
             if run.isCancelled() { throw TrainingError.cancelled }
             let fitted = try Training.fit(
                 rows, detector: run.detector.detector, parameters: run.parameters, seed: run.request.seed,
                 contamination: run.request.contamination, isCancelled: run.isCancelled, progress: { _ in })
-            var metrics = try evaluate(fitted, holdout: rows.holdout, contamination: run.request.contamination)
+            var metrics = try evaluate(
+                fitted, holdout: rows.holdout, contamination: run.request.contamination)
             let comparison = try EarnedComparison(fitted, own: metrics, global: global, holdout: rows.holdout)
             let isEarned = record(comparison, in: &metrics)
             let header = try publish(fitted, run, userID: user, rows: rows, metrics: metrics)
@@ -178,19 +185,21 @@ public final class TrainingPipeline: Sendable {
         _ fitted: FittedModel, _ run: Run, userID: String?, rows: SplitRows, metrics: [String: Double]
     ) throws -> ArtifactHeader {
         let tenant = userID.map(Tenant.user) ?? .global
-        run.report(.store, 0)
         let header = ArtifactHeader(
             userID: userID, detectorID: run.detector.info.id, detectorVersion: run.detector.info.version,
             parameters: run.parameters.values.mapValues { "\($0)" }, seed: run.request.seed,
             preprocessing: fitted.preprocessing, threshold: fitted.threshold,
             contamination: run.request.contamination,
-            trainingRange: .init(from: "\(run.request.from)", to: "\(run.request.to)"), rowCount: rows.rowCount,
+            trainingRange: .init(from: "\(run.request.from)", to: "\(run.request.to)"),
+            rowCount: rows.rowCount,
             metrics: metrics, parent: router.snapshot().version(of: tenant), createdMilliseconds: now(),
             jobID: run.jobID)
         return try store.publish(header, payload: fitted.model.encode())
     }
 
-    private func promote(_ headers: [ArtifactHeader], earned: Set<Tenant>, _ run: Run) throws -> TrainingOutcome {
+    private func promote(_ headers: [ArtifactHeader], earned: Set<Tenant>, _ run: Run) throws
+        -> TrainingOutcome
+    {
         run.report(.promote, 0)
         var promoted: Set<Tenant> = []
         if run.request.promote {
@@ -201,7 +210,11 @@ public final class TrainingPipeline: Sendable {
         }
         run.report(.promote, 1)
         return TrainingOutcome(
-            models: headers.map { .init(tenant: $0.tenant.description, version: $0.version, isPromoted: promoted.contains($0.tenant)) },
+            models: headers.map {
+                .init(
+                    tenant: $0.tenant.description, version: $0.version,
+                    isPromoted: promoted.contains($0.tenant))
+            },
             metrics: headers.count == 1 ? headers[0].metrics : [:])
     }
 }

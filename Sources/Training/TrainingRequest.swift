@@ -53,13 +53,16 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
             throw TrainingError.invalidRequest(field: "all_users", reason: "it cannot go with user_id")
         }
         guard from <= to else {
-            throw TrainingError.invalidRequest(field: "date_range", reason: "its start \(from) is after its end \(to)")
+            throw TrainingError.invalidRequest(
+                field: "date_range", reason: "its start \(from) is after its end \(to)")
         }
         guard from.distance(to: to) < Self.maximumDays else {
-            throw TrainingError.invalidRequest(field: "date_range", reason: "it spans over \(Self.maximumDays) days")
+            throw TrainingError.invalidRequest(
+                field: "date_range", reason: "it spans over \(Self.maximumDays) days")
         }
         guard contamination > 0, contamination <= 0.5 else {
-            throw TrainingError.invalidRequest(field: "contamination", reason: "it must be above 0 and at most 0.5")
+            throw TrainingError.invalidRequest(
+                field: "contamination", reason: "it must be above 0 and at most 0.5")
         }
         guard let detector = registry.detector(id: detectorID) else {
             let known = registry.detectors.map(\.info.id).sorted().joined(separator: ", ")

@@ -11,7 +11,8 @@ import Testing
     private func store(_ kind: Kind) throws -> any WindowStore {
         switch kind {
         case .memory: MemoryWindowStore()
-        case .redis: RedisWindowStore(connection: RedisConnection(address: try RedisAddress(parsing: Stack.redis)))
+        case .redis:
+            RedisWindowStore(connection: RedisConnection(address: try RedisAddress(parsing: Stack.redis)))
         }
     }
 
@@ -24,7 +25,8 @@ import Testing
     private func blob(_ sequence: UInt64) -> [UInt8] {
         var bytes: [UInt8] = []
         WindowBlob.appendHeader(
-            to: &bytes, token: WindowToken(writer: 7, sequence: sequence), partition: 0, baseOffset: 0, endOffset: 1,
+            to: &bytes, token: WindowToken(writer: 7, sequence: sequence), partition: 0, baseOffset: 0,
+            endOffset: 1,
             pendingCount: 0, baseSize: 0)
         return bytes
     }

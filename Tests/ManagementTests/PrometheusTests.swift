@@ -10,7 +10,8 @@ import Testing
         registry.makeCounter(label: "ml_anomalies_total", dimensions: []).increment(by: 3)
         registry.makeCounter(label: "ml_anomalies_total", dimensions: []).increment(by: 2)
         registry.makeMeter(label: "ml.lag", dimensions: [("partition", "0"), ("a", "say \"x\"\n")]).set(7.5)
-        registry.makeTimer(label: "ml_stage_seconds", dimensions: [("stage", "score")]).recordNanoseconds(2_500_000)
+        registry.makeTimer(label: "ml_stage_seconds", dimensions: [("stage", "score")]).recordNanoseconds(
+            2_500_000)
         #expect(
             registry.text() == """
                 # TYPE ml_anomalies_total counter

@@ -76,9 +76,12 @@ import Transactions
         var random = SplitMix(state: 11)
         for _ in 0..<5_000 {
             var bytes = blob
-            if Bool.random(using: &random) { bytes.removeLast(Int.random(in: 1...bytes.count, using: &random)) }
+            if Bool.random(using: &random) {
+                bytes.removeLast(Int.random(in: 1...bytes.count, using: &random))
+            }
             for _ in 0..<3 where !bytes.isEmpty {
-                bytes[Int.random(in: bytes.indices, using: &random)] = UInt8.random(in: 0...255, using: &random)
+                bytes[Int.random(in: bytes.indices, using: &random)] = UInt8.random(
+                    in: 0...255, using: &random)
             }
             bytes.withUnsafeBytes { bytes in
                 guard let parsed = try? WindowBlob(bytes) else { return }
@@ -108,7 +111,9 @@ import Transactions
             let batch = batch(Array(records[start..<start + size]), start: Int64(start))
             let fate = random == nil ? .delivered : Fate.allCases.randomElement(using: &random!)!
             if fate == .zombieWroteWindows {
-                let zombie = try WindowStage(store: store, writer: 1_000_000 + writer).window(batch) { _ in nil }
+                let zombie = try WindowStage(store: store, writer: 1_000_000 + writer).window(batch) { _ in
+                    nil
+                }
                 _ = try store.write(zombie.writes)
             }
             let windowed = try stage.window(batch) { _ in nil }
@@ -151,7 +156,8 @@ import Transactions
             end: start + Int64(records.count))
         return ConsumedBatch(
             transactions: transactions, offsets: records.indices.map { start + Int64($0) },
-            sliceIndex: records.map { _ in 0 }, slices: [slice], deadLetters: [], assignment: 0)
+            sliceIndex: records.map { _ in 0 }, slices: [slice], deadLetters: [], assignment: 0,
+            wronglyKeyed: 0)
     }
 }
 

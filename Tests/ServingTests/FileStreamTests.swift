@@ -14,7 +14,8 @@ import Testing
     private func stream(_ text: String, checkpoint: [UInt8]? = nil) throws -> FileTransactionStream {
         try text.write(toFile: path("in"), atomically: true, encoding: .utf8)
         return try FileTransactionStream(
-            .init(input: path("in"), verdicts: path("out"), deadLetters: path("dead")), checkpoint: checkpoint)
+            .init(input: path("in"), verdicts: path("out"), deadLetters: path("dead")), checkpoint: checkpoint
+        )
     }
 
     private func lines(_ records: RawRecords) -> [String] {
@@ -40,7 +41,9 @@ import Testing
         let long = String(repeating: "x", count: 3 << 20)
         let stream = try stream("\(long)\nshort\n")
         var all: [Int] = []
-        while let records = try stream.next(BatchLimits(sizeBytes: 64 << 20)) { all += records.payloads.map(\.count) }
+        while let records = try stream.next(BatchLimits(sizeBytes: 64 << 20)) {
+            all += records.payloads.map(\.count)
+        }
         #expect(all == [3 << 20, 5])
     }
 

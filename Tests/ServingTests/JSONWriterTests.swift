@@ -38,6 +38,7 @@ import Testing
         json.endArray()
         json.field("e", Double.nan)
         json.endObject()
-        #expect(String(decoding: json.bytes, as: UTF8.self) == #"{"a":1,"b":{"c":null},"d":["x","y"],"e":null}"#)
+        #expect(
+            String(decoding: json.bytes, as: UTF8.self) == #"{"a":1,"b":{"c":null},"d":["x","y"],"e":null}"#)
     }
 }

@@ -77,7 +77,9 @@ struct Generate: AsyncParsableCommand {
     var malformed = 0.0
 
     func validate() throws {
-        guard (1...10_000_000).contains(users) else { throw ValidationError("--users must be from 1 to 10,000,000") }
+        guard (1...10_000_000).contains(users) else {
+            throw ValidationError("--users must be from 1 to 10,000,000")
+        }
         guard (1...10_000).contains(days) else { throw ValidationError("--days must be from 1 to 10,000") }
         guard (0...1).contains(late), (0...1).contains(malformed) else {
             throw ValidationError("--late and --malformed are shares, from 0 to 1")
@@ -129,7 +131,9 @@ struct Evaluate: AsyncParsableCommand {
     @Option(help: "How many seeds, from 0.")
     var seeds = 5
 
-    @Option(name: .customLong("set"), help: ArgumentHelp("One of the detector's parameters; may be repeated.", valueName: "name=value"))
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp("One of the detector's parameters; may be repeated.", valueName: "name=value"))
     var parameters: [String] = []
 
     @Flag(help: "Print JSON.")
@@ -147,7 +151,8 @@ struct Evaluate: AsyncParsableCommand {
             let registry = try Parts.registry(settings, logger: Parts.logger(settings))
             guard let loaded = registry.detector(id: command.detector) else {
                 throw UsageError(
-                    "there is no detector \(command.detector); loaded are: \(registry.detectors.map(\.info.id).joined(separator: ", "))")
+                    "there is no detector \(command.detector); loaded are: \(registry.detectors.map(\.info.id).joined(separator: ", "))"
+                )
             }
             return try TableEvaluation(
                 loaded, path: command.table, label: command.label, seeds: command.seeds, parameters: values)
@@ -158,7 +163,9 @@ struct Evaluate: AsyncParsableCommand {
             print(String(decoding: try encoder.encode(result), as: UTF8.self))
             return
         }
-        print("\(result.table): \(result.rows) rows x \(result.columns), \(result.anomalies) anomalies; \(result.seeds) seeds")
+        print(
+            "\(result.table): \(result.rows) rows x \(result.columns), \(result.anomalies) anomalies; \(result.seeds) seeds"
+        )
         func row(_ name: String, _ summary: TableEvaluation.Summary) -> [String] {
             [name, String(format: "%.4f", summary.mean), String(format: "%.4f", summary.standardDeviation)]
         }

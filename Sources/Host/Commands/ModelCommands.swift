@@ -39,7 +39,9 @@ struct Models: AsyncParsableCommand {
                 return try parts.models.versions(of: tenant).reversed().map { version in
                     let mark = version == active ? "active" : ""
                     do {
-                        guard let header = try parts.models.header(of: tenant, version: version) else { return ["v\(version)", mark, "gone", "", "", ""] }
+                        guard let header = try parts.models.header(of: tenant, version: version) else {
+                            return ["v\(version)", mark, "gone", "", "", ""]
+                        }
                         return [
                             "v\(version)", mark, header.detectorID, "\(header.rowCount)",
                             "\(header.trainingRange.from) to \(header.trainingRange.to)",
@@ -69,11 +71,15 @@ struct Models: AsyncParsableCommand {
         @OptionGroup var options: Options
 
         func run() async throws {
-            let (settings, tenant, version) = (try await options.settings(), options.tenant, try number(version))
+            let (settings, tenant, version) = (
+                try await options.settings(), options.tenant, try number(version)
+            )
             let header = try await blocking {
                 try Parts(settings).models.header(of: tenant, version: version)
             }
-            guard let header else { throw ModelLoadError.notFound(tenant: tenant.description, version: version) }
+            guard let header else {
+                throw ModelLoadError.notFound(tenant: tenant.description, version: version)
+            }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             print(String(decoding: try encoder.encode(header), as: UTF8.self))
@@ -127,7 +133,8 @@ struct Detectors: AsyncParsableCommand {
         subcommands: [List.self], defaultSubcommand: List.self)
 
     struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "List the loaded detectors and their parameters.")
+        static let configuration = CommandConfiguration(
+            abstract: "List the loaded detectors and their parameters.")
 
         @OptionGroup var common: CommonOptions
 
@@ -138,7 +145,9 @@ struct Detectors: AsyncParsableCommand {
                 print("\(detector.info.id) \(detector.info.version): \(detector.info.summary)")
                 if let path = detector.path { print("  \(path)") }
                 for parameter in detector.info.parameters {
-                    print("  \(parameter.name) = \(parameter.defaultValue): \(parameter.meaning) (\(parameter.kind))")
+                    print(
+                        "  \(parameter.name) = \(parameter.defaultValue): \(parameter.meaning) (\(parameter.kind))"
+                    )
                 }
             }
             for refusal in registry.refusals { print("\(refusal)") }

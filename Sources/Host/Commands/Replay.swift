@@ -28,7 +28,8 @@ struct Replay: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try await common.settings(["store.uri": store])
-        let folder = FileManager.default.temporaryDirectory.appending(path: "ml-service-replay-\(UUID().uuidString)")
+        let folder = FileManager.default.temporaryDirectory.appending(
+            path: "ml-service-replay-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let parts = try Parts(settings, cachePath: folder.appending(path: "models.sqlite").path)
@@ -42,13 +43,16 @@ struct Replay: AsyncParsableCommand {
         let status = ServingStatus()
         // A failing stream ends a replay; only serving tries again.
         let opened = try FileTransactionStream(files)
+        var quiet = parts.logger
+        quiet.logLevel = max(quiet.logLevel, .warning)
         let worker = ScoringWorker(
             makeStream: { opened }, windows: MemoryWindowStore(), router: parts.router, settings: scoring,
-            status: status, logger: parts.logger)
+            status: status, logger: quiet)
         try worker.runOnce()
         let totals = status.totals
         FileHandle.standardError.write(
             Data(
-                "\(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) rejected\n".utf8))
+                "\(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) rejected\n"
+                    .utf8))
     }
 }

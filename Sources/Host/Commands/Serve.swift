@@ -5,8 +5,8 @@ import Logging
 import Management
 import Metrics
 import NIOPosix
-import Serving
 import ServiceLifecycle
+import Serving
 import Training
 
 struct Serve: AsyncParsableCommand {
@@ -58,7 +58,9 @@ struct Serve: AsyncParsableCommand {
         var configuration = ServiceGroupConfiguration(
             services: services.list.map {
                 // A stream that has ended ends neither training nor the API.
-                .init(service: $0, successTerminationBehavior: .ignore, failureTerminationBehavior: .gracefullyShutdownGroup)
+                .init(
+                    service: $0, successTerminationBehavior: .ignore,
+                    failureTerminationBehavior: .gracefullyShutdownGroup)
             }, logger: services.logger)
         configuration.gracefulShutdownSignals = [.sigint, .sigterm]
         configuration.maximumGracefulShutdownDuration = .seconds(30)
@@ -84,12 +86,15 @@ struct Serve: AsyncParsableCommand {
 
         let follower = ModelFollower(events: parts.events, promotion: parts.promotion, logger: logger)
         services.append(
-            ThreadService("model follower", stop: { follower.stop() }, work: { withExtendedLifetime(data) { follower.run() } }))
+            ThreadService(
+                "model follower", stop: { follower.stop() },
+                work: { withExtendedLifetime(data) { follower.run() } }))
 
         let jobs = try JobStore(path: data.file("jobs.sqlite"))
         if roles.contains(.training) {
             let worker = TrainingWorker(
-                jobs: jobs, pipeline: try parts.pipeline(lakeURI: nil), name: try data.instance(), logger: logger)
+                jobs: jobs, pipeline: try parts.pipeline(lakeURI: nil), name: try data.instance(),
+                logger: logger)
             services.append(ThreadService("training", stop: { worker.stop() }, work: { worker.run() }))
         }
 
@@ -114,7 +119,8 @@ struct Serve: AsyncParsableCommand {
     }
 
     private static func scoring(
-        _ settings: Settings, _ streams: Streams, _ parts: Parts, _ status: ServingStatus, _ display: ServingDisplay?
+        _ settings: Settings, _ streams: Streams, _ parts: Parts, _ status: ServingStatus,
+        _ display: ServingDisplay?
     ) -> ThreadService {
         var scoring = ScoringWorker.Settings()
         scoring.limits = BatchLimits(
@@ -143,7 +149,7 @@ struct Serve: AsyncParsableCommand {
                 address: .hostname(host, port: settings.integer("http.port")), serverName: "ml-service"),
             onServerRunning: { channel in
                 let address = "http://\(host):\(channel.localAddress?.port ?? 0)"
-                logger.info("HTTP API", metadata: ["address": "\(address)"])
+                logger.notice("HTTP API", metadata: ["address": "\(address)"])
                 display?.showAddress(address)
             }, logger: logger)
     }

@@ -55,7 +55,8 @@ final class ServingDisplay: Sendable {
             "\(reason.name) \(Self.text(reason.value)) (usual \(Self.text(reason.usual)))"
         }.joined(separator: ", ")
         let score = String(format: "%.3f < %.3f", scored.scores[row], group.model.threshold)
-        return "ANOMALY \(transactions.text(.userID, row) ?? "") \(transactions.text(.transactionID, row) ?? "")"
+        return
+            "ANOMALY \(transactions.text(.userID, row) ?? "") \(transactions.text(.transactionID, row) ?? "")"
             + "  \(score)  [\(model)]  \(reasons)\n"
     }
 
@@ -75,14 +76,18 @@ final class ServingDisplay: Sendable {
         let share = count > 0 ? 100 * own / count : 0
         let more = hidden > 0 ? "  (\(hidden) more anomalies not shown)" : ""
         return String(
-            format: "-- %.0f transactions/s, %d in all, %d anomalies, %d dead letters; %d %% scored by users' own models",
-            Double(count) / seconds, totals.transactions, totals.anomalies, totals.deadLetters, share) + "\(more)\n"
+            format:
+                "-- %.0f transactions/s, %d in all, %d anomalies, %d dead letters; %d %% scored by users' own models",
+            Double(count) / seconds, totals.transactions, totals.anomalies, totals.deadLetters, share)
+            + "\(more)\n"
     }
 
     func finish() {
         state.withLock { state in
             guard let totals = state.status?.totals else { return }
-            write("ended: \(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) dead letters\n")
+            write(
+                "ended: \(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) dead letters\n"
+            )
         }
     }
 

@@ -3,7 +3,8 @@ import ArgumentParser
 struct SettingsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "settings",
-        abstract: "List every setting: its name in the file and the environment, its value now, and its meaning.",
+        abstract:
+            "List every setting: its name in the file and the environment, its value now, and its meaning.",
         discussion: """
             EXAMPLE
               ML_SERVICE_HTTP_PORT=9000 ml-service settings
@@ -29,7 +30,9 @@ struct CommonOptions: ParsableArguments {
     @Option(name: .long, help: "Directory of local state (data.directory).")
     var data: String?
 
-    @Option(name: .customLong("set"), help: ArgumentHelp("Any setting, http.port=9000 say; may be repeated.", valueName: "name=value"))
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp("Any setting, http.port=9000 say; may be repeated.", valueName: "name=value"))
     var assignments: [String] = []
 
     /// The settings in force, with a command's own flags on top.

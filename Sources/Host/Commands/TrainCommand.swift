@@ -32,7 +32,9 @@ struct Train: AsyncParsableCommand {
     @Option(help: "Which detector.")
     var detector = TrainingRequest.defaultDetector
 
-    @Option(name: .customLong("parameter"), help: ArgumentHelp("One of the detector's parameters; may be repeated.", valueName: "name=value"))
+    @Option(
+        name: .customLong("parameter"),
+        help: ArgumentHelp("One of the detector's parameters; may be repeated.", valueName: "name=value"))
     var parameters: [String] = []
 
     @Option(help: "The share of alerts that the threshold is chosen for.")

@@ -34,18 +34,21 @@ extension Setting {
             meaning: "local state: model cache, jobs, windows, and what the embedded defaults keep"),
         Setting(
             key: "stream.brokers", kind: .text, defaultValue: "",
-            meaning: "Kafka bootstrap servers, host:port,...; none: an in-process mock cluster, or stream.file"),
+            meaning:
+                "Kafka bootstrap servers, host:port,...; none: an in-process mock cluster, or stream.file"),
         Setting(
             key: "stream.file", kind: .text, defaultValue: "",
             meaning: "read transactions from this JSONL file, or - for standard input, in place of Kafka"),
         Setting(
             key: "stream.output", kind: .text, defaultValue: "",
-            meaning: "with stream.file: where verdicts go; default DATA/anomalies.jsonl; - for standard output"),
+            meaning:
+                "with stream.file: where verdicts go; default DATA/anomalies.jsonl; - for standard output"),
         Setting(
             key: "stream.rate", kind: .real(0...1e9), defaultValue: "0",
             meaning: "with stream.file: records a second at most; 0: no limit"),
         Setting(key: "stream.topic", kind: .text, defaultValue: "transactions", meaning: "topic to consume"),
-        Setting(key: "stream.anomalies", kind: .text, defaultValue: "anomalies", meaning: "topic of verdicts"),
+        Setting(
+            key: "stream.anomalies", kind: .text, defaultValue: "anomalies", meaning: "topic of verdicts"),
         Setting(
             key: "stream.deadletters", kind: .text, defaultValue: "transactions.dlq",
             meaning: "topic of messages that are no transactions"),
@@ -74,20 +77,27 @@ extension Setting {
             meaning: "wait for a batch to fill at most"),
         Setting(
             key: "redis.url", kind: .secret, defaultValue: "",
-            meaning: "redis://[user:password@]host:port/db or unix:///path; none: windows in memory with a snapshot"),
+            meaning:
+                "redis://[user:password@]host:port/db or unix:///path; none: windows in memory with a snapshot"
+        ),
         Setting(
             key: "store.uri", kind: .text, defaultValue: "",
             meaning: "where models are: a directory or s3://bucket/prefix; default DATA/store"),
         Setting(
             key: "lake.uri", kind: .text, defaultValue: "",
-            meaning: "where processed/yyyy/mm/dd/*.parquet are: a directory or s3://bucket/prefix; default DATA/lake"),
+            meaning:
+                "where processed/yyyy/mm/dd/*.parquet are: a directory or s3://bucket/prefix; default DATA/lake"
+        ),
         Setting(
             key: "s3.endpoint", kind: .text, defaultValue: "",
             meaning: "https://host[:port] of an S3-compatible store; none: Amazon's for the region"),
-        Setting(key: "s3.region", kind: .text, defaultValue: "us-east-1", meaning: "region to sign for; R2: auto"),
+        Setting(
+            key: "s3.region", kind: .text, defaultValue: "us-east-1", meaning: "region to sign for; R2: auto"),
         Setting(key: "s3.accesskey", kind: .secret, defaultValue: "", meaning: "access key id"),
         Setting(key: "s3.secretkey", kind: .secret, defaultValue: "", meaning: "secret access key"),
-        Setting(key: "s3.sessiontoken", kind: .secret, defaultValue: "", meaning: "session token, if there is one"),
+        Setting(
+            key: "s3.sessiontoken", kind: .secret, defaultValue: "", meaning: "session token, if there is one"
+        ),
         Setting(key: "http.host", kind: .text, defaultValue: "127.0.0.1", meaning: "address to listen on"),
         Setting(
             key: "http.port", kind: .integer(0...65_535), defaultValue: "8080",
@@ -112,7 +122,7 @@ extension Setting {
             meaning: "how often windows in memory are written to the data directory"),
         Setting(
             key: "log.level", kind: .choice(["trace", "debug", "info", "notice", "warning", "error"]),
-            defaultValue: "info", meaning: "least level of the log, which goes to standard error"),
+            defaultValue: "notice", meaning: "least level of the log, which goes to standard error"),
     ]
 }
 
@@ -131,7 +141,10 @@ struct Settings: Sendable {
                 name: "flags",
                 values: Dictionary(
                     uniqueKeysWithValues: flags.map {
-                        (AbsoluteConfigKey($0.key.split(separator: ".").map(String.init)), ConfigValue(.string($0.value), isSecret: false))
+                        (
+                            AbsoluteConfigKey($0.key.split(separator: ".").map(String.init)),
+                            ConfigValue(.string($0.value), isSecret: false)
+                        )
                     })),
             EnvironmentVariablesProvider().prefixKeys(with: ["ml", "service"]),
         ]
@@ -209,7 +222,9 @@ extension Setting {
             case .real(let range): Double(value).map(range.contains) ?? false
             case .choice(let choices): choices.contains(value)
             }
-        guard isRight else { throw UsageError("\(key) (\(environmentName)) cannot be '\(value)': it is \(kind.words)") }
+        guard isRight else {
+            throw UsageError("\(key) (\(environmentName)) cannot be '\(value)': it is \(kind.words)")
+        }
         return value
     }
 }

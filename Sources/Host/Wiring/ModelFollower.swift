@@ -31,13 +31,18 @@ final class ModelFollower: Sendable {
                 let (changes, next) = try events.read(after: cursor, waitMilliseconds: 500)
                 try promotion.apply(changes)
                 for change in changes {
-                    logger.info(
+                    logger.notice(
                         "a model was promoted",
-                        metadata: ["tenant": "\(change.tenant)", "version": "\(change.to.map(String.init) ?? "none")"])
+                        metadata: [
+                            "tenant": "\(change.tenant)",
+                            "version": "\(change.to.map(String.init) ?? "none")",
+                        ])
                 }
                 cursor = next
             } catch {
-                if !isBehind { logger.warning("promotions cannot be followed", metadata: ["reason": "\(error)"]) }
+                if !isBehind {
+                    logger.warning("promotions cannot be followed", metadata: ["reason": "\(error)"])
+                }
                 isBehind = true
                 Thread.sleep(forTimeInterval: 0.5)
             }

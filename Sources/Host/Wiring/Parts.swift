@@ -28,14 +28,16 @@ struct Parts {
         registry = try Parts.registry(settings, logger: logger)
         let storeURI = settings.optionalText("store.uri") ?? settings.dataPath("store")
         models = ModelStore(
-            objects: try Parts.objectStore(storeURI, settings), hmacKey: settings.optionalText("models.hmackey"))
+            objects: try Parts.objectStore(storeURI, settings),
+            hmacKey: settings.optionalText("models.hmackey"))
         catalogue = Catalogue(objects: models.objects)
         if cachePath == nil {
             try FileManager.default.createDirectory(
                 atPath: settings.text("data.directory"), withIntermediateDirectories: true)
         }
         cache = try ModelCache(
-            path: cachePath ?? settings.dataPath("models.sqlite"), maximumSize: settings.integer("models.cache"), logger: logger)
+            path: cachePath ?? settings.dataPath("models.sqlite"),
+            maximumSize: settings.integer("models.cache"), logger: logger)
         router = ModelRouter(
             store: models, cache: cache, registry: registry, maximumSize: settings.integer("models.memory"),
             logger: logger)
@@ -44,7 +46,8 @@ struct Parts {
         } else {
             events = InProcessModelEvents()
         }
-        promotion = Promotion(store: models, catalogue: catalogue, cache: cache, router: router, events: events)
+        promotion = Promotion(
+            store: models, catalogue: catalogue, cache: cache, router: router, events: events)
     }
 
     func pipeline(lakeURI: String?) throws -> TrainingPipeline {

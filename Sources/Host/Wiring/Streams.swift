@@ -24,7 +24,8 @@ struct Streams {
             windows = memory
             checkpoint = try memory.restore(from: snapshotPath) ?? []
             snapshots = WindowSnapshots(
-                memory, path: snapshotPath, intervalSeconds: settings.integer("snapshot.seconds"), logger: logger)
+                memory, path: snapshotPath, intervalSeconds: settings.integer("snapshot.seconds"),
+                logger: logger)
         } else {
             windows = RedisWindowStore(
                 connection: RedisConnection(address: try Parts.redisAddress(settings.text("redis.url"))))
@@ -41,12 +42,16 @@ struct Streams {
             description = input
         } else if let brokers = settings.optionalText("stream.brokers") {
             let kafka = try Self.kafkaSettings(brokers, settings)
-            if settings.integer("stream.partitions") > 0 { try Self.makeTopics(kafka, settings, logger: logger) }
-            open = Self.kafka(kafka, settings, instance: try data.instance(), guarantee: nil, logger: logger, keep: nil)
+            if settings.integer("stream.partitions") > 0 {
+                try Self.makeTopics(kafka, settings, logger: logger)
+            }
+            open = Self.kafka(
+                kafka, settings, instance: try data.instance(), guarantee: nil, logger: logger, keep: nil)
             description = "kafka://\(brokers)/\(settings.text("stream.topic"))"
             if memory != nil {
                 logger.warning(
-                    "windows are in memory: a crash loses what came since the last snapshot; name a Redis (redis.url)")
+                    "windows are in memory: a crash loses what came since the last snapshot; name a Redis (redis.url)"
+                )
             }
         } else {
             // Offsets of an in-process cluster begin anew with each process.
@@ -58,7 +63,8 @@ struct Streams {
             let cluster = try MockKafkaCluster(topics: topics, logger: logger)
             let kafka = KafkaSettings(bootstrapServers: cluster.bootstrapServers)
             open = Self.kafka(
-                kafka, settings, instance: try data.instance(), guarantee: .atLeastOnce, logger: logger, keep: cluster)
+                kafka, settings, instance: try data.instance(), guarantee: .atLeastOnce, logger: logger,
+                keep: cluster)
             description = "kafka://\(cluster.bootstrapServers)/\(settings.text("stream.topic")) (in process)"
         }
     }
@@ -94,7 +100,8 @@ struct Streams {
     ) -> @Sendable () throws -> any TransactionStream {
         let stream = KafkaTransactionStream.Settings(
             kafka: kafka, group: settings.text("stream.group"), topic: settings.text("stream.topic"),
-            verdictTopic: settings.text("stream.anomalies"), deadLetterTopic: settings.text("stream.deadletters"),
+            verdictTopic: settings.text("stream.anomalies"),
+            deadLetterTopic: settings.text("stream.deadletters"),
             guarantee: guarantee ?? .init(rawValue: settings.text("stream.delivery")) ?? .exactlyOnce,
             instance: instance)
         return { try withExtendedLifetime(keep) { try KafkaTransactionStream(stream, logger: logger) } }

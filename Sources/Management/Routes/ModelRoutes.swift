@@ -28,7 +28,8 @@ func addModelRoutes(to router: Router<BasicRequestContext>, _ services: Manageme
                 try services.promotion.promote([tenant: version], by: "admin", reason: reason)
             }
             return try Response.json(
-                PromotionView(tenant: tenant.description, version: version, previous: changes.first?.from,
+                PromotionView(
+                    tenant: tenant.description, version: version, previous: changes.first?.from,
                     changed: !changes.isEmpty))
         } catch {
             throw Problem(of: error)
@@ -36,7 +37,8 @@ func addModelRoutes(to router: Router<BasicRequestContext>, _ services: Manageme
     }
     router.delete("/v1/users/:user_id") { request, context in
         try services.adminKey.check(request)
-        let userID = try checkedUserID(try context.parameters.require("user_id").removingPercentEncoding ?? "")
+        let userID = try checkedUserID(
+            try context.parameters.require("user_id").removingPercentEncoding ?? "")
         do {
             try await services.blocking {
                 try services.promotion.erase(.user(userID), by: "admin")
@@ -61,17 +63,17 @@ private struct PromotionView: Encodable {
 private struct ModelView: Encodable {
     let version: Int
     let active: Bool
-    let user_id: String?
+    let userId: String?
     let detector: String?
-    let detector_version: String?
+    let detectorVersion: String?
     let accuracy: Double?
     let threshold: Double?
     let contamination: Double?
     let metrics: [String: Double]?
     let rows: Int?
-    let trained_from: String?
-    let trained_to: String?
-    let created_ms: Int64?
+    let trainedFrom: String?
+    let trainedTo: String?
+    let createdMs: Int64?
     let parent: Int?
     /// Why the artifact cannot be read.
     let error: String?
@@ -80,17 +82,17 @@ private struct ModelView: Encodable {
         self.version = version
         active = isActive
         let known = try? header.get()
-        user_id = known?.userID
+        userId = known?.userID
         detector = known?.detectorID
-        detector_version = known?.detectorVersion
+        detectorVersion = known?.detectorVersion
         accuracy = known?.metrics["accuracy"]
         threshold = known?.threshold
         contamination = known?.contamination
         metrics = known?.metrics
         rows = known?.rowCount
-        trained_from = known?.trainingRange.from
-        trained_to = known?.trainingRange.to
-        created_ms = known?.createdMilliseconds
+        trainedFrom = known?.trainingRange.from
+        trainedTo = known?.trainingRange.to
+        createdMs = known?.createdMilliseconds
         parent = known?.parent
         if case .failure(let failure) = header { error = "\(failure)" } else { error = nil }
     }

@@ -74,9 +74,9 @@ private struct TrainBody: Decodable {
         }
     }
 
-    let user_id: String?
-    let all_users: Bool?
-    let date_range: DateRange
+    let userId: String?
+    let allUsers: Bool?
+    let dateRange: DateRange
     let detector: String?
     let parameters: [String: Value]?
     let contamination: Double?
@@ -89,14 +89,19 @@ private struct TrainBody: Decodable {
             throw Problem(.badRequest, "invalid-json", "the body must be a JSON object")
         }
         let known: Set = [
-            "user_id", "all_users", "date_range", "detector", "parameters", "contamination", "seed", "promote",
+            "user_id", "all_users", "date_range", "detector", "parameters", "contamination", "seed",
+            "promote",
         ]
         if let stranger = object.keys.filter({ !known.contains($0) }).min() {
-            throw Problem.invalid("there is no such field; there are \(known.sorted().joined(separator: ", "))", field: stranger)
+            throw Problem.invalid(
+                "there is no such field; there are \(known.sorted().joined(separator: ", "))", field: stranger
+            )
         }
         let body: TrainBody
         do {
-            body = try JSONDecoder().decode(TrainBody.self, from: data)
+            let decoder = JSONDecoder()
+            decoder.keyDecodingStrategy = .convertFromSnakeCase
+            body = try decoder.decode(TrainBody.self, from: data)
         } catch DecodingError.keyNotFound(let key, let context) {
             throw Problem.invalid("it is missing", field: path(context.codingPath + [key]))
         } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
@@ -105,15 +110,19 @@ private struct TrainBody: Decodable {
             throw Problem.invalid("it has the wrong type", field: path(context.codingPath))
         }
         return TrainingRequest(
-            userID: body.user_id, allUsers: body.all_users ?? false,
-            from: try day(body.date_range.start, "date_range.start"), to: try day(body.date_range.end, "date_range.end"),
+            userID: body.userId, allUsers: body.allUsers ?? false,
+            from: try day(body.dateRange.start, "date_range.start"),
+            to: try day(body.dateRange.end, "date_range.end"),
             detectorID: body.detector ?? TrainingRequest.defaultDetector,
             parameters: (body.parameters ?? [:]).mapValues(\.text), seed: body.seed ?? 0,
             contamination: body.contamination ?? 0.01, promote: body.promote ?? false)
     }
 
     private static func path(_ keys: [any CodingKey]) -> String {
-        keys.map(\.stringValue).joined(separator: ".")
+        keys.map { key in
+            // As the caller wrote them.
+            key.stringValue.map { $0.isUppercase ? "_\($0.lowercased())" : "\($0)" }.joined()
+        }.joined(separator: ".")
     }
 
     private static func day(_ text: String, _ field: String) throws -> LakeDay {
@@ -132,38 +141,38 @@ private struct JobView: Encodable {
         let promoted: Bool
     }
 
-    let job_id: String
+    let jobId: String
     let state: String
     let stage: String?
     let progress: Double
     let attempts: Int
-    let user_id: String?
-    let all_users: Bool
+    let userId: String?
+    let allUsers: Bool
     let detector: String
     let models: [Model]?
     /// How many; a job for all users shows the first hundred.
-    let model_count: Int?
+    let modelCount: Int?
     let metrics: [String: Double]?
     let error: String?
-    let created_ms: Int64
-    let finished_ms: Int64?
+    let createdMs: Int64
+    let finishedMs: Int64?
 
     init(_ job: TrainingJob) {
-        job_id = job.id
+        jobId = job.id
         state = job.state.rawValue
         stage = job.stage?.rawValue
         progress = job.state == .succeeded ? 1 : job.progress
         attempts = job.attempts
-        user_id = job.request.userID
-        all_users = job.request.allUsers
+        userId = job.request.userID
+        allUsers = job.request.allUsers
         detector = job.request.detectorID
         models = job.outcome?.models.prefix(100).map {
             Model(tenant: $0.tenant, version: $0.version, promoted: $0.isPromoted)
         }
-        model_count = job.outcome?.models.count
+        modelCount = job.outcome?.models.count
         metrics = job.outcome?.metrics
         error = job.error
-        created_ms = job.createdMilliseconds
-        finished_ms = job.finishedMilliseconds
+        createdMs = job.createdMilliseconds
+        finishedMs = job.finishedMilliseconds
     }
 }

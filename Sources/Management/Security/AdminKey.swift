@@ -20,7 +20,8 @@ public struct AdminKey: Sendable {
         }
         guard let sent = Self.key(of: request) else {
             throw Problem(
-                .unauthorized, "unauthorized", "send the admin key as 'Authorization: Bearer KEY' or 'X-Admin-Key: KEY'")
+                .unauthorized, "unauthorized",
+                "send the admin key as 'Authorization: Bearer KEY' or 'X-Admin-Key: KEY'")
         }
         // Digests are compared in constant time by swift-crypto.
         guard SHA256.hash(data: Array(sent.utf8)) == digest else {

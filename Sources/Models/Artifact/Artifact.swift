@@ -75,7 +75,8 @@ public enum ArtifactError: Error, Sendable, Hashable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .notAnArtifact: "it is no model artifact"
-        case .unknownFormat(let version): "its format is \(version); this service reads \(Artifact.formatVersion)"
+        case .unknownFormat(let version):
+            "its format is \(version); this service reads \(Artifact.formatVersion)"
         case .damaged(let reason): "it is damaged: \(reason)"
         case .wrongSignature: "it is not signed with this service's key"
         }
@@ -103,7 +104,9 @@ public struct Artifact: Sendable {
     public let payload: ArtifactBytes
 
     /// The bytes of a model.
-    public static func encode(_ header: ArtifactHeader, payload: [UInt8], key: SymmetricKey?) throws -> [UInt8] {
+    public static func encode(_ header: ArtifactHeader, payload: [UInt8], key: SymmetricKey?) throws
+        -> [UInt8]
+    {
         var header = header
         header.payloadSHA256 = hexadecimal(SHA256.hash(data: payload))
         let encoder = JSONEncoder()

@@ -23,7 +23,8 @@ public final class ModelCache: Sendable {
         self.maximumSize = maximumSize
         do {
             database = try Self.open(path)
-        } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
+        } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode)
+        {
             logger.warning("the model cache is damaged and begun anew", metadata: ["path": "\(path)"])
             for suffix in ["", "-wal", "-shm"] where FileManager.default.fileExists(atPath: path + suffix) {
                 try? FileManager.default.removeItem(atPath: path + suffix + ".damaged")
@@ -93,7 +94,8 @@ public final class ModelCache: Sendable {
         let found = try database.read { db -> ArtifactBytes? in
             let statement = try db.cachedStatement(
                 sql: "SELECT bytes FROM artifact WHERE tenant = ? AND version = ?")
-            return try Row.fetchOne(statement, arguments: [key.tenant, version])?.withUnsafeData(atIndex: 0) { data in
+            return try Row.fetchOne(statement, arguments: [key.tenant, version])?.withUnsafeData(atIndex: 0) {
+                data in
                 data.map { ArtifactBytes(copying: $0) }
             }
         }
@@ -115,7 +117,8 @@ public final class ModelCache: Sendable {
                     arguments: [now, key.tenant, key.version])
             }
             try db.execute(
-                sql: "INSERT OR REPLACE INTO artifact (tenant, version, size, used, bytes) VALUES (?, ?, ?, ?, ?)",
+                sql:
+                    "INSERT OR REPLACE INTO artifact (tenant, version, size, used, bytes) VALUES (?, ?, ?, ?, ?)",
                 arguments: [Self.key(tenant), version, bytes.bytes.count, now, Data(bytes.bytes)])
             try evict(db)
         }
@@ -124,7 +127,8 @@ public final class ModelCache: Sendable {
     private func evict(_ db: Database) throws {
         var excess = (try Int.fetchOne(db, sql: "SELECT sum(size) FROM artifact") ?? 0) - maximumSize
         while excess > 0 {
-            guard let row = try Row.fetchOne(db, sql: "SELECT id, size FROM artifact ORDER BY used, id LIMIT 1")
+            guard
+                let row = try Row.fetchOne(db, sql: "SELECT id, size FROM artifact ORDER BY used, id LIMIT 1")
             else { return }
             let id: Int64 = row[0]
             excess -= row[1] as Int
@@ -146,5 +150,7 @@ public final class ModelCache: Sendable {
     /// `g`, or `u` and the user's id.
     private static func key(_ tenant: Tenant) -> String { tenant.userID.map { "u\($0)" } ?? "g" }
 
-    private static func tenant(_ key: String) -> Tenant { key == "g" ? .global : .user(String(key.dropFirst())) }
+    private static func tenant(_ key: String) -> Tenant {
+        key == "g" ? .global : .user(String(key.dropFirst()))
+    }
 }

@@ -20,12 +20,15 @@ public final class InProcessModelEvents: ModelEvents {
 
     public func publish(_ changes: [ModelChange]) { log.withLock { $0 += changes } }
 
-    public func read(after cursor: String?, waitMilliseconds: Int) -> (changes: [ModelChange], cursor: String) {
+    public func read(after cursor: String?, waitMilliseconds: Int) -> (changes: [ModelChange], cursor: String)
+    {
         let deadline = ContinuousClock.now + .milliseconds(waitMilliseconds)
         let start = cursor.flatMap { Int($0) } ?? log.withLock { $0.count }
         while true {
             let changes = log.withLock { Array($0.dropFirst(start)) }
-            if !changes.isEmpty || ContinuousClock.now >= deadline { return (changes, "\(start + changes.count)") }
+            if !changes.isEmpty || ContinuousClock.now >= deadline {
+                return (changes, "\(start + changes.count)")
+            }
             Thread.sleep(forTimeInterval: 0.01)
         }
     }
@@ -53,17 +56,22 @@ public final class RedisModelEvents: ModelEvents {
         for change in changes {
             let json = String(decoding: try encoder.encode(change), as: UTF8.self)
             try writer.command([
-                "XADD", .text(Self.stream), "MAXLEN", "~", .integer(Self.maximumLength), "*", "change", .text(json),
+                "XADD", .text(Self.stream), "MAXLEN", "~", .integer(Self.maximumLength), "*", "change",
+                .text(json),
             ])
             if let version = change.to {
-                try writer.command(["HSET", .text(Self.current), .text(change.tenant.description), .integer(version)])
+                try writer.command([
+                    "HSET", .text(Self.current), .text(change.tenant.description), .integer(version),
+                ])
             } else {
                 try writer.command(["HDEL", .text(Self.current), .text(change.tenant.description)])
             }
         }
     }
 
-    public func read(after cursor: String?, waitMilliseconds: Int) throws -> (changes: [ModelChange], cursor: String) {
+    public func read(after cursor: String?, waitMilliseconds: Int) throws -> (
+        changes: [ModelChange], cursor: String
+    ) {
         var cursor = cursor ?? ""
         if cursor.isEmpty { cursor = try lastID() }
         let entries = try reader.readStream(

@@ -13,7 +13,8 @@ public final class Promotion: Sendable {
 
     /// - Parameter now: Epoch milliseconds, for the history.
     public init(
-        store: ModelStore, catalogue: Catalogue, cache: ModelCache, router: ModelRouter, events: any ModelEvents,
+        store: ModelStore, catalogue: Catalogue, cache: ModelCache, router: ModelRouter,
+        events: any ModelEvents,
         now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1_000) }
     ) {
         self.store = store

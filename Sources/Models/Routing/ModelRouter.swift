@@ -157,7 +157,9 @@ public final class ModelRouter: Sendable {
             state.sizeBytes += model.sizeBytes
             guard state.sizeBytes > maximumSize else { return }
             // An eighth at once, so that a full cache is not sorted for every model.
-            for (old, entry) in state.models.filter({ $0.key.user != nil }).sorted(by: { $0.value.lastUse < $1.value.lastUse }) {
+            for (old, entry) in state.models.filter({ $0.key.user != nil }).sorted(by: {
+                $0.value.lastUse < $1.value.lastUse
+            }) {
                 guard state.sizeBytes > maximumSize / 8 * 7, old != key else { break }
                 state.models[old] = nil
                 state.sizeBytes -= entry.model.sizeBytes
@@ -166,11 +168,16 @@ public final class ModelRouter: Sendable {
         }
     }
 
+    /// Of users' ready models in memory.
+    public var sizeBytes: Int { state.withLock { $0.sizeBytes } }
+
     // MARK: Quarantine
 
     /// Takes a version out of service: its transactions are scored by the fallback from now on.
     public func quarantine(_ tenant: Tenant, version: Int, reason: String) {
-        put(ModelKey(user: tenant.userID.map(RoutingTable.hash), version: version), tenant, .quarantined, reason)
+        put(
+            ModelKey(user: tenant.userID.map(RoutingTable.hash), version: version), tenant, .quarantined,
+            reason)
     }
 
     private func put(_ key: ModelKey, _ tenant: Tenant, _ reason: FallbackReason, _ detail: String) {

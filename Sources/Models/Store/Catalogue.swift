@@ -60,7 +60,9 @@ public final class Catalogue: Sendable {
         _ versions: [Tenant: Int?], by: String, reason: String, timeMilliseconds: Int64
     ) throws -> [ModelChange] {
         var changes: [ModelChange] = []
-        for (key, tenants) in Dictionary(grouping: versions.keys, by: \.manifestKey).sorted(by: { $0.key < $1.key }) {
+        for (key, tenants) in Dictionary(grouping: versions.keys, by: \.manifestKey).sorted(by: {
+            $0.key < $1.key
+        }) {
             changes += try update(key) { manifest in
                 tenants.sorted { $0.description < $1.description }.compactMap { tenant in
                     var entry = manifest.entries[tenant.userID ?? ""] ?? .init(version: nil, changes: [])
@@ -96,7 +98,9 @@ public final class Catalogue: Sendable {
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             let bytes = [UInt8](try encoder.encode(manifest))
             // Somebody else may have changed this manifest meanwhile: then look again.
-            if try objects.putIfUnchanged(key, bytes, tag.map { .unchanged($0) } ?? .absent) { return changes }
+            if try objects.putIfUnchanged(key, bytes, tag.map { .unchanged($0) } ?? .absent) {
+                return changes
+            }
         }
     }
 
@@ -105,7 +109,8 @@ public final class Catalogue: Sendable {
         do {
             return (try JSONDecoder().decode(Manifest.self, from: Data(object.bytes)), object.tag)
         } catch {
-            throw ObjectStoreError.failed(location: "\(objects.location)/\(key)", reason: "it is no catalogue manifest")
+            throw ObjectStoreError.failed(
+                location: "\(objects.location)/\(key)", reason: "it is no catalogue manifest")
         }
     }
 }

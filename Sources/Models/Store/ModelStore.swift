@@ -22,7 +22,9 @@ public final class ModelStore: Sendable {
         header.version = (try versions(of: header.tenant).last ?? 0) + 1
         while true {
             let bytes = try Artifact.encode(header, payload: payload, key: key)
-            if try objects.putIfUnchanged(artifactKey(header.tenant, header.version), bytes, .absent) { return header }
+            if try objects.putIfUnchanged(artifactKey(header.tenant, header.version), bytes, .absent) {
+                return header
+            }
             header.version += 1  // another trainer was first
         }
     }
@@ -30,7 +32,8 @@ public final class ModelStore: Sendable {
     /// Ascending.
     public func versions(of tenant: Tenant) throws -> [Int] {
         try objects.listAll(prefix: tenant.objectPrefix + "/").compactMap { summary in
-            guard let name = summary.key.split(separator: "/").last, name.hasPrefix("v"), name.hasSuffix(".model")
+            guard let name = summary.key.split(separator: "/").last, name.hasPrefix("v"),
+                name.hasSuffix(".model")
             else { return nil }
             return Int(name.dropFirst().dropLast(6))
         }.sorted()
@@ -48,7 +51,9 @@ public final class ModelStore: Sendable {
 
     /// Removes every version of a tenant.
     public func removeAll(of tenant: Tenant) throws {
-        for summary in try objects.listAll(prefix: tenant.objectPrefix + "/") { try objects.delete(summary.key) }
+        for summary in try objects.listAll(prefix: tenant.objectPrefix + "/") {
+            try objects.delete(summary.key)
+        }
     }
 
     private func artifactKey(_ tenant: Tenant, _ version: Int) -> String {

@@ -1,3 +1,4 @@
+import Glibc
 import Transactions
 
 /// Stage 1: records as columns. Nothing in it points into the stream's memory.
@@ -10,6 +11,8 @@ public struct ConsumedBatch: Sendable {
     public let slices: [PartitionSlice]
     public let deadLetters: [DeadLetter]
     public let assignment: UInt64
+    /// Transactions whose record is not keyed by their user: another partition may hold that user's window.
+    public let wronglyKeyed: Int
 
     public var count: Int { transactions.count }
 }
@@ -38,7 +41,21 @@ public final class ConsumeStage {
                 transactions: transactions,
                 offsets: messages.map { records.offsets[Int($0)] },
                 sliceIndex: messages.map { records.sliceIndex[Int($0)] },
-                slices: records.slices, deadLetters: deadLetters, assignment: records.assignment)
+                slices: records.slices, deadLetters: deadLetters, assignment: records.assignment,
+                wronglyKeyed: records.keys.map { wronglyKeyed(transactions, keys: $0) } ?? 0)
+        }
+    }
+
+    private func wronglyKeyed(_ transactions: TransactionBatch, keys: [UnsafeRawBufferPointer]) -> Int {
+        (0..<transactions.count).count { row in
+            let key = keys[Int(transactions.messageIndex[row])]
+            return transactions.withText(.userID, row) { user in
+                guard let text = user?.baseAddress, let start = key.baseAddress, user?.count == key.count
+                else {
+                    return true
+                }
+                return memcmp(text, start, key.count) != 0
+            }
         }
     }
 }

@@ -1,12 +1,12 @@
+import Glibc
 import Kafka
 import Synchronization
 
 #if canImport(FoundationEssentials)
-import FoundationEssentials
+    import FoundationEssentials
 #else
-import Foundation
+    import Foundation
 #endif
-import Glibc
 
 /// Transactions from a file or standard input, one JSON object a line; verdicts and dead letters to files.
 ///
@@ -113,7 +113,8 @@ public final class FileTransactionStream: TransactionStream {
         let allowed = try allowedRecords(limits)
         guard allowed > 0 else { return nil }
         return try state.withLock { state in
-            guard let chunk = try state.lines.next(maximumCount: allowed, maximumSize: limits.sizeBytes) else {
+            guard let chunk = try state.lines.next(maximumCount: allowed, maximumSize: limits.sizeBytes)
+            else {
                 state.isFinished = true
                 return nil
             }
@@ -154,7 +155,7 @@ public final class FileTransactionStream: TransactionStream {
     public func deliver(_ delivery: Delivery, writeWindows: () throws -> Bool) throws -> Bool {
         guard try writeWindows() else { return false }
         try verdicts.append { file in
-            delivery.verdicts.forEach { _, payload in file.append(line: payload) }
+            delivery.verdicts.visit { _, payload in file.append(line: payload) }
         }
         try deadLetters?.append { file in
             for letter in delivery.deadLetters { file.append(line: letter.jsonLine) }
@@ -162,7 +163,8 @@ public final class FileTransactionStream: TransactionStream {
         guard let end = delivery.slices.last?.end else { return true }
         let checkpoint = state.withLock { state in
             state.checkpoint = Checkpoint(
-                input: settings.input, offset: end, inputByte: state.endBytes.removeValue(forKey: end) ?? state.lines.position,
+                input: settings.input, offset: end,
+                inputByte: state.endBytes.removeValue(forKey: end) ?? state.lines.position,
                 verdictsSize: verdicts.size, deadLettersSize: deadLetters?.size ?? 0)
             return state.checkpoint
         }

@@ -43,7 +43,7 @@ public final class KafkaTransactionStream: TransactionStream {
     private let consumer: KafkaConsumer
     private let producer: KafkaProducer
     private let assignments: Assignments
-    private let trouble_ = Mutex<String?>(nil)
+    private let reportedTrouble = Mutex<String?>(nil)
     private let isPaused = Mutex(false)
     private let logger: Logger
 
@@ -72,7 +72,7 @@ public final class KafkaTransactionStream: TransactionStream {
 
     public var isFinished: Bool { false }
 
-    public var trouble: String? { trouble_.withLock { $0 } }
+    public var trouble: String? { reportedTrouble.withLock { $0 } }
 
     public func next(_ limits: BatchLimits) throws -> RawRecords? {
         try resume()
@@ -95,7 +95,7 @@ public final class KafkaTransactionStream: TransactionStream {
     }
 
     private func setTrouble(_ text: String?) {
-        let isNew = trouble_.withLock { trouble in
+        let isNew = reportedTrouble.withLock { trouble in
             defer { trouble = text }
             return trouble == nil && text != nil
         }
@@ -122,17 +122,20 @@ public final class KafkaTransactionStream: TransactionStream {
         var payloads: [UnsafeRawBufferPointer] = []
         var offsets: [Int64] = []
         var sliceIndex: [Int32] = []
+        var keys: [UnsafeRawBufferPointer] = []
+        keys.reserveCapacity(messages.count)
         payloads.reserveCapacity(messages.count)
         offsets.reserveCapacity(messages.count)
         sliceIndex.reserveCapacity(messages.count)
         for index in 0..<messages.count {
             payloads.append(messages.payload(index))
+            keys.append(messages.key(index))
             offsets.append(messages.offset(index))
             sliceIndex.append(Int32(messages.partitionIndex(index)))
         }
         return RawRecords(
             payloads: payloads, offsets: offsets, sliceIndex: sliceIndex, slices: slices,
-            assignment: assignment, owner: messages)
+            assignment: assignment, keys: keys, owner: messages)
     }
 
     /// Polls with every partition paused, so that the group keeps this member while it may not read on.
@@ -234,7 +237,7 @@ public final class KafkaTransactionStream: TransactionStream {
     }
 
     private func produce(_ delivery: Delivery) throws {
-        try delivery.verdicts.forEach { key, payload in
+        try delivery.verdicts.visit { key, payload in
             try producer.produce(topic: settings.verdictTopic, key: key, payload: payload)
         }
         for letter in delivery.deadLetters {

@@ -51,7 +51,8 @@ struct LineReader: ~Copyable {
         guard descriptor >= 0 else { throw StreamFileError(path: path, action: "read", code: errno) }
         var information = stat()
         if fstat(descriptor, &information) == 0, UInt64(information.st_size) < position {
-            throw StreamFileError(path: "\(path) (it is shorter than what was read of it)", action: "go on in", code: EINVAL)
+            throw StreamFileError(
+                path: "\(path) (it is shorter than what was read of it)", action: "go on in", code: EINVAL)
         }
         guard lseek(descriptor, off_t(position), SEEK_SET) >= 0 else {
             throw StreamFileError(path: path, action: "seek in", code: errno)
@@ -103,7 +104,8 @@ struct LineReader: ~Copyable {
             }
             lineCount += 1
         }
-        return lineCount == 0 ? nil : Chunk(owner: memory, lines: lines, numbers: numbers, lineCount: lineCount)
+        return lineCount == 0
+            ? nil : Chunk(owner: memory, lines: lines, numbers: numbers, lineCount: lineCount)
     }
 
     /// Moves what is left into new memory and fills that up: handed out lines keep the old.

@@ -78,17 +78,20 @@ public struct RawRecords {
     public let slices: [PartitionSlice]
     /// Which assignment of partitions they were read under.
     public let assignment: UInt64
+    /// One for each payload, in a stream that is to be keyed by user; nil: the stream has no keys.
+    public let keys: [UnsafeRawBufferPointer]?
     let owner: AnyObject
 
     public init(
         payloads: [UnsafeRawBufferPointer], offsets: [Int64], sliceIndex: [Int32], slices: [PartitionSlice],
-        assignment: UInt64, owner: AnyObject
+        assignment: UInt64, keys: [UnsafeRawBufferPointer]? = nil, owner: AnyObject
     ) {
         self.payloads = payloads
         self.offsets = offsets
         self.sliceIndex = sliceIndex
         self.slices = slices
         self.assignment = assignment
+        self.keys = keys
         self.owner = owner
     }
 }
@@ -124,7 +127,7 @@ public struct OutputRecords: Sendable {
     }
 
     /// Visits each record's key and payload, borrowed for the call.
-    public func forEach(
+    public func visit(
         _ body: (_ key: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer) throws -> Void
     ) rethrows {
         try bytes.withUnsafeBytes { all in

@@ -42,7 +42,8 @@ private struct ModelReference {
     }
 }
 
-private func writeVerdict(_ scored: ScoredBatch, row: Int, model: ModelReference, into json: inout JSONWriter) {
+private func writeVerdict(_ scored: ScoredBatch, row: Int, model: ModelReference, into json: inout JSONWriter)
+{
     let consumed = scored.windowed.consumed
     let transactions = consumed.transactions
     let ready = model.group.model

@@ -23,7 +23,8 @@ public struct ScoredBatch: Sendable {
 ///
 /// A model that throws or gives a score that is not finite is put in quarantine, and its transactions are
 /// scored by the global model.
-public func score(_ routed: RoutedBatch, with router: ModelRouter, reasonCount: Int = 3) throws -> ScoredBatch {
+public func score(_ routed: RoutedBatch, with router: ModelRouter, reasonCount: Int = 3) throws -> ScoredBatch
+{
     let windowed = routed.windowed
     var groups = routed.groups
     var groupIndex = [Int32](repeating: 0, count: windowed.count)

@@ -63,7 +63,8 @@ struct WindowBlob {
         let pendingSize = Int(load(37, as: UInt32.self)) * WindowEvent.encodedSize
         let baseSize = Int(load(41, as: UInt32.self))
         guard bytes.count == Self.headerSize + baseSize + pendingSize else {
-            throw .damaged("\(bytes.count) bytes where its header says \(Self.headerSize + baseSize + pendingSize)")
+            throw .damaged(
+                "\(bytes.count) bytes where its header says \(Self.headerSize + baseSize + pendingSize)")
         }
         base = UnsafeRawBufferPointer(rebasing: bytes[Self.headerSize..<Self.headerSize + baseSize])
         pending = UnsafeRawBufferPointer(rebasing: bytes[(Self.headerSize + baseSize)...])
@@ -75,7 +76,8 @@ struct WindowBlob {
             var window = try UserWindow(decoding: base)
             if isCommitted {
                 for start in stride(from: 0, to: pending.count, by: WindowEvent.encodedSize) {
-                    window.fold(try WindowEvent(decoding: UnsafeRawBufferPointer(rebasing: pending[start...])))
+                    window.fold(
+                        try WindowEvent(decoding: UnsafeRawBufferPointer(rebasing: pending[start...])))
                 }
             }
             return window

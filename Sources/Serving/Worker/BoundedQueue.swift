@@ -1,6 +1,5 @@
 import Foundation
 
-
 /// Hands elements from one thread to another, at most `capacity` ahead.
 final class BoundedQueue<Element: Sendable>: @unchecked Sendable {  // every access holds `condition`
     private let condition = NSCondition()

@@ -85,7 +85,8 @@ public final class ScoringWorker: Sendable {
     /// One stream from opening to closing.
     private func runSession(onProgress: () -> Void) throws {
         let stream = try makeStream()
-        logger.info("serving", metadata: ["stream": "\(stream.location)", "windows": "\(windows.location)"])
+        logger.notice(
+            "serving", metadata: ["stream": "\(stream.location)", "windows": "\(windows.location)"])
         status.enter(.running)
         let reader = BatchReader(stream: stream, limits: settings.limits, status: status)
         defer {
@@ -117,13 +118,14 @@ public final class ScoringWorker: Sendable {
                 if let scored = try attempt(batch, stages) {
                     status.enter(.running)
                     status.count(scored)
+                    warn(of: batch)
                     onDelivered(scored, stages.stream)
                     return
                 }
                 conflicts += 1
                 status.countConflict()
                 if conflicts == 5 { throw ServingError.windowConflicts(attempts: conflicts) }
-            } catch where Self.canRetryInPlace(error) {
+            } catch  where Self.canRetryInPlace(error) {
                 logger.warning("the batch waits", metadata: ["reason": "\(error)"])
                 status.enter(.waiting("\(error)"))
                 backoff.wait { isStopped }
@@ -131,15 +133,28 @@ public final class ScoringWorker: Sendable {
         }
     }
 
+    /// Says once that the stream is not keyed by user.
+    private func warn(of batch: ConsumedBatch) {
+        guard batch.wronglyKeyed > 0, status.totals.wronglyKeyed == batch.wronglyKeyed else { return }
+        logger.warning(
+            "records are not keyed by user_id: a user whose records are in several partitions has no exact window",
+            metadata: ["of": "\(batch.count)", "wrongly": "\(batch.wronglyKeyed)"])
+    }
+
     /// - Returns: nil when another worker had changed a window.
     private func attempt(_ batch: ConsumedBatch, _ stages: Stages) throws -> ScoredBatch? {
-        let windowed = try stages.window.window(batch) { try stages.stream.committedOffset(partition: $0) }
-        let routed = try route(windowed, with: router)
-        let scored = try score(routed, with: router, reasonCount: settings.reasonCount)
-        let delivery = Delivery(
-            verdicts: verdicts(scored, publish: settings.publish), deadLetters: batch.deadLetters,
-            slices: batch.slices)
-        let isDelivered = try stages.stream.deliver(delivery) { try windows.write(windowed.writes) }
+        let windowed = try status.timing(.window) {
+            try stages.window.window(batch) { try stages.stream.committedOffset(partition: $0) }
+        }
+        let routed = try status.timing(.route) { try route(windowed, with: router) }
+        let scored = try status.timing(.score) {
+            try score(routed, with: router, reasonCount: settings.reasonCount)
+        }
+        let records = status.timing(.publish) { verdicts(scored, publish: settings.publish) }
+        let delivery = Delivery(verdicts: records, deadLetters: batch.deadLetters, slices: batch.slices)
+        let isDelivered = try status.timing(.deliver) {
+            try stages.stream.deliver(delivery) { try windows.write(windowed.writes) }
+        }
         return isDelivered ? scored : nil
     }
 
@@ -197,7 +212,7 @@ private final class BatchReader: @unchecked Sendable {  // `state` is a Mutex; t
                 if stream.isFinished { return }
                 continue
             }
-            let batch = stage.consume(records)
+            let batch = status.timing(.consume) { stage.consume(records) }
             while !batches.put(batch, timeoutMilliseconds: 500) {
                 if state.withLock({ $0.isStopping }) { return }
                 try stream.heartbeat()

@@ -21,6 +21,8 @@ public final class ServingStatus: Sendable {
         public var late = 0
         public var windowsMoved = 0
         public var windowsAhead = 0
+        /// Records that are not keyed by their user.
+        public var wronglyKeyed = 0
         public var batches = 0
         /// Batches started again because a window had been changed by another worker.
         public var conflicts = 0
@@ -30,7 +32,13 @@ public final class ServingStatus: Sendable {
         public init() {}
     }
 
+    /// The stages of a batch, and the thread time each has taken.
+    public enum Stage: String, Sendable, CaseIterable {
+        case consume, window, route, score, publish, deliver
+    }
+
     private struct State {
+        var stageSeconds: [Stage: Double] = [:]
         var phase = Phase.starting
         var streamTrouble: String?
         var totals = Totals()
@@ -60,6 +68,20 @@ public final class ServingStatus: Sendable {
         }
     }
 
+    /// Seconds that each stage has taken so far.
+    public var stageSeconds: [Stage: Double] { state.withLock { $0.stageSeconds } }
+
+    /// Runs one stage and counts its time.
+    func timing<Result>(_ stage: Stage, _ body: () throws -> Result) rethrows -> Result {
+        let start = ContinuousClock.now
+        defer {
+            let duration = ContinuousClock.now - start
+            state.withLock { $0.stageSeconds[stage, default: 0] += duration / .seconds(1) }
+            counters.stages[stage]?.recordNanoseconds(Int64(duration / .nanoseconds(1)))
+        }
+        return try body()
+    }
+
     func setStreamTrouble(_ trouble: String?) { state.withLock { $0.streamTrouble = trouble } }
 
     func countConflict() {
@@ -71,6 +93,7 @@ public final class ServingStatus: Sendable {
         var change = Totals()
         change.transactions = scored.count
         change.deadLetters = scored.windowed.consumed.deadLetters.count
+        change.wronglyKeyed = scored.windowed.consumed.wronglyKeyed
         for group in scored.groups where group.model.tenant != .global {
             change.scoredByOwnModel += group.rows.count
         }
@@ -90,6 +113,7 @@ public final class ServingStatus: Sendable {
             state.totals.late += change.late
             state.totals.windowsMoved += change.windowsMoved
             state.totals.windowsAhead += change.windowsAhead
+            state.totals.wronglyKeyed += change.wronglyKeyed
             state.totals.batches += 1
         }
         counters.add(change)
@@ -105,9 +129,14 @@ private struct Counters: Sendable {
     let late = Counter(label: "ml_transactions_late_total")
     let moved = Counter(label: "ml_windows_moved_total")
     let ahead = Counter(label: "ml_windows_ahead_total")
+    let wronglyKeyed = Counter(label: "ml_records_wrongly_keyed_total")
     let batches = Counter(label: "ml_batches_total")
     let conflicts = Counter(label: "ml_window_conflicts_total")
     let interruptions = Counter(label: "ml_serving_interruptions_total")
+    let stages = Dictionary(
+        uniqueKeysWithValues: ServingStatus.Stage.allCases.map {
+            ($0, Timer(label: "ml_stage_seconds", dimensions: [("stage", $0.rawValue)]))
+        })
 
     func add(_ change: ServingStatus.Totals) {
         transactions.increment(by: change.transactions)
@@ -117,6 +146,7 @@ private struct Counters: Sendable {
         late.increment(by: change.late)
         moved.increment(by: change.windowsMoved)
         ahead.increment(by: change.windowsAhead)
+        wronglyKeyed.increment(by: change.wronglyKeyed)
         batches.increment()
     }
 }

@@ -45,12 +45,15 @@ public struct ETL: Sendable {
         let name = Self.hexadecimal(SHA256.hash(data: Array(key.utf8))).prefix(16)
         var byDay: [LakeDay: [Int]] = [:]
         for row in 0..<rows.transactions.count {
-            byDay[LakeDay(epochMilliseconds: rows.transactions.timestampMilliseconds[row]), default: []].append(row)
+            byDay[LakeDay(epochMilliseconds: rows.transactions.timestampMilliseconds[row]), default: []]
+                .append(row)
         }
         for (day, candidates) in byDay.sorted(by: { $0.key < $1.key }) {
             let file = "processed/\(day.path)/part-\(name).parquet"
             var known = try transactionIDs(of: day, except: file)
-            let kept = candidates.filter { known.insert(rows.transactions.text(.transactionID, $0) ?? "").inserted }
+            let kept = candidates.filter {
+                known.insert(rows.transactions.text(.transactionID, $0) ?? "").inserted
+            }
             result.duplicates += candidates.count - kept.count
             result.transactions += kept.count
             guard !kept.isEmpty else {
@@ -67,7 +70,9 @@ public struct ETL: Sendable {
         if rows.rejections.isEmpty {
             try lake.delete(rejected)
         } else {
-            let lines = try rows.rejections.map { String(decoding: try JSONEncoder().encode($0), as: UTF8.self) }
+            let lines = try rows.rejections.map {
+                String(decoding: try JSONEncoder().encode($0), as: UTF8.self)
+            }
             try lake.put(rejected, Array((lines.joined(separator: "\n") + "\n").utf8), if: .always)
         }
     }
@@ -159,7 +164,10 @@ struct RawRows {
                 rows.append((record.line, Array(record.raw), "\(problem)"))
             } else if record.count != names.count {
                 rows.append(
-                    (record.line, Array(record.raw), "it has \(record.count) fields where the header has \(names.count)"))
+                    (
+                        record.line, Array(record.raw),
+                        "it has \(record.count) fields where the header has \(names.count)"
+                    ))
             } else {
                 rows.append((record.line, Self.json(names, record.fields), nil))
             }
@@ -167,7 +175,11 @@ struct RawRows {
         parser.parse(bytes, take)
         parser.finish(take)
         for row in rows {
-            if let problem = row.problem { reject(row.json, line: row.line, problem) } else { add(row.json, line: row.line) }
+            if let problem = row.problem {
+                reject(row.json, line: row.line, problem)
+            } else {
+                add(row.json, line: row.line)
+            }
         }
     }
 
@@ -200,7 +212,9 @@ struct RawRows {
     }
 
     private static func label(_ json: [UInt8]) -> Int8 {
-        guard let object = try? JSONSerialization.jsonObject(with: Data(json)) as? [String: Any] else { return -1 }
+        guard let object = try? JSONSerialization.jsonObject(with: Data(json)) as? [String: Any] else {
+            return -1
+        }
         switch object[TransactionColumns.label] {
         case let number as NSNumber: return number.doubleValue == 0 ? 0 : 1
         case let text as String: return ["1", "true"].contains(text.lowercased()) ? 1 : 0

@@ -63,7 +63,8 @@ struct EarnedComparison {
         let known = holdout.labels.indices.filter { holdout.labels[$0] >= 0 }
         let anomalous = known.map { holdout.labels[$0] == 1 }
         if anomalous.contains(true), anomalous.contains(false), let ownPrecision = own["average_precision"],
-            let globalPrecision = ScoreMetrics.averagePrecision(known.map { scores[$0] }, anomalous: anomalous)
+            let globalPrecision = ScoreMetrics.averagePrecision(
+                known.map { scores[$0] }, anomalous: anomalous)
         {
             measure = "average_precision"
             self.own = ownPrecision

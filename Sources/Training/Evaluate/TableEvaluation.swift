@@ -13,7 +13,8 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
             let mean = values.reduce(0, +) / Double(max(values.count, 1))
             self.mean = mean
             standardDeviation =
-                (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(max(values.count, 1))).squareRoot()
+                (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(max(values.count, 1)))
+                .squareRoot()
         }
     }
 

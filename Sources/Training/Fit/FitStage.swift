@@ -39,7 +39,8 @@ struct FittedModel {
 
 /// Stage 3: fits preprocessing and detector on the training part, and chooses the threshold on its scores.
 func fit(
-    _ rows: SplitRows, detector: any Detector, parameters: ParameterValues, seed: UInt64, contamination: Double,
+    _ rows: SplitRows, detector: any Detector, parameters: ParameterValues, seed: UInt64,
+    contamination: Double,
     isCancelled: @escaping @Sendable () -> Bool, progress: @escaping @Sendable (Double) -> Void
 ) throws -> FittedModel {
     let preprocessing = rows.fitter.finish()

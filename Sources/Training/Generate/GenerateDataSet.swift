@@ -54,7 +54,8 @@ public struct GenerateDataSet: Sendable {
         }
         stream.finish()
         result.streamRecords = stream.lines.count
-        try Data((stream.lines.joined(separator: "\n") + "\n").utf8).write(to: URL(filePath: folder + "/stream.jsonl"))
+        try Data((stream.lines.joined(separator: "\n") + "\n").utf8).write(
+            to: URL(filePath: folder + "/stream.jsonl"))
         try Data(stream.labels.utf8).write(to: URL(filePath: folder + "/labels.csv"))
         return result
     }
@@ -76,7 +77,8 @@ private struct StreamWriter {
     private var late: [(place: Int, line: String)] = []
 
     private static let malformed = [
-        "garbage", "{\"transaction_id\":\"x\"", "[]", "{\"transaction_id\":\"x\",\"user_id\":\"\",\"amount\":1,\"timestamp\":0}",
+        "garbage", "{\"transaction_id\":\"x\"", "[]",
+        "{\"transaction_id\":\"x\",\"user_id\":\"\",\"amount\":1,\"timestamp\":0}",
         "{\"transaction_id\":\"x\",\"user_id\":\"u\",\"amount\":\"ten\",\"timestamp\":0}",
         "{\"transaction_id\":\"x\",\"user_id\":\"u\",\"amount\":1,\"timestamp\":\"yesterday\"}",
     ]
@@ -98,7 +100,9 @@ private struct StreamWriter {
             } else {
                 lines.append(labelled.transaction.json())
             }
-            if random.unit() < malformedShare { lines.append(Self.malformed[random.below(Self.malformed.count)]) }
+            if random.unit() < malformedShare {
+                lines.append(Self.malformed[random.below(Self.malformed.count)])
+            }
             while let first = late.firstIndex(where: { $0.place <= lines.count }) {
                 lines.append(late.remove(at: first).line)
             }

@@ -14,7 +14,9 @@ public struct LabelledTransaction: Sendable, Hashable {
 ///
 /// The same options give the same transactions.
 public struct TransactionGenerator: Sendable {
-    private static let categories = ["grocery", "restaurant", "transport", "fashion", "travel", "electronics", "health"]
+    private static let categories = [
+        "grocery", "restaurant", "transport", "fashion", "travel", "electronics", "health",
+    ]
     private static let homes: [(country: String, currency: String, latitude: Double, longitude: Double)] = [
         ("NL", "EUR", 52.37, 4.90), ("DE", "EUR", 52.52, 13.40), ("FR", "EUR", 48.86, 2.35),
         ("GB", "GBP", 51.51, -0.13), ("US", "USD", 40.71, -74.01), ("JP", "JPY", 35.68, 139.69),
@@ -69,13 +71,16 @@ public struct TransactionGenerator: Sendable {
         return all
     }
 
-    private func usual(_ person: Person, _ day: LakeDay, _ random: inout SeededGenerator) -> LabelledTransaction {
+    private func usual(_ person: Person, _ day: LakeDay, _ random: inout SeededGenerator)
+        -> LabelledTransaction
+    {
         let hour = person.firstHour + random.below(13)
         let time = day.startMilliseconds + Int64(hour) * 3_600_000 + Int64(random.below(3_600_000))
         let home = Self.homes[person.home]
         return LabelledTransaction(
             transaction: Transaction(
-                transactionID: "", userID: person.id, amount: amount(person, &random), timestampMilliseconds: time,
+                transactionID: "", userID: person.id, amount: amount(person, &random),
+                timestampMilliseconds: time,
                 currency: home.currency,
                 merchantID: random.unit() < 0.9
                     ? person.merchants[random.below(person.merchants.count)] : "m-\(random.below(2_000))",
@@ -86,7 +91,9 @@ public struct TransactionGenerator: Sendable {
             isFraud: false)
     }
 
-    private func fraud(_ person: Person, _ day: LakeDay, _ random: inout SeededGenerator) -> [LabelledTransaction] {
+    private func fraud(_ person: Person, _ day: LakeDay, _ random: inout SeededGenerator)
+        -> [LabelledTransaction]
+    {
         let kind = random.below(3)
         let count = kind == 2 ? 6 + random.below(5) : 1 + random.below(2)
         var transaction = usual(person, day, &random)
@@ -95,14 +102,17 @@ public struct TransactionGenerator: Sendable {
             transaction.transaction.timestampMilliseconds += 20_000 + Int64(random.below(90_000))
             switch kind {
             case 0:
-                transaction.transaction.amount = rounded(amount(person, &random) * (8 + 12 * random.unit()), 100)
+                transaction.transaction.amount = rounded(
+                    amount(person, &random) * (8 + 12 * random.unit()), 100)
             case 1:
-                let away = Self.homes[(person.home + 1 + random.below(Self.homes.count - 1)) % Self.homes.count]
+                let away = Self.homes[
+                    (person.home + 1 + random.below(Self.homes.count - 1)) % Self.homes.count]
                 transaction.transaction.country = away.country
                 transaction.transaction.latitude = away.latitude
                 transaction.transaction.longitude = away.longitude
                 transaction.transaction.deviceID = "d-x\(random.below(100_000))"
-                transaction.transaction.amount = rounded(amount(person, &random) * (1 + 3 * random.unit()), 100)
+                transaction.transaction.amount = rounded(
+                    amount(person, &random) * (1 + 3 * random.unit()), 100)
             default:
                 transaction.transaction.amount = rounded(0.5 + 2.5 * random.unit(), 100)
                 transaction.transaction.merchantID = "m-\(random.below(2_000))"

@@ -17,7 +17,8 @@ public final class JobStore: Sendable {
         self.now = now
         var configuration = Configuration()
         configuration.busyMode = .timeout(5)
-        database = try path.map { try DatabaseQueue(path: $0, configuration: configuration) } ?? DatabaseQueue()
+        database =
+            try path.map { try DatabaseQueue(path: $0, configuration: configuration) } ?? DatabaseQueue()
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1") { db in
             try db.execute(
@@ -37,12 +38,16 @@ public final class JobStore: Sendable {
     /// - Throws: `TrainingError.keyReused` when the key came with another request.
     public func submit(_ request: TrainingRequest, key: String? = nil) throws -> TrainingJob {
         try database.write { db in
-            if let key, let body = try String.fetchOne(db, sql: "SELECT body FROM job WHERE key = ?", arguments: [key]) {
+            if let key,
+                let body = try String.fetchOne(
+                    db, sql: "SELECT body FROM job WHERE key = ?", arguments: [key])
+            {
                 let job = try Self.decode(body)
                 guard job.request == request else { throw TrainingError.keyReused(key) }
                 return job
             }
-            let job = TrainingJob(id: UUID().uuidString.lowercased(), request: request, createdMilliseconds: now())
+            let job = TrainingJob(
+                id: UUID().uuidString.lowercased(), request: request, createdMilliseconds: now())
             try db.execute(
                 sql: """
                     INSERT INTO job (id, sequence, key, state, body)
@@ -55,7 +60,8 @@ public final class JobStore: Sendable {
 
     public func job(id: String) throws -> TrainingJob? {
         try database.read { db in
-            try String.fetchOne(db, sql: "SELECT body FROM job WHERE id = ?", arguments: [id]).map(Self.decode)
+            try String.fetchOne(db, sql: "SELECT body FROM job WHERE id = ?", arguments: [id]).map(
+                Self.decode)
         }
     }
 
@@ -109,7 +115,9 @@ public final class JobStore: Sendable {
     /// Cancels a job that has not ended; a running one stops soon.
     public func cancel(id: String) throws {
         try database.write { db in
-            guard let body = try String.fetchOne(db, sql: "SELECT body FROM job WHERE id = ?", arguments: [id]) else {
+            guard
+                let body = try String.fetchOne(db, sql: "SELECT body FROM job WHERE id = ?", arguments: [id])
+            else {
                 return
             }
             var job = try Self.decode(body)

@@ -56,7 +56,7 @@ public final class TrainingWorker: Sendable {
             progress.finish(.succeeded, outcome: outcome, error: nil)
             succeeded.increment()
             logger.info("training succeeded", metadata: ["job": "\(job.id)"])
-        } catch where isStopped || progress.isLost {
+        } catch  where isStopped || progress.isLost {
             logger.info("training stopped", metadata: ["job": "\(job.id)"])
         } catch {
             progress.finish(.failed, outcome: nil, error: "\(error)")

@@ -16,14 +16,17 @@ enum TransactionColumns {
             ParquetColumn("transaction_id", .text), ParquetColumn("user_id", .text, isSearched: true),
             ParquetColumn("amount", .real), ParquetColumn("timestamp", .timestampMilliseconds),
         ] + optionalTexts.map { ParquetColumn($0.name, .text, isNullable: true) } + [
-            ParquetColumn("latitude", .real, isNullable: true), ParquetColumn("longitude", .real, isNullable: true),
+            ParquetColumn("latitude", .real, isNullable: true),
+            ParquetColumn("longitude", .real, isNullable: true),
             ParquetColumn(label, .boolean, isNullable: true),
         ]
 
     /// Appends the rows of a batch that were read from the lake.
     ///
     /// - Parameter labels: 1 anomalous, 0 not, -1 unknown; grows with `transactions`.
-    static func append(_ batch: RecordBatch, to transactions: inout TransactionBatch, labels: inout [Int8]) throws {
+    static func append(_ batch: RecordBatch, to transactions: inout TransactionBatch, labels: inout [Int8])
+        throws
+    {
         let ids = try batch.texts("transaction_id")
         let users = try batch.texts("user_id")
         let amounts = try batch.reals("amount")
@@ -37,7 +40,9 @@ enum TransactionColumns {
                 timestampMilliseconds: times[row], amount: amounts[row], latitude: latitudes[row],
                 longitude: longitudes[row]
             ) { field, add in
-                let column = field == .transactionID ? ids : field == .userID ? users : texts.first { $0.0 == field }?.1
+                let column =
+                    field == .transactionID
+                    ? ids : field == .userID ? users : texts.first { $0.0 == field }?.1
                 column?.withBytes(row) { bytes in
                     if let bytes { add(bytes) }
                 }
@@ -56,8 +61,11 @@ enum TransactionColumns {
 
     /// One day's file: sorted by user and time, so that statistics and Bloom filters tell where a user is.
     static func parquetFile(_ transactions: TransactionBatch, labels: [Int8]) throws -> [UInt8] {
-        let order = (0..<transactions.count).map { (transactions.text(.userID, $0) ?? "", $0) }.sorted { a, b in
-            (a.0, transactions.timestampMilliseconds[a.1], a.1) < (b.0, transactions.timestampMilliseconds[b.1], b.1)
+        let order = (0..<transactions.count).map { (transactions.text(.userID, $0) ?? "", $0) }.sorted {
+            a, b in
+            (a.0, transactions.timestampMilliseconds[a.1], a.1) < (
+                b.0, transactions.timestampMilliseconds[b.1], b.1
+            )
         }.map(\.1)
         func texts(_ field: TextField) -> ColumnValues {
             var column = TextColumn()
@@ -70,7 +78,8 @@ enum TransactionColumns {
                 texts(.transactionID), texts(.userID), .real(order.map { transactions.amount[$0] }),
                 .timestampMilliseconds(order.map { transactions.timestampMilliseconds[$0] }),
             ] + optionalTexts.map { texts($0.field) } + [
-                .real(order.map { transactions.latitude[$0] }), .real(order.map { transactions.longitude[$0] }),
+                .real(order.map { transactions.latitude[$0] }),
+                .real(order.map { transactions.longitude[$0] }),
                 .boolean(NullableColumn(order.map { labels[$0] < 0 ? nil : labels[$0] == 1 }, nullAs: false)),
             ])
         return try writer.finish()

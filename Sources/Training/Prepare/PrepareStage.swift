@@ -24,7 +24,7 @@ struct PreparedRow {
 /// - Returns: Rows of the range.
 func prepare(
     _ reader: LakeReader, days: ClosedRange<LakeDay>, warmUpDays: Int, userID: String?,
-    isCancelled: () -> Bool, progress: (Double) -> Void, _ body: (PreparedRow) throws -> Void
+    isCancelled: () -> Bool, progress: (Double) -> Void, body: (PreparedRow) throws -> Void
 ) throws -> Int {
     let span = days.lowerBound.adding(days: -warmUpDays)...days.upperBound
     let files = try reader.files(in: span)

@@ -22,7 +22,9 @@ struct RowSample {
         seen += 1
         if count < capacity {
             features.append(contentsOf: row.features)
-            for (_, field) in FeatureSchema.categorical { categories.append(row.transactions.hash(field, row.row)) }
+            for (_, field) in FeatureSchema.categorical {
+                categories.append(row.transactions.hash(field, row.row))
+            }
             labels.append(row.label)
             return
         }
@@ -31,7 +33,8 @@ struct RowSample {
         let width = UserWindow.featureCount
         for (index, value) in row.features.enumerated() { features[place * width + index] = value }
         for (index, category) in FeatureSchema.categorical.enumerated() {
-            categories[place * FeatureSchema.categorical.count + index] = row.transactions.hash(category.field, row.row)
+            categories[place * FeatureSchema.categorical.count + index] = row.transactions.hash(
+                category.field, row.row)
         }
         labels[place] = row.label
     }
@@ -66,7 +69,8 @@ struct RowSample {
                             numeric: UnsafeBufferPointer(rebasing: features[row * width..<(row + 1) * width]),
                             categories: UnsafeBufferPointer(
                                 rebasing: categories[row * categoryCount..<(row + 1) * categoryCount]),
-                            into: UnsafeMutableBufferPointer(rebasing: into[row * columns..<(row + 1) * columns]))
+                            into: UnsafeMutableBufferPointer(
+                                rebasing: into[row * columns..<(row + 1) * columns]))
                     }
                 }
             }

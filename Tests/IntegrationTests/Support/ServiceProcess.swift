@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 #if canImport(FoundationNetworking)
-import FoundationNetworking
+    import FoundationNetworking
 #endif
 
 /// `ml-service` as its users run it: a process of its own, spoken to over HTTP and signals.
@@ -87,7 +87,9 @@ final class ServiceProcess {
         return try await send("POST", path, body: body, headers: headers)
     }
 
-    private func send(_ method: String, _ path: String, body: String?, headers: [String: String]) async throws -> Answer {
+    private func send(_ method: String, _ path: String, body: String?, headers: [String: String]) async throws
+        -> Answer
+    {
         var request = URLRequest(url: try #require(URL(string: path, relativeTo: baseURL)))
         request.httpMethod = method
         request.timeoutInterval = 30
@@ -119,12 +121,14 @@ final class ServiceProcess {
     /// The folder that this test bundle was built into, with the executable and the plugins.
     static var buildFolder: URL {
         get throws {
-            let candidates = [Bundle.main.bundleURL, URL(filePath: CommandLine.arguments[0])]
+            let candidates =
+                [Bundle.main.bundleURL, URL(filePath: CommandLine.arguments[0])]
                 + Bundle.allBundles.map(\.bundleURL)
             for start in candidates {
                 var folder = start
                 for _ in 0..<4 {
-                    if FileManager.default.isExecutableFile(atPath: folder.appending(path: "ml-service").path) {
+                    if FileManager.default.isExecutableFile(atPath: folder.appending(path: "ml-service").path)
+                    {
                         return folder
                     }
                     folder.deleteLastPathComponent()
@@ -159,7 +163,8 @@ final class ServiceProcess {
         let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
         guard process.terminationStatus == 0 else {
-            throw ServiceFailure("ml-service \(arguments.joined(separator: " ")): \(process.terminationStatus)\n\(text)")
+            throw ServiceFailure(
+                "ml-service \(arguments.joined(separator: " ")): \(process.terminationStatus)\n\(text)")
         }
         return text
     }
@@ -173,7 +178,8 @@ final class ServiceProcess {
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let port = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic -> Int in
-                guard bind(descriptor, generic, length) == 0, getsockname(descriptor, generic, &length) == 0 else {
+                guard bind(descriptor, generic, length) == 0, getsockname(descriptor, generic, &length) == 0
+                else {
                     return 0
                 }
                 return -1
@@ -205,7 +211,8 @@ func waitUntil(
 enum Stack {
     static func variable(_ name: String) throws -> String {
         guard let value = ProcessInfo.processInfo.environment[name], !value.isEmpty else {
-            throw ServiceFailure("\(name) is not set: run the tests with `make test`, which starts the servers")
+            throw ServiceFailure(
+                "\(name) is not set: run the tests with `make test`, which starts the servers")
         }
         return value
     }

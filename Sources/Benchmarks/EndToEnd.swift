@@ -1,0 +1,181 @@
+import Foundation
+import Kafka
+import Lake
+import Logging
+import Models
+import ObjectStore
+import Plugins
+import Redis
+import Serving
+import Training
+import Transactions
+
+/// Broker to broker through the real parts: transactions in Kafka, windows in Redis, verdicts to Kafka, exactly once.
+struct EndToEnd {
+    let brokers: String
+    let redis: String
+    let users = 2_000
+    let records: Int
+
+    private let logger = Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
+    private let run = UUID().uuidString.prefix(8).lowercased()
+    private let folder = FileManager.default.temporaryDirectory.appending(
+        path: "ml-benchmark-\(UUID().uuidString)")
+
+    init(brokers: String, redis: String, records: Int) {
+        self.brokers = brokers
+        self.redis = redis
+        self.records = records
+    }
+
+    /// Prints transactions/s with the global model, and with a model for every user.
+    func benchmark() throws {
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let models = try TrainedModels(folder: folder.path, users: users, logger: logger)
+        let lines = Self.stream(users: users, count: records)
+        try produce(lines)
+        print(
+            "\nend to end: \(records) transactions of \(users) users, Kafka and Redis on this machine, exactly once"
+        )
+        try measure("global model", models.router)
+        try models.giveEveryUserAModel()
+        try measure("every user's own model", models.router)
+    }
+
+    private func measure(_ name: String, _ router: ModelRouter) throws {
+        let instance = UUID().uuidString
+        let kafka = KafkaSettings(bootstrapServers: brokers)
+        let settings = KafkaTransactionStream.Settings(
+            kafka: kafka, group: "benchmark-\(instance)", topic: "transactions-\(run)",
+            verdictTopic: "anomalies-\(run)", deadLetterTopic: "dlq-\(run)", instance: instance)
+        let address = try RedisAddress(parsing: redis)
+        try RedisConnection(address: address).command(["FLUSHDB"])
+        let status = ServingStatus()
+        let clock = Stopwatch(records: records)
+        let logger = logger
+        let worker = ScoringWorker(
+            makeStream: { try KafkaTransactionStream(settings, logger: logger) },
+            windows: RedisWindowStore(connection: RedisConnection(address: address)), router: router,
+            settings: ScoringWorker.Settings(), status: status, logger: logger,
+            onDelivered: { scored, _ in clock.count(scored.count) })
+        let thread = Thread { worker.run() }
+        thread.start()
+        let seconds = clock.wait()
+        worker.stop()
+        let totals = status.totals
+        print(
+            "  \(name.padding(toLength: 26, withPad: " ", startingAt: 0))"
+                + String(format: "%9.0f transactions/s", Double(records - clock.first) / seconds)
+                + "   (\(totals.anomalies) anomalies, \(totals.scoredByOwnModel) by users' own models)")
+    }
+
+    private func produce(_ lines: [(key: String, json: String)]) throws {
+        let kafka = KafkaSettings(bootstrapServers: brokers)
+        try KafkaAdmin(settings: kafka, logger: logger).createTopics(
+            ["transactions", "anomalies", "dlq"].map { .init(name: "\($0)-\(run)", partitions: 4) })
+        let producer = try KafkaProducer(settings: kafka, logger: logger)
+        for line in lines {
+            try producer.produce(topic: "transactions-\(run)", key: line.key, payload: Array(line.json.utf8))
+        }
+        try producer.flush()
+        try producer.close()
+    }
+
+    private static func stream(users: Int, count: Int) -> [(key: String, json: String)] {
+        let generator = TransactionGenerator(users: users, seed: 5)
+        var lines: [(String, String)] = []
+        var day = LakeDay(parsing: "2026-03-01") ?? LakeDay(dayNumber: 20_513)
+        while lines.count < count {
+            for labelled in generator.day(day) {
+                lines.append((labelled.transaction.userID, labelled.transaction.json()))
+            }
+            day = day.adding(days: 1)
+        }
+        return Array(lines.prefix(count))
+    }
+}
+
+/// A global model trained on generated history, and the same for every user when asked.
+private struct TrainedModels {
+    let router: ModelRouter
+    private let store: ModelStore
+    private let promotion: Promotion
+    private let users: Int
+
+    init(folder: String, users: Int, logger: Logger) throws {
+        var data = GenerateDataSet(
+            users: users, days: 10, seed: 5,
+            start: LakeDay(parsing: "2026-02-01") ?? LakeDay(dayNumber: 20_485), streamDays: 0)
+        data.lateShare = 0
+        _ = try data.write(to: folder) { _ in }
+        let registry = DetectorRegistry(
+            ownFolder: (try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+                as NSString)
+                .deletingLastPathComponent, logger: logger)
+        registry.rescan()
+        store = ModelStore(objects: DirectoryObjectStore(root: folder + "/store"))
+        let cache = try ModelCache(path: folder + "/cache.sqlite", maximumSize: 4 << 30, logger: logger)
+        router = ModelRouter(
+            store: store, cache: cache, registry: registry, maximumSize: 2 << 30, logger: logger)
+        promotion = Promotion(
+            store: store, catalogue: Catalogue(objects: store.objects), cache: cache, router: router,
+            events: InProcessModelEvents())
+        self.users = users
+        let pipeline = TrainingPipeline(
+            lake: DirectoryObjectStore(root: folder + "/lake"), store: store, promotion: promotion,
+            router: router,
+            registry: registry)
+        let request = TrainingRequest(
+            from: data.start, to: data.start.adding(days: 9), promote: true)
+        _ = try pipeline.run(request, jobID: "benchmark", isCancelled: { false }, report: { _, _ in })
+    }
+
+    func giveEveryUserAModel() throws {
+        guard let global = try router.globalModel() else { return }
+        var versions: [Tenant: Int] = [:]
+        for index in 1...users {
+            var header = global.header
+            let number = "\(index)"
+            header.userID = "user-" + String(repeating: "0", count: 6 - number.count) + number
+            let stored = try store.publish(header, payload: global.model.encode())
+            versions[stored.tenant] = stored.version
+        }
+        try promotion.promote(versions, by: "benchmark", reason: "")
+    }
+}
+
+/// Counts delivered transactions, from the end of the first batch on, so that joining the group is not measured.
+private final class Stopwatch: @unchecked Sendable {  // every access holds `condition`
+    private let condition = NSCondition()
+    private let records: Int
+    private var counted = 0
+    private var started: ContinuousClock.Instant?
+    private var ended: ContinuousClock.Instant?
+    private(set) var first = 0
+
+    init(records: Int) { self.records = records }
+
+    func count(_ more: Int) {
+        condition.lock()
+        defer { condition.unlock() }
+        counted += more
+        if started == nil {
+            started = .now
+            first = counted
+        }
+        if counted >= records {
+            ended = .now
+            condition.broadcast()
+        }
+    }
+
+    /// Seconds from the first batch to the last.
+    func wait() -> Double {
+        condition.lock()
+        defer { condition.unlock() }
+        while ended == nil { condition.wait() }
+        guard let started, let ended else { return .nan }
+        return (ended - started) / .seconds(1)
+    }
+}

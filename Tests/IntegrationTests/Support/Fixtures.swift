@@ -1,0 +1,109 @@
+import Foundation
+import Kafka
+import Logging
+import ObjectStore
+
+/// What `make fixtures` wrote: a stream, its lake, models, and the verdicts of replay.
+enum Fixtures {
+    static let folder = ServiceProcess.root.appending(path: "fixtures")
+
+    static func lines(_ name: String) throws -> [String] {
+        try String(contentsOf: folder.appending(path: name), encoding: .utf8).split(separator: "\n").map(
+            String.init)
+    }
+
+    /// Copies a folder of the fixtures into an object store.
+    static func upload(_ name: String, to store: any ObjectStore) throws {
+        let root = folder.appending(path: name)
+        let files = FileManager.default.enumerator(at: root, includingPropertiesForKeys: nil)
+        while let file = files?.nextObject() as? URL {
+            guard !file.hasDirectoryPath else { continue }
+            let key = String(file.standardizedFileURL.path.dropFirst(root.standardizedFileURL.path.count + 1))
+            try store.put(key, [UInt8](Data(contentsOf: file)), if: .always)
+        }
+    }
+
+    static func s3(prefix: String) throws -> any ObjectStore {
+        let settings = try Stack.s3Settings
+        return try makeObjectStore(
+            uri: "s3://\(try Stack.variable("S3_BUCKET"))/\(prefix)",
+            settings: S3Settings(
+                endpoint: settings["s3.endpoint"], region: settings["s3.region"] ?? "us-east-1",
+                credentials: S3Credentials(
+                    accessKey: settings["s3.accesskey"] ?? "", secretKey: settings["s3.secretkey"] ?? "")))
+    }
+
+    /// The verdicts without the part that names the stream, in one order.
+    static func comparable(_ verdicts: [String]) -> [String] {
+        verdicts.map { $0.replacing(/"source":\{[^}]*\}/, with: "") }.sorted()
+    }
+}
+
+/// A new set of topics, groups and prefixes for one test, on the real servers.
+struct Deployment {
+    let run = UUID().uuidString.lowercased()
+    let folder: URL
+    let partitions: Int
+
+    init(partitions: Int = 4) throws {
+        self.partitions = partitions
+        folder = FileManager.default.temporaryDirectory.appending(path: "ml-service-test-\(run)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    }
+
+    func topic(_ name: String) -> String { "\(name)-\(run)" }
+
+    func settings(_ more: [String: String] = [:]) throws -> [String: String] {
+        let bucket = try Stack.variable("S3_BUCKET")
+        return try [
+            "stream.brokers": Stack.brokers, "redis.url": Stack.redis, "store.uri": "s3://\(bucket)/\(run)",
+            "lake.uri": "s3://\(bucket)/\(run)/lake", "stream.topic": topic("transactions"),
+            "stream.anomalies": topic("anomalies"), "stream.deadletters": topic("dlq"),
+            "stream.group": "group-\(run)", "stream.partitions": "\(partitions)",
+        ].merging(Stack.s3Settings) { $1 }.merging(more) { $1 }
+    }
+
+    private var kafka: KafkaSettings { get throws { KafkaSettings(bootstrapServers: try Stack.brokers) } }
+
+    private static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    /// Produces lines keyed by the user they name, as the documentation asks for.
+    func produce(_ lines: [String]) throws {
+        let admin = try KafkaAdmin(settings: try kafka, logger: Self.logger)
+        try admin.createTopics([.init(name: topic("transactions"), partitions: partitions)])
+        let producer = try KafkaProducer(settings: try kafka, logger: Self.logger)
+        for line in lines {
+            let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+            try producer.produce(
+                topic: topic("transactions"), key: object?["user_id"] as? String ?? "nobody",
+                payload: Array(line.utf8))
+        }
+        try producer.flush()
+        try producer.close()
+    }
+
+    /// Reads committed messages of a topic from its beginning until there are so many, and a moment longer, so that
+    /// one too many would be seen.
+    func consume(_ name: String, count: Int, timeoutSeconds: Double = 90) throws -> [String] {
+        let consumer = try KafkaConsumer(
+            settings: try kafka, groupID: "reader-\(UUID().uuidString)", topics: [topic(name)],
+            logger: Self.logger)
+        defer { consumer.close() }
+        var found: [String] = []
+        var deadline = ContinuousClock.now + .seconds(timeoutSeconds)
+        var isComplete = false
+        while ContinuousClock.now < deadline {
+            guard let messages = try? consumer.poll(maximumCount: 1_000, timeoutMilliseconds: 200) else {
+                continue
+            }
+            for index in 0..<messages.count {
+                found.append(String(decoding: messages.payload(index), as: UTF8.self))
+            }
+            if found.count >= count, !isComplete {
+                isComplete = true
+                deadline = ContinuousClock.now + .seconds(1)
+            }
+        }
+        return found
+    }
+}
