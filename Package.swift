@@ -147,8 +147,7 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Serving", "Kafka", "Redis", "ObjectStore", "Features", "Transactions", logging, "Host",
-                "IsolationForestEntry", "ZScoreBaselineEntry",
+                "Serving", "Kafka", "Redis", "ObjectStore", "Features", "Transactions", logging,
             ],
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
@@ -164,11 +163,8 @@ let package = Package(
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
             name: "PluginsTests",
-            dependencies: ["Plugins", "IsolationForestEntry", "ZScoreBaselineEntry", detectorAPI, logging],
+            dependencies: ["Plugins", detectorAPI, logging],
             swiftSettings: strict),
-        .testTarget(
-            name: "LakeTests", dependencies: ["Lake", "ObjectStore"], exclude: ["Fixtures"],
-            swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(name: "ManagementTests", dependencies: ["Management"], swiftSettings: strict),
         .testTarget(
             name: "FeaturesTests", dependencies: ["Features", "Transactions"], exclude: ["Fixtures"],

@@ -1,3 +1,4 @@
+import DetectorAPI
 import Foundation
 import Kafka
 import Lake
@@ -68,6 +69,11 @@ struct EndToEnd {
             "  \(name.padding(toLength: 26, withPad: " ", startingAt: 0))"
                 + String(format: "%9.0f transactions/s", Double(records - clock.first) / seconds)
                 + "   (\(totals.anomalies) anomalies, \(totals.scoredByOwnModel) by users' own models)")
+        let stages = status.stageSeconds
+        let parts = ServingStatus.Stage.allCases.map { stage in
+            "\(stage.rawValue) " + String(format: "%.2f", (stages[stage] ?? 0) * 1e6 / Double(records))
+        }
+        print("    us a transaction: \(parts.joined(separator: ", ")) (consume overlaps the others)")
     }
 
     private func produce(_ lines: [(key: String, json: String)]) throws {
@@ -101,13 +107,13 @@ private struct TrainedModels {
     let router: ModelRouter
     private let store: ModelStore
     private let promotion: Promotion
+    private let pipeline: TrainingPipeline
     private let users: Int
+    private let days = 60
+    private let firstDay = LakeDay(parsing: "2026-01-01") ?? LakeDay(dayNumber: 20_454)
 
     init(folder: String, users: Int, logger: Logger) throws {
-        var data = GenerateDataSet(
-            users: users, days: 10, seed: 5,
-            start: LakeDay(parsing: "2026-02-01") ?? LakeDay(dayNumber: 20_485), streamDays: 0)
-        data.lateShare = 0
+        let data = GenerateDataSet(users: users, days: days, seed: 5, start: firstDay, streamDays: 0)
         _ = try data.write(to: folder) { _ in }
         let registry = DetectorRegistry(
             ownFolder: (try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
@@ -122,23 +128,27 @@ private struct TrainedModels {
             store: store, catalogue: Catalogue(objects: store.objects), cache: cache, router: router,
             events: InProcessModelEvents())
         self.users = users
-        let pipeline = TrainingPipeline(
+        pipeline = TrainingPipeline(
             lake: DirectoryObjectStore(root: folder + "/lake"), store: store, promotion: promotion,
             router: router,
             registry: registry)
-        let request = TrainingRequest(
-            from: data.start, to: data.start.adding(days: 9), promote: true)
+        let request = TrainingRequest(from: firstDay, to: firstDay.adding(days: days - 1), promote: true)
         _ = try pipeline.run(request, jobID: "benchmark", isCancelled: { false }, report: { _, _ in })
     }
 
+    /// A model trained on one user's own history, under every user's name.
     func giveEveryUserAModel() throws {
-        guard let global = try router.globalModel() else { return }
+        let request = TrainingRequest(
+            userID: "user-000001", from: firstDay, to: firstDay.adding(days: days - 1))
+        _ = try pipeline.run(request, jobID: "benchmark-user", isCancelled: { false }, report: { _, _ in })
+        let trained = try router.load(.user("user-000001"), version: 1)
+        print("  (a user's artifact: \(trained.sizeBytes / 1_000) kB, from \(trained.header.rowCount) rows)")
         var versions: [Tenant: Int] = [:]
         for index in 1...users {
-            var header = global.header
+            var header = trained.header
             let number = "\(index)"
             header.userID = "user-" + String(repeating: "0", count: 6 - number.count) + number
-            let stored = try store.publish(header, payload: global.model.encode())
+            let stored = try store.publish(header, payload: trained.model.encode())
             versions[stored.tenant] = stored.version
         }
         try promotion.promote(versions, by: "benchmark", reason: "")

@@ -42,7 +42,7 @@ import Testing
 
     @Test func aDeadWorkersJobIsTakenOverAndTheDeadOneCannotWriteAnyMore() throws {
         let store = try store()
-        try store.submit(try request())
+        _ = try store.submit(try request())
         let first = try #require(try store.claim(worker: "a"))
         clock.advance(JobStore.leaseMilliseconds - 1)
         #expect(try store.claim(worker: "b") == nil)
@@ -56,7 +56,7 @@ import Testing
 
     @Test func progressRenewsTheLease() throws {
         let store = try store()
-        try store.submit(try request())
+        _ = try store.submit(try request())
         let job = try #require(try store.claim(worker: "a"))
         for _ in 0..<5 {
             clock.advance(JobStore.leaseMilliseconds - 1)

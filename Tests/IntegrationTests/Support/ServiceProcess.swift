@@ -18,7 +18,7 @@ final class ServiceProcess {
         let port = try Self.freePort()
         baseURL = try #require(URL(string: "http://127.0.0.1:\(port)"))
         log = folder.appending(path: "service-\(port).log")
-        FileManager.default.createFile(atPath: log.path, contents: nil)
+        try Data().write(to: log)
         process.executableURL = Self.executable
         process.arguments = ["serve"]
         var environment = ProcessInfo.processInfo.environment
