@@ -100,15 +100,12 @@ public final class DetectorRegistry: Sendable {
 
     private func load(_ path: String, data: Data, digest: String) throws -> LoadedDetector {
         try data.withUnsafeBytes { try checkStamp($0) }
-        // The same path with other bytes: dlopen would return the old library, so the new one is loaded from a copy.
-        let isKnownPath = state.withLock { state in state.loaded.contains { $0.path == path } }
-        var loadPath = path
-        if isKnownPath {
-            loadPath = FileManager.default.temporaryDirectory.path + "/ml-service-\(digest)-\(getpid()).so"
-            try data.write(to: URL(filePath: loadPath))
-        }
-        defer { if isKnownPath { unlink(loadPath) } }
-        guard let handle = dlopen(loadPath, RTLD_NOW | RTLD_LOCAL) else {
+        // A private copy: writing over a file that is mapped, as `cp` does, would crash this process, and of one
+        // path dlopen would give the old library again. The mapping outlives the name.
+        let copy = FileManager.default.temporaryDirectory.path + "/ml-service-\(digest)-\(getpid()).so"
+        try data.write(to: URL(filePath: copy))
+        defer { unlink(copy) }
+        guard let handle = dlopen(copy, RTLD_NOW | RTLD_LOCAL) else {
             throw PluginRefusal(path: path, reason: "the loader says: \(String(cString: dlerror()))")
         }
         guard let symbol = dlsym(handle, detectorPluginEntrySymbol) else {

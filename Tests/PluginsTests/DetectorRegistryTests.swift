@@ -85,7 +85,7 @@ import Testing
         bigEndian[5] = 2
         for (data, words) in [
             (Data(), "not an ELF"), (Data("#!/bin/sh".utf8), "not an ELF"),
-            (try Data(contentsOf: URL(filePath: "/bin/true")), ""),
+            (try Data(contentsOf: URL(filePath: "/bin/true")), "no section"),
             (plugin.prefix(5_000), "outside the file"),
             (wrongVersion, "Swift API version is 99"), (wrongCompiler, "the compiler is 9"),
             (wrongMagic, "the magic is XLSVCDET"), (bigEndian, "big-endian"),
@@ -98,6 +98,19 @@ import Testing
             #expect(reason(registry).contains(words), "\(reason(registry))")
             #expect(registry.detectors.isEmpty)
         }
+    }
+
+    /// `cp` over a loaded library truncates and rewrites the very file; its code must not be the one that runs.
+    @Test func aLibraryThatIsOverwrittenKeepsRunning() throws {
+        try put(try built("libIsolationForestPlugin.so"), as: "libdetector.so")
+        let registry = registry()
+        registry.rescan()
+        let loaded = try #require(registry.detector(id: "isolation-forest"))
+        try Data(repeating: 0, count: 100).write(to: folder.appending(path: "libdetector.so"))
+        #expect(throws: DetectorError.self) { try loaded.detector.decode(ArtifactBytes(copying: [1, 2, 3])) }
+        #expect(loaded.detector.info.id == "isolation-forest")
+        #expect(registry.rescan().count == 1)
+        #expect(registry.detector(id: "isolation-forest") != nil)
     }
 
     @Test func aFileThatIsMendedIsLoaded() throws {

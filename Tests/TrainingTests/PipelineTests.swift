@@ -59,7 +59,7 @@ import Transactions
     }
 
     @Test func trainsEvaluatesStoresAndPromotes() throws {
-        let world = try world()
+        let world = try world(users: 40)
         let outcome = try run(world, request())
         #expect(outcome.models == [.init(tenant: "global", version: 1, isPromoted: true)])
         #expect(try world.catalogue.active(.global) == 1)

@@ -81,6 +81,9 @@ extension Setting {
                 "redis://[user:password@]host:port/db or unix:///path; none: windows in memory with a snapshot"
         ),
         Setting(
+            key: "redis.prefix", kind: .text, defaultValue: "ml:",
+            meaning: "of the keys of windows and events, so that services can share a Redis"),
+        Setting(
             key: "store.uri", kind: .text, defaultValue: "",
             meaning: "where models are: a directory or s3://bucket/prefix; default DATA/store"),
         Setting(

@@ -42,7 +42,8 @@ struct Parts {
             store: models, cache: cache, registry: registry, maximumSize: settings.integer("models.memory"),
             logger: logger)
         if let url = settings.optionalText("redis.url") {
-            events = RedisModelEvents(address: try Parts.redisAddress(url))
+            events = RedisModelEvents(
+                address: try Parts.redisAddress(url), prefix: settings.text("redis.prefix"))
         } else {
             events = InProcessModelEvents()
         }

@@ -28,7 +28,8 @@ struct Streams {
                 logger: logger)
         } else {
             windows = RedisWindowStore(
-                connection: RedisConnection(address: try Parts.redisAddress(settings.text("redis.url"))))
+                connection: RedisConnection(address: try Parts.redisAddress(settings.text("redis.url"))),
+                prefix: settings.text("redis.prefix"))
         }
         self.windows = windows
         self.snapshots = snapshots

@@ -34,9 +34,8 @@ public final class InProcessModelEvents: ModelEvents {
     }
 }
 
-/// The Redis stream `ml:events`, with the hash `current_model_version` beside it for people.
+/// The Redis stream `<prefix>events`, with the hash `current_model_version` beside it for people.
 public final class RedisModelEvents: ModelEvents {
-    private static let stream = "ml:events"
     private static let current = "current_model_version"
     /// Followers that fall further behind read the catalogue anew at their next start.
     private static let maximumLength = 100_000
@@ -45,7 +44,11 @@ public final class RedisModelEvents: ModelEvents {
     private let writer: RedisConnection
     private let reader: RedisConnection
 
-    public init(address: RedisAddress) {
+    private let stream: String
+
+    /// - Parameter prefix: Of the stream's key, so that services can share a Redis.
+    public init(address: RedisAddress, prefix: String = "ml:") {
+        stream = "\(prefix)events"
         writer = RedisConnection(address: address)
         reader = RedisConnection(address: address)
     }
@@ -56,7 +59,7 @@ public final class RedisModelEvents: ModelEvents {
         for change in changes {
             let json = String(decoding: try encoder.encode(change), as: UTF8.self)
             try writer.command([
-                "XADD", .text(Self.stream), "MAXLEN", "~", .integer(Self.maximumLength), "*", "change",
+                "XADD", .text(stream), "MAXLEN", "~", .integer(Self.maximumLength), "*", "change",
                 .text(json),
             ])
             if let version = change.to {
@@ -75,7 +78,7 @@ public final class RedisModelEvents: ModelEvents {
         var cursor = cursor ?? ""
         if cursor.isEmpty { cursor = try lastID() }
         let entries = try reader.readStream(
-            key: Self.stream, after: cursor, count: 1_000, blockMilliseconds: waitMilliseconds)
+            key: stream, after: cursor, count: 1_000, blockMilliseconds: waitMilliseconds)
         let decoder = JSONDecoder()
         let changes = entries.compactMap { entry -> ModelChange? in
             guard let field = entry.fields.first(where: { $0.name == "change" }) else { return nil }
@@ -86,7 +89,7 @@ public final class RedisModelEvents: ModelEvents {
 
     /// `$` would lose what comes between two reads; the last id does not.
     private func lastID() throws -> String {
-        let reply = try reader.command(["XREVRANGE", .text(Self.stream), "+", "-", "COUNT", 1])
+        let reply = try reader.command(["XREVRANGE", .text(stream), "+", "-", "COUNT", 1])
         return reply.array?.first?.array?.first?.text ?? "0-0"
     }
 }

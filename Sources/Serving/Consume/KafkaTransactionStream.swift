@@ -62,6 +62,9 @@ public final class KafkaTransactionStream: TransactionStream {
         if isTransactional { try producer.initTransactions(timeoutMilliseconds: 30_000) }
         var consumerSettings = settings.kafka
         consumerSettings.extra["partition.assignment.strategy"] = "range"
+        // A static member: after a restart it has its partitions at once, where a new member would wait for the
+        // killed one's session to end; and a second process with this instance is fenced.
+        consumerSettings.extra["group.instance.id"] = settings.instance
         let assignments = Assignments()
         self.assignments = assignments
         consumer = try KafkaConsumer(

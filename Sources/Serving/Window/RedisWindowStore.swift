@@ -1,10 +1,8 @@
 import Redis
 import Synchronization
 
-/// Windows in Redis: one blob a user under `ml:window:<user id>`.
+/// Windows in Redis: one blob a user under `<prefix>window:<user id>`.
 public final class RedisWindowStore: WindowStore {
-    private static let prefix: StaticString = "ml:window:"
-
     /// Compares every token before the first write, so that all blobs are written or none.
     ///
     /// KEYS are the users' blobs; ARGV holds, for each, the expected token (empty: no blob) and the new blob.
@@ -25,13 +23,14 @@ public final class RedisWindowStore: WindowStore {
         var keys = RedisArguments()
         var arguments = RedisArguments()
 
-        mutating func fillKeys(_ users: UserKeys) {
+        mutating func fillKeys(_ users: UserKeys, prefix: [UInt8]) {
             keys.removeAll(keepingCapacity: true)
-            users.bytes.withUnsafeBytes { bytes in
-                for index in 0..<users.count {
-                    keys.append(
-                        prefix: RedisWindowStore.prefix,
-                        UnsafeRawBufferPointer(rebasing: bytes[users.range(index)]))
+            prefix.withUnsafeBytes { prefix in
+                users.bytes.withUnsafeBytes { bytes in
+                    for index in 0..<users.count {
+                        keys.append(
+                            prefix: prefix, UnsafeRawBufferPointer(rebasing: bytes[users.range(index)]))
+                    }
                 }
             }
         }
@@ -40,13 +39,19 @@ public final class RedisWindowStore: WindowStore {
     private let connection: RedisConnection
     private let buffers = Mutex(Buffers())
 
-    public init(connection: RedisConnection) { self.connection = connection }
+    private let prefix: [UInt8]
+
+    /// - Parameter prefix: Of every key, so that services can share a Redis.
+    public init(connection: RedisConnection, prefix: String = "ml:") {
+        self.connection = connection
+        self.prefix = Array("\(prefix)window:".utf8)
+    }
 
     public var location: String { "\(connection.address)" }
 
     public func read(_ users: UserKeys, _ body: (Int, UnsafeRawBufferPointer?) throws -> Void) throws {
         try buffers.withLock { buffers in
-            buffers.fillKeys(users)
+            buffers.fillKeys(users, prefix: prefix)
             try connection.getMany(keys: buffers.keys, body)
         }
     }
@@ -54,7 +59,7 @@ public final class RedisWindowStore: WindowStore {
     public func write(_ writes: WindowWrites) throws -> Bool {
         guard writes.users.count > 0 else { return true }
         return try buffers.withLock { buffers in
-            buffers.fillKeys(writes.users)
+            buffers.fillKeys(writes.users, prefix: prefix)
             buffers.arguments.removeAll(keepingCapacity: true)
             writes.bytes.withUnsafeBytes { bytes in
                 for (index, token) in writes.expected.enumerated() {
@@ -73,6 +78,6 @@ public final class RedisWindowStore: WindowStore {
     }
 
     public func remove(userID: String) throws {
-        try connection.command(["DEL", .text("\(Self.prefix)\(userID)")])
+        try connection.command(["DEL", .bytes(prefix + Array(userID.utf8))])
     }
 }

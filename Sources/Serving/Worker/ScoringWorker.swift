@@ -31,7 +31,12 @@ public final class ScoringWorker: Sendable {
     private let onDelivered: @Sendable (ScoredBatch, any TransactionStream) -> Void
     private let onEnded: @Sendable (any TransactionStream) -> Void
     private let logger: Logger
-    private let isStopping = Mutex(false)
+    private let control = Mutex(Control())
+
+    private struct Control {
+        var isStopping = false
+        var reader: BatchReader?
+    }
 
     /// - Parameters:
     ///   - makeStream: Opens the stream; called again, after a wait, when a session has failed.
@@ -54,7 +59,13 @@ public final class ScoringWorker: Sendable {
     }
 
     /// Makes `run` return after the batch that is being worked on.
-    public func stop() { isStopping.withLock { $0 = true } }
+    public func stop() {
+        control.withLock { control in
+            control.isStopping = true
+            // The scoring thread may be waiting for a batch that does not come.
+            control.reader?.batches.closeAndDrop()
+        }
+    }
 
     /// Serves, blocking the calling thread, until the stream ends or `stop` is called.
     public func run() {
@@ -80,7 +91,7 @@ public final class ScoringWorker: Sendable {
         status.enter(isStopped ? .stopped : .finished)
     }
 
-    private var isStopped: Bool { isStopping.withLock { $0 } }
+    private var isStopped: Bool { control.withLock { $0.isStopping } }
 
     /// One stream from opening to closing.
     private func runSession(onProgress: () -> Void) throws {
@@ -89,7 +100,9 @@ public final class ScoringWorker: Sendable {
             "serving", metadata: ["stream": "\(stream.location)", "windows": "\(windows.location)"])
         status.enter(.running)
         let reader = BatchReader(stream: stream, limits: settings.limits, status: status)
+        control.withLock { $0.reader = reader }
         defer {
+            control.withLock { $0.reader = nil }
             reader.stopAndJoin()
             onEnded(stream)
             stream.close()

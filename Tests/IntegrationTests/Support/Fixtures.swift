@@ -56,7 +56,8 @@ struct Deployment {
     func settings(_ more: [String: String] = [:]) throws -> [String: String] {
         let bucket = try Stack.variable("S3_BUCKET")
         return try [
-            "stream.brokers": Stack.brokers, "redis.url": Stack.redis, "store.uri": "s3://\(bucket)/\(run)",
+            "stream.brokers": Stack.brokers, "redis.url": Stack.redis, "redis.prefix": "\(run):",
+            "store.uri": "s3://\(bucket)/\(run)",
             "lake.uri": "s3://\(bucket)/\(run)/lake", "stream.topic": topic("transactions"),
             "stream.anomalies": topic("anomalies"), "stream.deadletters": topic("dlq"),
             "stream.group": "group-\(run)", "stream.partitions": "\(partitions)",

@@ -21,7 +21,7 @@ final class ServiceProcess {
         try Data().write(to: log)
         process.executableURL = Self.executable
         process.arguments = ["serve"]
-        var environment = ProcessInfo.processInfo.environment
+        var environment = Self.environment
         for (key, value) in settings { environment[Self.environmentName(key)] = value }
         environment[Self.environmentName("http.port")] = "\(port)"
         environment[Self.environmentName("admin.key")] = Self.adminKey
@@ -143,6 +143,11 @@ final class ServiceProcess {
     static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent()
 
+    /// Ours without the settings of whoever runs the tests.
+    private static var environment: [String: String] {
+        ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("ML_SERVICE_") }
+    }
+
     private static func environmentName(_ key: String) -> String {
         "ML_SERVICE_" + key.uppercased().replacingOccurrences(of: ".", with: "_")
     }
@@ -153,7 +158,7 @@ final class ServiceProcess {
         let process = Process()
         process.executableURL = executable
         process.arguments = arguments
-        var environment = ProcessInfo.processInfo.environment
+        var environment = Self.environment
         for (key, value) in settings { environment[environmentName(key)] = value }
         process.environment = environment
         let output = Pipe()
