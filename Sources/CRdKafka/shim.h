@@ -11,8 +11,8 @@ static inline void kafka_mock_set_join_delay(rd_kafka_mock_cluster_t *cluster, i
         rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, milliseconds);
 }
 
-// rd_kafka_producev() is variadic, which Swift cannot call. Payload and key are copied. On success the headers
-// belong to librdkafka, on an error they stay the caller's.
+// rd_kafka_producev() is variadic, which Swift cannot call. Payload and key are copied. On success the
+// headers belong to librdkafka, on an error they stay the caller's.
 static inline rd_kafka_resp_err_t kafka_produce_with_headers(
     rd_kafka_t *client, rd_kafka_topic_t *topic, const void *key, size_t key_size,
     const void *payload, size_t payload_size, rd_kafka_headers_t *headers) {
