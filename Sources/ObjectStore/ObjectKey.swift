@@ -24,13 +24,7 @@ public enum ObjectKey {
         !segment.isEmpty && !segment.elementsEqual(".".utf8) && !segment.elementsEqual("..".utf8)
     }
 
-    /// Makes one segment of any text: all but letters, digits, `-`, `_`, `~` and `.` become `%` and two hexadecimal
-    /// digits, and so do the dots of `.` and `..`. One text gives one segment, and no two texts the same.
-    public static func segment(encoding text: String) -> String {
-        if text == "." || text == ".." { return String(repeating: "%2E", count: text.count) }
-        return percentEncoded(text.utf8, keepingSlashes: false)
-    }
-
+    /// All but letters, digits, `-`, `_`, `~` and `.` as `%` and two hexadecimal digits.
     static func percentEncoded(_ bytes: some Sequence<UInt8>, keepingSlashes: Bool) -> String {
         let digits = Array("0123456789ABCDEF".utf8)
         var encoded: [UInt8] = []

@@ -19,7 +19,8 @@ public protocol ObjectStore: Sendable {
     /// Writes an object whole: readers see the old bytes or the new ones, never a mixture.
     ///
     /// - Returns: The new version tag.
-    /// - Throws: `.preconditionFailed` when `condition` does not hold; nothing was written then.
+    /// - Throws: `.preconditionFailed` when `condition` does not hold; nothing was written then. `.unavailable` leaves
+    ///   open whether the object was written.
     @discardableResult
     func put(_ key: String, _ bytes: [UInt8], if condition: PutCondition) throws(ObjectStoreError)
         -> VersionTag

@@ -29,7 +29,9 @@ public struct RedisError: Error, Sendable, Hashable, CustomStringConvertible {
     public var isRetryable: Bool {
         switch kind {
         case .unavailable, .timeout, .protocol: true
-        case .server: Self.passingCodes.contains(serverCode ?? "")
+        case .server(let message):
+            // The one passing error without a code of its own.
+            Self.passingCodes.contains(serverCode ?? "") || message.hasPrefix("ERR max number of clients")
         }
     }
 

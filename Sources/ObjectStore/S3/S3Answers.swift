@@ -88,7 +88,9 @@ private final class XMLText: NSObject, XMLParserDelegate {
 
     /// - Returns: The name of the outermost element; nil when the bytes are no XML.
     static func read(_ xml: [UInt8], _ onEvent: (Event) -> Void) -> String? {
-        withoutActuallyEscaping(onEvent) { onEvent in
+        // Every answer to HEAD is empty, and FoundationXML loses memory over what is no document.
+        guard xml.first(where: { $0 > 0x20 }) == UInt8(ascii: "<") else { return nil }
+        return withoutActuallyEscaping(onEvent) { onEvent in
             let parser = XMLParser(data: Data(xml))
             let reader = XMLText(onEvent: onEvent)
             parser.delegate = reader
