@@ -125,6 +125,9 @@ let package = Package(
         // Tests.
         .testTarget(
             name: "KafkaTests", dependencies: ["Kafka"], swiftSettings: strict, linkerSettings: nativeLibraries),
+        .testTarget(
+            name: "LakeTests", dependencies: ["Lake"], exclude: ["Fixtures"], swiftSettings: strict,
+            linkerSettings: nativeLibraries),
         .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore"], swiftSettings: strict),
         .testTarget(name: "TransactionsTests", dependencies: ["Transactions"], swiftSettings: strict),
