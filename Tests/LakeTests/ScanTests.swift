@@ -197,8 +197,8 @@ import Testing
         #expect(batches == 3)
         #expect(throws: LakeError.cancelled) {
             let isCancelled = { batches == 5 }
-            try reader.scan(days: oneDay, columns: ["user_id"], batchRows: 10, isCancelled: isCancelled) { _ in
-                batches += 1
+            try reader.scan(days: oneDay, columns: ["user_id"], batchRows: 10, isCancelled: isCancelled) {
+                _ in batches += 1
             }
         }
         #expect(batches == 5)
