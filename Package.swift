@@ -134,6 +134,9 @@ let package = Package(
         .testTarget(
             name: "KafkaTests", dependencies: ["Kafka"], swiftSettings: strict,
             linkerSettings: nativeLibraries),
+        .testTarget(
+            name: "LakeTests", dependencies: ["Lake", "ObjectStore"], exclude: ["Fixtures"],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore"], swiftSettings: strict),
         .testTarget(name: "TransactionsTests", dependencies: ["Transactions"], swiftSettings: strict),

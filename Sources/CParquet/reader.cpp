@@ -1,5 +1,7 @@
 #include "reader.h"
 
+#include <algorithm>
+
 #include <arrow/type_traits.h>
 #include <parquet/properties.h>
 #include <parquet/schema.h>
@@ -48,13 +50,20 @@ std::vector<int> leaf_indices(const pq_file &file, const int32_t *columns, int32
     return indices;
 }
 
-/// Where a column chunk's pages lie; an empty range when the metadata says nonsense.
+/// Where a column chunk's pages lie; nonsense when the metadata says nonsense.
 pq::Range chunk_range(const parquet::ColumnChunkMetaData &chunk) {
     int64_t start = chunk.data_page_offset();
     if (chunk.has_dictionary_page() && chunk.dictionary_page_offset() > 0) {
         start = std::min(start, chunk.dictionary_page_offset());
     }
     return {start, chunk.total_compressed_size()};
+}
+
+std::vector<pq::Range> group_ranges(const pq_file &file, int32_t group, const std::vector<int> &leaves) {
+    auto metadata = file.metadata->RowGroup(group);
+    std::vector<pq::Range> ranges;
+    for (int leaf : leaves) ranges.push_back(chunk_range(*metadata->ColumnChunk(leaf)));
+    return ranges;
 }
 
 }  // namespace
@@ -123,20 +132,35 @@ bool pq_column_is_numeric(const pq_file *file, int32_t column) {
     });
 }
 
+int32_t pq_group_requests(
+    const pq_file *file, int32_t group, const int32_t *columns, int32_t count, int64_t *ranges, int32_t capacity) {
+    pq_error error;
+    return pq::guard(&error, int32_t{0}, [&]() -> int32_t {
+        int32_t written = 0;
+        int64_t longest = file->store->options().request_bytes;
+        for (pq::Range range : file->store->plan(group_ranges(*file, group, leaf_indices(*file, columns, count)))) {
+            for (; range.length > 0 && written < capacity; written++) {
+                int64_t length = std::min(range.length, longest);
+                ranges[2 * written] = range.offset;
+                ranges[2 * written + 1] = length;
+                range = {range.offset + length, range.length - length};
+            }
+        }
+        return written;
+    });
+}
+
 pq_rows *pq_read_group(
     pq_file *file, int32_t group, const int32_t *columns, int32_t count, int64_t batch_rows, pq_error *error) {
     return pq::guard_reading(*file->store, error, static_cast<pq_rows *>(nullptr), [&]() -> pq_rows * {
         std::vector<int> leaves = leaf_indices(*file, columns, count);
-        auto metadata = file->metadata->RowGroup(group);
-        std::vector<pq::Range> ranges;
-        for (int leaf : leaves) ranges.push_back(chunk_range(*metadata->ColumnChunk(leaf)));
-        file->store->fetch(std::move(ranges));
+        file->store->fetch(group_ranges(*file, group, leaves));
 
         file->reader->set_batch_size(batch_rows);
         auto batches = pq::check(file->reader->GetRecordBatchReader({group}, leaves));
         int64_t first = 0;
         for (int32_t before = 0; before < group; before++) first += file->metadata->RowGroup(before)->num_rows();
-        return new pq_rows{file, std::move(batches), first, first + metadata->num_rows()};
+        return new pq_rows{file, std::move(batches), first, first + file->metadata->RowGroup(group)->num_rows()};
     });
 }
 

@@ -35,26 +35,33 @@ void StoreFile::pin(Range range) {
     segments_.push_back(read_segment(range, true));
 }
 
-void StoreFile::fetch(std::vector<Range> ranges) {
-    std::erase_if(segments_, [](const Segment &segment) { return !segment.pinned; });
+std::vector<Range> StoreFile::plan(std::vector<Range> ranges) const {
     std::erase_if(ranges, [this](const Range &range) {
         bool inside = range.offset >= 0 && range.length > 0 && range.length <= size()
             && range.offset <= size() - range.length;
-        return !inside || holding(range.offset, range.length) != nullptr;
+        return !inside || holding(range.offset, range.length, /*pinned_only=*/true) != nullptr;
     });
     std::sort(ranges.begin(), ranges.end(), [](const Range &a, const Range &b) { return a.offset < b.offset; });
-    for (size_t next = 0; next < ranges.size();) {
-        Range whole = ranges[next++];
-        while (next < ranges.size() && ranges[next].offset - whole.end() <= options_.gap_bytes) {
-            whole.length = std::max(whole.end(), ranges[next].end()) - whole.offset;
-            next++;
+    std::vector<Range> planned;
+    for (const Range &range : ranges) {
+        if (planned.empty() || range.offset - planned.back().end() > options_.gap_bytes) {
+            planned.push_back(range);
+        } else {
+            Range &last = planned.back();
+            last.length = std::max(last.end(), range.end()) - last.offset;
         }
-        segments_.push_back(read_segment(whole, false));
     }
+    return planned;
 }
 
-const StoreFile::Segment *StoreFile::holding(int64_t position, int64_t length) const {
+void StoreFile::fetch(std::vector<Range> ranges) {
+    std::erase_if(segments_, [](const Segment &segment) { return !segment.pinned; });
+    for (const Range &range : plan(std::move(ranges))) segments_.push_back(read_segment(range, false));
+}
+
+const StoreFile::Segment *StoreFile::holding(int64_t position, int64_t length, bool pinned_only) const {
     for (const Segment &segment : segments_) {
+        if (pinned_only && !segment.pinned) continue;
         int64_t skipped = position - segment.offset;
         if (skipped >= 0 && skipped <= segment.bytes->size() && length <= segment.bytes->size() - skipped) {
             return &segment;

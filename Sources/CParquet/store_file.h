@@ -26,13 +26,16 @@ class StoreFile : public arrow::io::RandomAccessFile {
   public:
     StoreFile(pq_source source, pq_read_options options, arrow::MemoryPool *pool);
 
-    /// Fetches these ranges in few requests and forgets what was fetched before, but not what is pinned. Ranges that
-    /// do not lie within the file are left out: whoever reads them gets the error.
+    /// The few longer ranges that bring these ones. Ranges that do not lie within the file are left out: whoever reads
+    /// them gets the error.
+    std::vector<Range> plan(std::vector<Range> ranges) const;
+    /// Fetches what `plan` says and forgets what was fetched before, but not what is pinned.
     void fetch(std::vector<Range> ranges);
     /// Fetches one range and keeps it for good.
     void pin(Range range);
 
     bool source_failed() const { return source_failed_; }
+    const pq_read_options &options() const { return options_; }
     int64_t size() const { return source_.size_bytes; }
 
     arrow::Result<int64_t> GetSize() override { return source_.size_bytes; }
@@ -62,7 +65,7 @@ class StoreFile : public arrow::io::RandomAccessFile {
 
     /// How much of the range there is; an error when that is too little.
     arrow::Result<int64_t> clamp(int64_t position, int64_t length, bool allow_short) const;
-    const Segment *holding(int64_t position, int64_t length) const;
+    const Segment *holding(int64_t position, int64_t length, bool pinned_only = false) const;
     arrow::Status request(int64_t position, int64_t length, uint8_t *out);
     Segment read_segment(Range range, bool pinned);
 

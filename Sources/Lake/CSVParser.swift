@@ -170,7 +170,7 @@ public struct CSVParser {
         case .quoted: state = .quoteInQuoted
         case .quoteInQuoted where byte == Self.quote:
             state = .quoted
-            bytes.append(byte)
+            withUnsafePointer(to: byte) { keep(UnsafeBufferPointer(start: $0, count: 1)) }
         case .quoteInQuoted:
             if byte == separator { endField() } else { fail(.textAfterQuote) }
         case .skippingLine: break
@@ -180,8 +180,9 @@ public struct CSVParser {
     private mutating func keep(_ text: UnsafeBufferPointer<UInt8>) {
         if state == .skippingLine { return }
         if state == .fieldStart { state = .unquoted }
-        guard bytes.count + ends.count + text.count <= maximumRecordBytes else { return fail(.tooLong) }
-        bytes.append(contentsOf: text)
+        let room = max(0, maximumRecordBytes - bytes.count - ends.count)
+        bytes.append(contentsOf: text.prefix(room))
+        if text.count > room { fail(.tooLong) }
     }
 
     private mutating func endField() {
@@ -213,12 +214,15 @@ public struct CSVParser {
         if state == .fieldStart, ends.isEmpty { return }
         ends.append(bytes.count)
         if !carried.isEmpty { carry(raw[...]) }
+        let limit = maximumRecordBytes
         try carried.withUnsafeBufferPointer { carried in
             try bytes.withUnsafeBufferPointer { bytes in
                 try ends.withUnsafeBufferPointer { ends in
                     try body(
                         Record(
-                            line: recordLine, problem: problem, raw: carried.isEmpty ? raw : carried,
+                            line: recordLine, problem: problem,
+                            raw: UnsafeBufferPointer(
+                                rebasing: (carried.isEmpty ? raw : carried).prefix(limit)),
                             bytes: bytes, ends: ends))
                 }
             }

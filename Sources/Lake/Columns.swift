@@ -16,6 +16,11 @@ public struct TextColumn: Sendable, Hashable {
         for text in texts { append(text) }
     }
 
+    public init(_ texts: some Sequence<String>) {
+        self.init()
+        for text in texts { append(text) }
+    }
+
     /// A column of `count` nulls.
     static func nulls(_ count: Int) -> TextColumn {
         TextColumn(

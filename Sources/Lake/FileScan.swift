@@ -14,13 +14,19 @@ struct FileScan {
     let source: ParquetSource
 
     func run(
-        settings: ReadSettings, statistics: inout ScanStatistics, isCancelled: () -> Bool,
+        settings: ReadSettings, readAhead: ReadAhead?, statistics: inout ScanStatistics,
+        isCancelled: () -> Bool,
         _ body: (RecordBatch) throws -> Void
     ) throws {
         let file = try ParquetFile(source, settings: settings)
         let (columns, missing) = try wantedColumns(of: file)
-        for rowGroup in try wantedRowGroups(of: file, statistics: &statistics) {
+        let rowGroups = try wantedRowGroups(of: file, statistics: &statistics)
+        for (index, rowGroup) in rowGroups.enumerated() {
             statistics.rowGroupsRead += 1
+            if let readAhead {
+                let ahead = rowGroups[index...].prefix(2).dropFirst(index == 0 ? 0 : 1)
+                for rowGroup in ahead { file.fetchAhead(rowGroup, columns: columns, by: readAhead) }
+            }
             try file.readRowGroup(rowGroup, columns: columns, batchRows: request.batchRows) { batch in
                 if isCancelled() { throw LakeError.cancelled }
                 statistics.rowsRead += batch.count

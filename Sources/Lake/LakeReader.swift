@@ -49,7 +49,8 @@ public struct LakeReader: Sendable {
 
     /// Streams the rows of these days in batches, file by file, days ascending.
     ///
-    /// Holds one row group of one file at a time, whatever the range.
+    /// Holds one row group of one file at a time, the bytes of the next, and the first bytes of a few files ahead
+    /// (`ReadSettings`), whatever the range. The threads that fetch ahead end before the call does.
     ///
     /// - Parameters:
     ///   - columns: what every file must have.
@@ -79,12 +80,21 @@ public struct LakeReader: Sendable {
         let request = ScanRequest(
             columns: columns, optionalColumns: optionalColumns, userID: userID, batchRows: batchRows)
         var statistics = ScanStatistics()
-        for file in files {
+        let readAhead = settings.requestsAhead > 0 ? ReadAhead(threads: settings.requestsAhead) : nil
+        defer { readAhead?.stop() }
+        // Sources of the file that is read and of those after it whose first request is under way.
+        var sources: [ParquetSource] = []
+        for (index, file) in files.enumerated() {
             if isCancelled() { throw LakeError.cancelled }
-            let source = ParquetSource(store: store, key: file.key, sizeBytes: file.sizeBytes)
+            while sources.count <= settings.requestsAhead, index + sources.count < files.count {
+                sources.append(self.source(of: files[index + sources.count], readAhead: readAhead))
+            }
+            let source = sources.removeFirst()
             do {
                 let scan = FileScan(request: request, source: source)
-                try scan.run(settings: settings, statistics: &statistics, isCancelled: isCancelled, body)
+                try scan.run(
+                    settings: settings, readAhead: readAhead, statistics: &statistics,
+                    isCancelled: isCancelled, body)
             } catch {
                 throw explained(error, file: file, source: source)
             }
@@ -93,6 +103,13 @@ public struct LakeReader: Sendable {
             statistics.bytesFetched += source.counts.bytes
         }
         return statistics
+    }
+
+    private func source(of file: LakeFile, readAhead: ReadAhead?) -> ParquetSource {
+        let source = ParquetSource(store: store, key: file.key, sizeBytes: file.sizeBytes)
+        let first = settings.firstRange(sizeBytes: file.sizeBytes)
+        if let readAhead, !first.isEmpty { source.fetchAhead(first, by: readAhead) }
+        return source
     }
 
     /// A file that was replaced under the reader looks damaged, and is not.

@@ -85,6 +85,20 @@ final class ParquetFile {
 
     // MARK: Rows
 
+    /// Makes the requests of a row group ahead of its reading.
+    func fetchAhead(_ rowGroup: Int, columns: [Int32], by readAhead: ReadAhead) {
+        var bounds = [Int64](repeating: 0, count: 2 * Self.requestsAhead)
+        let count = pq_group_requests(
+            pointer, Int32(rowGroup), columns, Int32(columns.count), &bounds, Int32(Self.requestsAhead))
+        for request in 0..<Int(count) {
+            let offset = Int(bounds[2 * request])
+            source.fetchAhead(offset..<offset + Int(bounds[2 * request + 1]), by: readAhead)
+        }
+    }
+
+    /// Of one row group, at most; the rest is requested when it is read.
+    private static let requestsAhead = 16
+
     /// Calls `body` with each batch of a row group, of at most `batchRows` rows.
     func readRowGroup(
         _ rowGroup: Int, columns: [Int32], batchRows: Int, _ body: (ParquetBatch) throws -> Void

@@ -17,6 +17,7 @@ final class ParquetSource: Sendable {
 
     private struct State {
         var counts = Counts()
+        var ahead: [Range<Int>: ReadAhead.Ticket] = [:]
         var failure: ObjectStoreError?
     }
 
@@ -46,9 +47,22 @@ final class ParquetSource: Sendable {
     /// Why the last read failed.
     var failure: ObjectStoreError? { state.withLock { $0.failure } }
 
+    /// Makes a request that is going to be made anyway, on another thread.
+    func fetchAhead(_ range: Range<Int>, by readAhead: ReadAhead) {
+        let fetch = fetch
+        let ticket = readAhead.start { () throws(ObjectStoreError) in try fetch(range) }
+        state.withLock { $0.ahead[range] = ticket }
+    }
+
+    private func bytes(_ range: Range<Int>) throws(ObjectStoreError) -> [UInt8] {
+        let ticket = state.withLock { $0.ahead.removeValue(forKey: range) }
+        guard let ticket else { return try fetch(range) }
+        return try ticket.wait().get()
+    }
+
     fileprivate func read(_ range: Range<Int>, into destination: UnsafeMutableRawPointer) -> Bool {
         do throws(ObjectStoreError) {
-            let bytes = try fetch(range)
+            let bytes = try bytes(range)
             guard bytes.count == range.count else {
                 throw .failed(
                     location: name,

@@ -12,5 +12,13 @@ public struct ReadSettings: Sendable, Hashable {
     /// What one open file may hold in memory, decoded batches included; beyond, reading fails with `.tooLarge`.
     public var memoryBytes = 2 << 30
 
+    /// Requests at a time that fetch ahead of the scan, and files whose first request is made ahead; 0: none.
+    public var requestsAhead = 8
+
     public init() {}
+
+    /// What is fetched first of a file of this size.
+    func firstRange(sizeBytes: Int) -> Range<Int> {
+        sizeBytes <= wholeFileBytes ? 0..<sizeBytes : max(0, sizeBytes - footerBytes)..<sizeBytes
+    }
 }

@@ -1,5 +1,4 @@
 import DetectorAPI
-import Features
 import Foundation
 import Lake
 import Models
@@ -7,30 +6,41 @@ import ObjectStore
 import Plugins
 
 /// lake -> prepare -> fit -> evaluate -> store -> promote.
+///
+/// Immutable; blocks the thread that runs it.
 public final class TrainingPipeline: Sendable {
     public struct Settings: Sendable {
         /// Days before the range that fill the windows.
         public var warmUpDays = 30
-        /// The last part of the range, by time, that judges the model.
+        /// The last part of the range, by time, that judges the model. 0 to 1.
         public var holdoutShare = 0.2
         /// Rows of each part at most; more are sampled.
         public var maximumRows = 200_000
-        /// Rows of a user's part at most, when all users are trained.
+        /// Rows of each part of a user at most, when all users are trained.
         public var maximumUserRows = 2_000
-        /// Training rows that a user's model needs.
+        /// Training rows that a model needs when it is asked for by name, the global one say.
+        public var minimumRows = 20
+        /// Rows in range that a user's model needs when all users are trained; half of them before the holdout.
         public var minimumUserRows = 100
+        /// By how much a user's model must beat the global one.
+        public var earnedMargin = 0.01
+        /// Rows kept in memory while the lake is read; beyond that they go to temporary files.
+        public var memoryBytes = 512 << 20
+        /// Where the temporary files go.
+        public var scratchFolder = FileManager.default.temporaryDirectory.path
 
         public init() {}
     }
 
-    private let lake: LakeReader
-    private let store: ModelStore
-    private let promotion: Promotion
-    private let router: ModelRouter
+    let lake: LakeReader
+    let store: ModelStore
+    let promotion: Promotion
+    let router: ModelRouter
     public let registry: DetectorRegistry
-    private let settings: Settings
+    let settings: Settings
     private let now: @Sendable () -> Int64
 
+    /// - Parameter now: Epoch milliseconds, for the artifacts' headers.
     public init(
         lake: any ObjectStore, store: ModelStore, promotion: Promotion, router: ModelRouter,
         registry: DetectorRegistry, settings: Settings = Settings(),
@@ -49,189 +59,172 @@ public final class TrainingPipeline: Sendable {
     ///
     /// - Parameters:
     ///   - jobID: Written into the artifacts: a job that is run again takes what it has stored already.
-    ///   - report: The stage and the finished part of it.
+    ///   - journal: What earlier attempts have finished.
+    ///   - isCancelled: Asked now and then.
+    ///   - report: Told the stage and the finished part of it, 0 to 1.
+    /// - Throws: `TrainingError`; errors of the lake's files, the stores and the detector.
     public func run(
-        _ request: TrainingRequest, jobID: String, isCancelled: @escaping @Sendable () -> Bool,
+        _ request: TrainingRequest, jobID: String, journal: any TrainingJournal = MemoryJournal(),
+        isCancelled: @escaping @Sendable () -> Bool,
         report: @escaping @Sendable (TrainingStage, Double) -> Void
     ) throws -> TrainingOutcome {
         let (detector, parameters) = try request.check(registry)
         let run = Run(
-            request: request, jobID: jobID, detector: detector, parameters: parameters,
-            isCancelled: isCancelled,
-            report: report)
-        return request.allUsers ? try trainUsers(run) : try trainOne(run)
+            request: request, jobID: jobID, journal: journal, detector: detector, parameters: parameters,
+            isCancelled: isCancelled, report: report)
+        do {
+            return request.allUsers ? try trainUsers(run) : try trainOne(run)
+        } catch LakeError.cancelled {
+            throw TrainingError.cancelled
+        }
     }
 
-    private struct Run {
+    /// One run's request, checked, and whom to tell.
+    struct Run {
         let request: TrainingRequest
         let jobID: String
+        let journal: any TrainingJournal
         let detector: LoadedDetector
         let parameters: ParameterValues
         let isCancelled: @Sendable () -> Bool
         let report: @Sendable (TrainingStage, Double) -> Void
 
-        var days: ClosedRange<LakeDay> { request.from...request.to }
-    }
+        var fitSettings: FitSettings {
+            FitSettings(
+                detector: detector.detector, parameters: parameters, seed: request.seed,
+                contamination: request.contamination, isCancelled: isCancelled)
+        }
 
-    private func splitMilliseconds(_ days: ClosedRange<LakeDay>) -> Int64 {
-        let start = days.lowerBound.startMilliseconds
-        let end = days.upperBound.adding(days: 1).startMilliseconds
-        return start + Int64((Double(end - start) * (1 - settings.holdoutShare)).rounded())
+        func checkCancellation() throws {
+            if isCancelled() { throw TrainingError.cancelled }
+        }
     }
 
     // MARK: One tenant
 
     private func trainOne(_ run: Run) throws -> TrainingOutcome {
-        if let stored = try storedBefore(run) { return try promote([stored], earned: [stored.tenant], run) }
-        var rows = SplitRows(capacity: settings.maximumRows, seed: run.request.seed)
-        let split = splitMilliseconds(run.days)
-        _ = try prepare(
-            lake, days: run.days, warmUpDays: settings.warmUpDays, userID: run.request.userID,
-            isCancelled: run.isCancelled, progress: { run.report(.prepare, $0) },
-            body: { rows.add($0, splitMilliseconds: split) })
-        guard rows.training.count > 0 else {
+        let stage = StoreStage(store: store, jobID: run.jobID)
+        let header: ArtifactHeader
+        if let stored = try stage.stored(run.request.tenant) {
+            header = stored
+        } else {
+            let set = try prepare(run)
+            var settings = run.fitSettings
+            settings.progress = { run.report(.fit, $0) }
+            run.report(.fit, 0)
+            let fitted = try fit(set.training, names: set.names, settings)
+            run.report(.evaluate, 0)
+            var judged = try judge(fitted, set, userID: run.request.userID, run)
+            judged.metrics["score_stability"] = try Stability.acrossSeeds(fitted, set, run.fitSettings)
+            judged.metrics["score_shift"] = ScoreMetrics.stabilityIndex(
+                reference: fitted.trainingScores, current: judged.scores)
+            try run.checkCancellation()
+            run.report(.store, 0)
+            header = try stage.publish(
+                self.header(fitted, set, userID: run.request.userID, metrics: judged.metrics, run),
+                fitted.model)
+        }
+        // A stored model that has not been promoted is not fitted again: its header says whether it may be.
+        let isEarned = header.metrics[Self.earned] != 0
+        let isPromoted = run.request.promote && isEarned
+        if isPromoted {
+            run.report(.promote, 0)
+            try PromoteStage(promotion: promotion, jobID: run.jobID).run([header.tenant: header.version])
+        }
+        run.report(.promote, 1)
+        return TrainingOutcome(
+            models: [
+                .init(tenant: header.tenant.description, version: header.version, isPromoted: isPromoted)
+            ],
+            metrics: header.metrics)
+    }
+
+    func scan(_ run: Run) throws -> History {
+        run.report(.lake, 0)
+        let days = run.request.from...run.request.to
+        let history = try HistoryScan(
+            reader: lake, days: days, warmUpDays: settings.warmUpDays, userID: run.request.userID,
+            scratch: settings.scratchFolder, memoryBytes: settings.memoryBytes
+        ).run(isCancelled: run.isCancelled, progress: { run.report(.lake, $0) })
+        guard history.span != nil else {
             let whose = run.request.userID.map { " of user \($0)" } ?? ""
             throw TrainingError.noData(
-                "the lake has no transactions\(whose) from \(run.request.from) to \(run.request.to)")
+                "the lake has no transactions\(whose) from \(days.lowerBound) to \(days.upperBound)")
         }
-        let fitted = try fit(rows, run, seed: run.request.seed)
-        run.report(.evaluate, 0)
-        var metrics = try evaluate(fitted, holdout: rows.holdout, contamination: run.request.contamination)
-        if rows.holdout.count > 1 {
-            let other = try fit(rows, run, seed: run.request.seed &+ 1)
-            metrics["score_stability"] = try scoreStability(fitted, other, holdout: rows.holdout)
-        }
-        var isEarned = true
-        if run.request.userID != nil, let global = try router.globalModel() {
-            let comparison = try EarnedComparison(fitted, own: metrics, global: global, holdout: rows.holdout)
-            isEarned = record(comparison, in: &metrics)
-        }
-        run.report(.store, 0)
-        let header = try publish(fitted, run, userID: run.request.userID, rows: rows, metrics: metrics)
-        return try promote([header], earned: isEarned ? [header.tenant] : [], run)
+        return history
     }
 
-    private func fit(_ rows: SplitRows, _ run: Run, seed: UInt64) throws -> FittedModel {
-        try Training.fit(
-            rows, detector: run.detector.detector, parameters: run.parameters, seed: seed,
-            contamination: run.request.contamination, isCancelled: run.isCancelled,
-            progress: { run.report(.fit, $0) })
-    }
-
-    /// - Returns: Whether the user's model is to be promoted.
-    private func record(_ comparison: EarnedComparison?, in metrics: inout [String: Double]) -> Bool {
-        guard let comparison else { return false }
-        metrics["earned_own_\(comparison.measure)"] = comparison.own
-        metrics["earned_global_\(comparison.measure)"] = comparison.global
-        return comparison.isEarned
-    }
-
-    // MARK: Everybody
-
-    private func trainUsers(_ run: Run) throws -> TrainingOutcome {
-        guard let global = try router.globalModel() else {
+    private func prepare(_ run: Run) throws -> PreparedSet {
+        let history = try scan(run)
+        run.report(.prepare, 0)
+        var rows = try splitRows(history, capacity: settings.maximumRows, run)
+        let fold = HistoryFold(startMilliseconds: run.request.from.startMilliseconds)
+        for part in 0..<History.partCount {
+            try fold.run(try history.takePart(part), isCancelled: run.isCancelled) {
+                rows.add($0, window: $1)
+            }
+            run.report(.prepare, Double(part + 1) / Double(History.partCount))
+        }
+        let set = rows.finish(history.categories)
+        guard set.training.count >= settings.minimumRows else {
+            let whose = run.request.userID.map { "user \($0) has" } ?? "the lake has"
             throw TrainingError.noData(
-                "users' models are judged against the global one: train and promote that first")
+                "\(whose) \(set.training.count) transactions before the holdout from \(run.request.from) to "
+                    + "\(run.request.to); a model needs \(settings.minimumRows): widen the range")
         }
-        var users: [String: SplitRows] = [:]
-        let split = splitMilliseconds(run.days)
-        let capacity = settings.maximumUserRows
-        _ = try prepare(
-            lake, days: run.days, warmUpDays: settings.warmUpDays, userID: nil, isCancelled: run.isCancelled,
-            progress: { run.report(.prepare, $0) },
-            body: { row in
-                let user = row.transactions.text(.userID, row.row) ?? ""
-                users[user, default: SplitRows(capacity: capacity, seed: run.request.seed)]
-                    .add(row, splitMilliseconds: split)
-            })
-        var headers: [ArtifactHeader] = []
-        var earned: Set<Tenant> = []
-        let enough = users.filter { $0.value.training.count >= settings.minimumUserRows }.sorted {
-            $0.key < $1.key
-        }
-        for (index, (user, rows)) in enough.enumerated() {
-            if run.isCancelled() { throw TrainingError.cancelled }
-            let fitted = try Training.fit(
-                rows, detector: run.detector.detector, parameters: run.parameters, seed: run.request.seed,
-                contamination: run.request.contamination, isCancelled: run.isCancelled, progress: { _ in })
-            var metrics = try evaluate(
-                fitted, holdout: rows.holdout, contamination: run.request.contamination)
-            let comparison = try EarnedComparison(fitted, own: metrics, global: global, holdout: rows.holdout)
-            let isEarned = record(comparison, in: &metrics)
-            let header = try publish(fitted, run, userID: user, rows: rows, metrics: metrics)
-            if isEarned { earned.insert(header.tenant) }
-            headers.append(header)
-            run.report(.fit, Double(index + 1) / Double(enough.count))
-        }
-        var outcome = try promote(headers, earned: earned, run)
-        outcome.metrics = [
-            "users": Double(users.count), "users_with_enough_history": Double(enough.count),
-            "users_with_an_earned_model": Double(earned.count),
-        ]
-        return outcome
+        return set
     }
 
-    // MARK: Store and promote
-
-    /// What this job has stored in an earlier attempt.
-    private func storedBefore(_ run: Run) throws -> ArtifactHeader? {
-        guard let last = try store.versions(of: run.request.tenant).last,
-            let header = try? store.header(of: run.request.tenant, version: last), header.jobID == run.jobID
-        else { return nil }
-        return header
+    /// The split is that of the rows that are there, of all users together.
+    func splitRows(_ history: History, capacity: Int, _ run: Run) throws -> SplitRows {
+        SplitRows(
+            capacity: capacity, seed: run.request.seed,
+            splitMilliseconds: history.span.map {
+                SplitRows.split($0, holdoutShare: settings.holdoutShare)
+            } ?? .max)
     }
 
-    private func publish(
-        _ fitted: FittedModel, _ run: Run, userID: String?, rows: SplitRows, metrics: [String: Double]
-    ) throws -> ArtifactHeader {
+    // MARK: Judging and storing
+
+    /// 1 when a user's model beat the global one, 0 when it did not; not there for the global model.
+    static let earned = "earned"
+
+    struct Judged {
+        /// Of the holdout.
+        let scores: [Double]
+        var metrics: [String: Double]
+    }
+
+    /// Judges a model on its holdout, a user's also against the global one. Without a global model nothing is earned.
+    func judge(_ fitted: FittedModel, _ set: PreparedSet, userID: String?, _ run: Run) throws -> Judged {
+        let own = try HoldoutScores(fitted.model, fitted.plan, set)
+        var metrics = own.metrics(threshold: fitted.threshold, contamination: run.request.contamination)
+        if userID != nil {
+            metrics[Self.earned] = 0
+            if let global = try router.globalModel(), !own.scores.isEmpty {
+                let theirs = try HoldoutScores(global.model, global.plan, set)
+                if let comparison = EarnedComparison(
+                    own: own, global: theirs, margin: settings.earnedMargin)
+                {
+                    metrics[Self.earned] = comparison.isEarned ? 1 : 0
+                    metrics.merge(comparison.metrics) { $1 }
+                }
+            }
+        }
+        return Judged(scores: own.scores, metrics: metrics)
+    }
+
+    func header(
+        _ fitted: FittedModel, _ set: PreparedSet, userID: String?, metrics: [String: Double], _ run: Run
+    ) -> ArtifactHeader {
         let tenant = userID.map(Tenant.user) ?? .global
-        let header = ArtifactHeader(
+        return ArtifactHeader(
             userID: userID, detectorID: run.detector.info.id, detectorVersion: run.detector.info.version,
             parameters: run.parameters.values.mapValues { "\($0)" }, seed: run.request.seed,
             preprocessing: fitted.preprocessing, threshold: fitted.threshold,
             contamination: run.request.contamination,
             trainingRange: .init(from: "\(run.request.from)", to: "\(run.request.to)"),
-            rowCount: rows.rowCount,
-            metrics: metrics, parent: router.snapshot().version(of: tenant), createdMilliseconds: now(),
-            jobID: run.jobID)
-        return try store.publish(header, payload: fitted.model.encode())
+            rowCount: set.rowCount, metrics: metrics, parent: router.snapshot().version(of: tenant),
+            createdMilliseconds: now(), jobID: run.jobID)
     }
-
-    private func promote(_ headers: [ArtifactHeader], earned: Set<Tenant>, _ run: Run) throws
-        -> TrainingOutcome
-    {
-        run.report(.promote, 0)
-        var promoted: Set<Tenant> = []
-        if run.request.promote {
-            let versions = headers.filter { earned.contains($0.tenant) }.map { ($0.tenant, $0.version) }
-            let changes = try promotion.promote(
-                Dictionary(versions) { $1 }, by: "training", reason: "job \(run.jobID)")
-            promoted = Set(changes.map(\.tenant))
-        }
-        run.report(.promote, 1)
-        return TrainingOutcome(
-            models: headers.map {
-                .init(
-                    tenant: $0.tenant.description, version: $0.version,
-                    isPromoted: promoted.contains($0.tenant))
-            },
-            metrics: headers.count == 1 ? headers[0].metrics : [:])
-    }
-}
-
-/// Stages of a training job, in order.
-public enum TrainingStage: String, Codable, Sendable, CaseIterable {
-    case prepare, fit, evaluate, store, promote
-}
-
-/// What a training job made.
-public struct TrainingOutcome: Codable, Sendable, Hashable {
-    public struct Model: Codable, Sendable, Hashable {
-        public let tenant: String
-        public let version: Int
-        public let isPromoted: Bool
-    }
-
-    public var models: [Model]
-    public var metrics: [String: Double]
 }

@@ -16,12 +16,13 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     /// As a person would type them; checked against the detector's own description.
     public var parameters: [String: String]
     public var seed: UInt64
-    /// The share of training rows that the threshold may call anomalous.
+    /// The alert budget: the share of training rows that the threshold may call anomalous. Above 0, at most 0.5.
     public var contamination: Double
-    /// Promote what was trained; a user's model only if it has earned it.
+    /// Make the model active: the global one in any case, a user's only if it has earned it.
     public var promote: Bool
 
     public static let defaultDetector = "isolation-forest"
+    /// Ten years.
     public static let maximumDays = 3_660
 
     public init(
@@ -40,57 +41,37 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
         self.promote = promote
     }
 
+    /// Whose model; of no meaning when `allUsers`.
     public var tenant: Tenant { userID.map(Tenant.user) ?? .global }
 
     /// - Throws: `TrainingError.invalidRequest` naming the field at fault.
     /// - Returns: The detector and its checked parameters.
     @discardableResult
     public func check(_ registry: DetectorRegistry) throws -> (LoadedDetector, ParameterValues) {
-        if let userID, !(1...256).contains(userID.utf8.count) {
-            throw TrainingError.invalidRequest(field: "user_id", reason: "it must have 1 to 256 bytes")
+        func check(_ condition: Bool, _ field: String, _ reason: @autoclosure () -> String) throws {
+            if !condition { throw TrainingError.invalidRequest(field: field, reason: reason()) }
         }
-        if allUsers, userID != nil {
-            throw TrainingError.invalidRequest(field: "all_users", reason: "it cannot go with user_id")
+        if let userID {
+            try check((1...256).contains(userID.utf8.count), "user_id", "it must have 1 to 256 bytes")
+            try check(!allUsers, "all_users", "it cannot go with user_id")
         }
-        guard from <= to else {
-            throw TrainingError.invalidRequest(
-                field: "date_range", reason: "its start \(from) is after its end \(to)")
-        }
-        guard from.distance(to: to) < Self.maximumDays else {
-            throw TrainingError.invalidRequest(
-                field: "date_range", reason: "it spans over \(Self.maximumDays) days")
-        }
-        guard contamination > 0, contamination <= 0.5 else {
-            throw TrainingError.invalidRequest(
-                field: "contamination", reason: "it must be above 0 and at most 0.5")
-        }
+        try check(from <= to, "date_range", "its start \(from) is after its end \(to)")
+        try check(
+            from.distance(to: to) < Self.maximumDays, "date_range",
+            "it spans \(from.distance(to: to) + 1) days; at most \(Self.maximumDays) are allowed")
+        try check(
+            contamination > 0 && contamination <= 0.5, "contamination", "it must be above 0 and at most 0.5")
         guard let detector = registry.detector(id: detectorID) else {
             let known = registry.detectors.map(\.info.id).sorted().joined(separator: ", ")
             throw TrainingError.invalidRequest(
                 field: "detector", reason: "there is no detector \(detectorID); loaded are: \(known)")
         }
         do {
-            return (detector, try detector.info.checked(parameters.mapValues { ParameterValue(parsing: $0) }))
+            return (
+                detector, try detector.info.checked(parameters.mapValues { ParameterValue(parsing: $0) })
+            )
         } catch DetectorError.invalidParameter(let name, let reason) {
             throw TrainingError.invalidRequest(field: "parameters.\(name)", reason: reason)
-        }
-    }
-}
-
-/// What training cannot do.
-public enum TrainingError: Error, Sendable, Hashable, CustomStringConvertible {
-    case invalidRequest(field: String, reason: String)
-    case noData(String)
-    /// An idempotency key came with another request before.
-    case keyReused(String)
-    case cancelled
-
-    public var description: String {
-        switch self {
-        case .invalidRequest(let field, let reason): "\(field): \(reason)"
-        case .noData(let reason): reason
-        case .keyReused(let key): "the idempotency key \(key) was used for another request"
-        case .cancelled: "cancelled"
         }
     }
 }

@@ -90,6 +90,10 @@ int32_t pq_filter_allows(
 
 // MARK: Rows
 
+/// The requests that `pq_read_group` is going to make, so that they can be made before: offset and length of each, at
+/// most `capacity`. Returns how many.
+int32_t pq_group_requests(
+    const pq_file *file, int32_t group, const int32_t *columns, int32_t count, int64_t *ranges, int32_t capacity);
 /// Fetches these columns of one row group and starts to decode them. The file must outlive the rows, and has one
 /// at a time.
 pq_rows *pq_read_group(

@@ -1,224 +1,171 @@
 import Crypto
-import DetectorAPI
 import Foundation
 import Lake
 import ObjectStore
 import Transactions
 
-/// Brings `raw/` CSV, JSON and JSONL to `processed/yyyy/mm/dd/`, a file for each source and day.
+/// Brings `raw/` CSV, JSON and JSONL to `processed/yyyy/mm/dd/`: a file for each source and day, sorted by user and
+/// time.
 ///
-/// May be run again: a source gives the same files under the same names, and a transaction that another file of its
-/// day holds already is left out. Rows that are no transactions go to `rejected/`, with source, line and reason.
+/// May be run again: what it writes depends on the sources alone. Of transactions with one id on one day the first
+/// counts, sources in the order of their keys; files of the day that come from elsewhere go first. What is no
+/// transaction goes to `rejected/`, with source, line and reason.
+///
+/// Two passes: the sources are parsed piece by piece and their rows put aside by day, in memory up to a budget and in
+/// temporary files beyond; then day by day. Memory does not grow with the sources, but for 40 bytes a transaction of
+/// one day.
 public struct ETL: Sendable {
     private let raw: any ObjectStore
     private let lake: any ObjectStore
+    private let limits: Limits
 
-    public init(raw: any ObjectStore, lake: any ObjectStore) {
+    public struct Limits: Sendable {
+        /// Of a source are fetched at a time.
+        public var pieceBytes = 8 << 20
+        /// Rows kept in memory before they go to temporary files.
+        public var memoryBytes = 256 << 20
+        /// Rows of one written file, and bytes of their texts.
+        public var fileRows = 1_000_000
+        public var fileTextBytes = 256 << 20
+        /// Where temporary files go.
+        public var scratchFolder = FileManager.default.temporaryDirectory.path
+
+        public init() {}
+    }
+
+    public init(raw: any ObjectStore, lake: any ObjectStore, limits: Limits = Limits()) {
         self.raw = raw
         self.lake = lake
+        self.limits = limits
     }
 
     public struct Result: Sendable, Hashable {
+        /// Sources that were read.
         public var sources = 0
         public var transactions = 0
+        /// Transactions whose id the day had already.
         public var duplicates = 0
+        /// Rows that are no transactions.
         public var rejected = 0
+
+        public init(sources: Int = 0, transactions: Int = 0, duplicates: Int = 0, rejected: Int = 0) {
+            self.sources = sources
+            self.transactions = transactions
+            self.duplicates = duplicates
+            self.rejected = rejected
+        }
     }
 
-    /// - Parameter progress: The finished part.
-    public func run(progress: (String, Double) -> Void) throws -> Result {
+    /// - Parameter progress: Told what it does, and the finished part of it, 0 to 1.
+    /// - Throws: `TrainingError.invalidRequest` for a source of another kind, `.cancelled`, `.scratch`; `LakeError.changed` when a source was replaced while it was
+    ///   read, other `LakeError`s for damaged files of the lake; the stores' own errors.
+    public func run(
+        isCancelled: () -> Bool = { false }, progress: (String, Double) -> Void
+    ) throws -> Result {
         var result = Result()
-        let sources = try raw.listAll(prefix: "raw/")
+        var aside = RowsByDay(scratch: limits.scratchFolder, memoryBytes: limits.memoryBytes)
+        let sources = try sources()
+        let names = sources.map { Self.name(ofSource: $0.key) }
+        let sizeBytes = max(1, sources.reduce(0) { $0 + $1.sizeBytes })
+        var readBytes = 0
         for (index, source) in sources.enumerated() {
-            progress(source.key, Double(index) / Double(sources.count))
-            guard let object = try raw.get(source.key) else { continue }
-            try load(source.key, object.bytes, into: &result)
+            var reading = SourceReading(
+                key: source.key, index: index, rejections: RejectedRows(store: lake, name: names[index]))
+            try pieces(of: source, isCancelled: isCancelled) { piece in
+                try reading.read(piece, into: &aside)
+                readBytes += piece.count
+                progress(source.key, Double(readBytes) / Double(sizeBytes))
+            }
+            try reading.finish(into: &aside)
+            result.rejected += reading.rejections.count
             result.sources += 1
         }
+        var writing = DayWriting(lake: lake, sourceNames: names, limits: limits)
+        try writing.begin()
+        let days = aside.days
+        for (index, day) in days.enumerated() {
+            if isCancelled() { throw TrainingError.cancelled }
+            try writing.write(day, &aside)
+            progress("\(day)", Double(index + 1) / Double(days.count))
+        }
+        try writing.removeStale()
+        result.transactions = writing.transactions
+        result.duplicates = writing.duplicates
         return result
     }
 
-    private func load(_ key: String, _ bytes: [UInt8], into result: inout Result) throws {
-        var rows = try RawRows(key: key)
-        try rows.read(bytes)
-        // The name depends on the source alone, so that the same source replaces its own files.
-        let name = Self.hexadecimal(SHA256.hash(data: Array(key.utf8))).prefix(16)
-        var byDay: [LakeDay: [Int]] = [:]
-        for row in 0..<rows.transactions.count {
-            byDay[LakeDay(epochMilliseconds: rows.transactions.timestampMilliseconds[row]), default: []]
-                .append(row)
+    /// What is below `raw/`, but for names that start with `_` or `.`, which are no data: `_SUCCESS`.
+    private func sources() throws -> [ObjectSummary] {
+        let sources = try raw.listAll(prefix: "raw/").filter { source in
+            let name = source.key.split(separator: "/").last ?? ""
+            return !name.hasPrefix("_") && !name.hasPrefix(".")
         }
-        for (day, candidates) in byDay.sorted(by: { $0.key < $1.key }) {
-            let file = "processed/\(day.path)/part-\(name).parquet"
-            var known = try transactionIDs(of: day, except: file)
-            let kept = candidates.filter {
-                known.insert(rows.transactions.text(.transactionID, $0) ?? "").inserted
-            }
-            result.duplicates += candidates.count - kept.count
-            result.transactions += kept.count
-            guard !kept.isEmpty else {
-                try lake.delete(file)
-                continue
-            }
-            var batch = TransactionBatch()
-            for row in kept { batch.append(rows.transactions.transaction(row)) }
-            let labels = kept.map { rows.labels[$0] }
-            try lake.put(file, try TransactionColumns.parquetFile(batch, labels: labels), if: .always)
-        }
-        result.rejected += rows.rejections.count
-        let rejected = "rejected/\(name).jsonl"
-        if rows.rejections.isEmpty {
-            try lake.delete(rejected)
-        } else {
-            let lines = try rows.rejections.map {
-                String(decoding: try JSONEncoder().encode($0), as: UTF8.self)
-            }
-            try lake.put(rejected, Array((lines.joined(separator: "\n") + "\n").utf8), if: .always)
-        }
-    }
-
-    private func transactionIDs(of day: LakeDay, except file: String) throws -> Set<String> {
-        let reader = LakeReader(store: lake)
-        var ids: Set<String> = []
-        let files = try reader.files(in: day...day).filter { $0.key != file }
-        try reader.scan(files: files, columns: ["transaction_id"]) { batch in
-            let column = try batch.texts("transaction_id")
-            for row in 0..<batch.count { if let id = column[row] { ids.insert(id) } }
-        }
-        return ids
-    }
-
-    static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef")
-        return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
-    }
-}
-
-/// A row that is no transaction.
-struct RejectedRow: Codable, Sendable, Hashable {
-    let source: String
-    let line: Int
-    let reason: String
-    let row: String
-}
-
-/// The transactions of one source.
-struct RawRows {
-    private enum Format { case csv, jsonLines, jsonArray }
-
-    private let key: String
-    private let format: Format
-    private let parser = TransactionParser()
-    private(set) var transactions = TransactionBatch()
-    /// 1 anomalous, 0 not, -1 unknown.
-    private(set) var labels: [Int8] = []
-    private(set) var rejections: [RejectedRow] = []
-
-    /// - Throws: `TrainingError.invalidRequest` for a source of another kind.
-    init(key: String) throws {
-        self.key = key
-        switch key.split(separator: ".").last?.lowercased() {
-        case "csv": format = .csv
-        case "jsonl", "ndjson": format = .jsonLines
-        case "json": format = .jsonArray
-        default:
+        // Before anything is written: nobody should believe that such a file is in the lake.
+        for source in sources where RecordSplitting.splitter(for: source.key) == nil {
             throw TrainingError.invalidRequest(
-                field: key, reason: "raw files are .csv, .jsonl, .ndjson or .json")
+                field: source.key, reason: "raw files are .csv, .json, .jsonl or .ndjson; move it away")
+        }
+        return sources
+    }
+
+    private func pieces(
+        of source: ObjectSummary, isCancelled: () -> Bool, _ body: (UnsafeBufferPointer<UInt8>) throws -> Void
+    ) throws {
+        var offset = 0
+        while offset < source.sizeBytes {
+            if isCancelled() { throw TrainingError.cancelled }
+            let end = min(offset + limits.pieceBytes, source.sizeBytes)
+            let piece = try raw.get(source.key, range: offset..<end)
+            try piece.withUnsafeBufferPointer(body)
+            offset = end
+        }
+        guard try raw.head(source.key)?.tag == source.tag else {
+            throw LakeError.changed(file: "\(raw.location)/\(source.key)")
         }
     }
 
-    mutating func read(_ bytes: [UInt8]) throws {
-        switch format {
-        case .csv: readCSV(bytes)
-        case .jsonLines: readLines(bytes)
-        case .jsonArray:
-            guard let objects = try? JSONSerialization.jsonObject(with: Data(bytes)) as? [Any] else {
-                return readLines(bytes)  // one object, or one a line
-            }
-            for (index, object) in objects.enumerated() {
-                let json =
-                    JSONSerialization.isValidJSONObject(object)
-                    ? (try? JSONSerialization.data(withJSONObject: object, options: .sortedKeys)) : nil
-                add(json.map { Array($0) } ?? Array("\(object)".utf8), line: index + 1)
-            }
-        }
+    static let nameLength = 16
+
+    /// Depends on the source's key alone, so that a source replaces its own files.
+    static func name(ofSource key: String) -> String {
+        let digits = Array("0123456789abcdef")
+        let digest = SHA256.hash(data: Array(key.utf8)).prefix(nameLength / 2)
+        return String(digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+    }
+}
+
+/// Rows of all sources, put aside by day, in the order in which they were read.
+struct RowsByDay {
+    private let spill: SpillFiles
+    private var keys: [LakeDay: Int] = [:]
+    private var record: [UInt8] = []
+
+    init(scratch: String, memoryBytes: Int) {
+        spill = SpillFiles(keys: 0, scratch: scratch, budgetBytes: memoryBytes)
     }
 
-    private mutating func readLines(_ bytes: [UInt8]) {
-        for (index, line) in bytes.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
-            let line = line.last == 0x0D ? line.dropLast() : line
-            if !line.isEmpty { add(Array(line), line: index + 1) }
+    /// Ascending.
+    var days: [LakeDay] { keys.keys.sorted() }
+
+    mutating func add(_ batch: TransactionBatch, _ row: Int, source: Int, label: Int8) throws {
+        let day = LakeDay(epochMilliseconds: batch.timestampMilliseconds[row])
+        let key: Int
+        if let known = keys[day] {
+            key = known
+        } else {
+            key = spill.addKey()
+            keys[day] = key
         }
+        SpilledTransaction.encode(batch, row, source: source, label: label, into: &record)
+        try record.withUnsafeBytes { try spill.append($0, to: key) }
     }
 
-    private mutating func readCSV(_ bytes: [UInt8]) {
-        var header: [String]?
-        var rows: [(line: Int, json: [UInt8], problem: String?)] = []
-        var parser = CSVParser()
-        func take(_ record: CSVParser.Record) {
-            guard let names = header else {
-                header = record.fields
-                return
-            }
-            if let problem = record.problem {
-                rows.append((record.line, Array(record.raw), "\(problem)"))
-            } else if record.count != names.count {
-                rows.append(
-                    (
-                        record.line, Array(record.raw),
-                        "it has \(record.count) fields where the header has \(names.count)"
-                    ))
-            } else {
-                rows.append((record.line, Self.json(names, record.fields), nil))
-            }
-        }
-        parser.parse(bytes, take)
-        parser.finish(take)
-        for row in rows {
-            if let problem = row.problem {
-                reject(row.json, line: row.line, problem)
-            } else {
-                add(row.json, line: row.line)
-            }
-        }
-    }
-
-    private static let numbers: Set<String> = ["amount", "latitude", "longitude"]
-
-    /// A CSV row as the JSON that it would be; empty fields are missing.
-    private static func json(_ names: [String], _ fields: [String]) -> [UInt8] {
-        var object: [String: Any] = [:]
-        for (name, text) in zip(names, fields) where !text.isEmpty {
-            if numbers.contains(name), let number = Double(text) {
-                object[name] = number
-            } else if name == "timestamp", let milliseconds = Int64(text) {
-                object[name] = milliseconds
-            } else {
-                object[name] = text
-            }
-        }
-        return (try? JSONSerialization.data(withJSONObject: object)).map { Array($0) } ?? []
-    }
-
-    private mutating func add(_ json: [UInt8], line: Int) {
-        let found = json.withUnsafeBytes { parser.parse([$0], into: &transactions) }
-        if let rejection = found.first { return reject(json, line: line, rejection.description) }
-        labels.append(Self.label(json))
-    }
-
-    private mutating func reject(_ row: [UInt8], line: Int, _ reason: String) {
-        rejections.append(
-            RejectedRow(source: key, line: line, reason: reason, row: String(decoding: row, as: UTF8.self)))
-    }
-
-    private static func label(_ json: [UInt8]) -> Int8 {
-        guard let object = try? JSONSerialization.jsonObject(with: Data(json)) as? [String: Any] else {
-            return -1
-        }
-        switch object[TransactionColumns.label] {
-        case let number as NSNumber: return number.doubleValue == 0 ? 0 : 1
-        case let text as String: return ["1", "true"].contains(text.lowercased()) ? 1 : 0
-        default: return -1
+    /// The rows of a day, which are then gone.
+    mutating func take(_ day: LakeDay, _ body: (SpilledTransaction.Record) throws -> Void) throws {
+        guard let key = keys[day] else { return }
+        var reader = SpilledTransaction.Reader()
+        try spill.take(key) { piece in
+            try reader.read(piece) { try body(SpilledTransaction.Record($0)) }
         }
     }
 }

@@ -1,32 +1,16 @@
 import DetectorAPI
 import Features
-import Models
 import Plugins
 
-/// Rows split by time: the model learns from the first part and is judged by the last.
-struct SplitRows {
-    var training: RowSample
-    var holdout: RowSample
-    var fitter: PreprocessingFitter
-    /// Rows of both parts, sampled or not.
-    var rowCount = 0
-
-    init(capacity: Int, seed: UInt64) {
-        training = RowSample(capacity: capacity, seed: seed)
-        holdout = RowSample(capacity: capacity, seed: seed &+ 1)
-        fitter = PreprocessingFitter()
-    }
-
-    /// - Parameter splitMilliseconds: Rows from then on are the holdout.
-    mutating func add(_ row: PreparedRow, splitMilliseconds: Int64) {
-        rowCount += 1
-        if row.timestampMilliseconds < splitMilliseconds {
-            training.add(row)
-            fitter.add(numeric: row.features, batch: row.transactions, row: row.row)
-        } else {
-            holdout.add(row)
-        }
-    }
+/// What to fit with.
+struct FitSettings: Sendable {
+    let detector: any Detector
+    let parameters: ParameterValues
+    let seed: UInt64
+    /// The alert budget.
+    let contamination: Double
+    var isCancelled: @Sendable () -> Bool = { false }
+    var progress: @Sendable (Double) -> Void = { _ in }
 }
 
 /// What fitting gave, not yet judged.
@@ -34,31 +18,50 @@ struct FittedModel {
     let model: any DetectorModel
     let preprocessing: Preprocessing
     let plan: PreprocessingPlan
+    /// `score < threshold` is an anomaly.
     let threshold: Double
+    /// Of the training rows, in the order of the sample.
+    let trainingScores: [Double]
 }
 
-/// Stage 3: fits preprocessing and detector on the training part, and chooses the threshold on its scores.
-func fit(
-    _ rows: SplitRows, detector: any Detector, parameters: ParameterValues, seed: UInt64,
-    contamination: Double,
-    isCancelled: @escaping @Sendable () -> Bool, progress: @escaping @Sendable (Double) -> Void
-) throws -> FittedModel {
-    let preprocessing = rows.fitter.finish()
+/// Stage 3: fits preprocessing and detector on the training rows, and chooses the threshold on their scores.
+///
+/// The threshold is the score at place floor(contamination x rows) of the ascending training scores: as many rows lie
+/// below it, fewer when scores are tied.
+func fit(_ rows: RowTable, names: CategoryNames, _ settings: FitSettings) throws -> FittedModel {
+    try fit(rows, preprocessing: rows.preprocessing(names), settings)
+}
+
+/// The same with a preprocessing that was fitted before.
+func fit(_ rows: RowTable, preprocessing: Preprocessing, _ settings: FitSettings) throws -> FittedModel {
     let plan = try PreprocessingPlan(preprocessing)
-    let encoded = rows.training.encoded(plan)
+    let encoded = rows.encoded(plan)
     let context = FitContext(
-        seed: seed, parameters: parameters, columns: plan.columns.map { FeatureColumn(name: $0.name) },
-        isCancelled: isCancelled, progress: progress)
-    let model = try encoded.withUnsafeBufferPointer { values in
-        try detector.fit(FeatureRows(values, columns: plan.columnCount), labels: nil, context: context)
+        seed: settings.seed, parameters: settings.parameters,
+        columns: plan.columns.map { FeatureColumn(name: $0.name) }, isCancelled: settings.isCancelled,
+        progress: settings.progress)
+    // Detectors may use what is known of anomalies; a row that nobody labelled counts as usual.
+    let labels = rows.labels.contains { $0 >= 0 } ? rows.labels.map { max($0, 0) } : nil
+    let model: any DetectorModel
+    do {
+        model = try encoded.withUnsafeBufferPointer { values in
+            let rows = FeatureRows(values, columns: plan.columnCount)
+            guard let labels else { return try settings.detector.fit(rows, labels: nil, context: context) }
+            return try labels.withUnsafeBufferPointer {
+                try settings.detector.fit(rows, labels: $0, context: context)
+            }
+        }
+    } catch DetectorError.cancelled {
+        throw TrainingError.cancelled
     }
     let scores = try score(model, encoded, columns: plan.columnCount)
     return FittedModel(
         model: model, preprocessing: preprocessing, plan: plan,
-        threshold: ScoreMetrics.threshold(scores, contamination: contamination))
+        threshold: ScoreMetrics.threshold(scores, contamination: settings.contamination),
+        trainingScores: scores)
 }
 
-/// Scores encoded rows.
+/// Scores encoded rows: `rows.count / columns` scores.
 func score(_ model: any DetectorModel, _ rows: [Float], columns: Int) throws -> [Double] {
     guard !rows.isEmpty else { return [] }
     var scores = [Double](repeating: 0, count: rows.count / columns)

@@ -1,150 +1,198 @@
 import Foundation
 import GRDB
 
-/// Training jobs in SQLite: durable, each run by one worker at a time. Thread-safe; calls block.
+/// Training jobs in SQLite: durable, each run by one worker at a time.
+///
+/// Thread-safe, and safe for several processes; calls block. A worker holds a job by a lease, which it renews; when
+/// the lease has ended the next worker takes the job over, and the first one can no longer write to it.
 public final class JobStore: Sendable {
-    private let database: DatabaseQueue
-    private let now: @Sendable () -> Int64
     /// A worker that has not been heard of for so long is taken for dead.
     public static let leaseMilliseconds: Int64 = 30_000
+    /// A job that took its worker down so often, or found a store away, fails.
+    public static let maximumStrikes = 5
+    /// Jobs that may wait.
+    public static let maximumQueued = 10_000
+    /// Jobs that have ended are kept up to this number, with their idempotency keys.
+    public static let maximumFinished = 10_000
+
+    let database: DatabaseQueue
+    private let now: @Sendable () -> Int64
 
     /// - Parameters:
     ///   - path: The database; nil: in memory.
     ///   - now: Epoch milliseconds.
     public init(
-        path: String?, now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1_000) }
+        path: String?,
+        now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1_000) }
     ) throws {
         self.now = now
         var configuration = Configuration()
         configuration.busyMode = .timeout(5)
         database =
             try path.map { try DatabaseQueue(path: $0, configuration: configuration) } ?? DatabaseQueue()
-        var migrator = DatabaseMigrator()
-        migrator.registerMigration("1") { db in
-            try db.execute(
-                sql: """
-                    CREATE TABLE job (
-                        id TEXT PRIMARY KEY, sequence INTEGER NOT NULL, key TEXT UNIQUE, state TEXT NOT NULL,
-                        body TEXT NOT NULL, worker TEXT, lease INTEGER NOT NULL DEFAULT 0,
-                        is_cancelled INTEGER NOT NULL DEFAULT 0);
-                    CREATE INDEX job_by_state ON job (state, sequence);
-                    """)
-        }
-        try migrator.migrate(database)
+        try JobTable.migrator.migrate(database)
     }
+
+    // MARK: For its users
 
     /// Puts a request into the queue; the same key gives the same job.
     ///
-    /// - Throws: `TrainingError.keyReused` when the key came with another request.
+    /// - Throws: `TrainingError.keyReused` when the key came with another request, `.queueFull`.
+    @discardableResult
     public func submit(_ request: TrainingRequest, key: String? = nil) throws -> TrainingJob {
         try database.write { db in
-            if let key,
-                let body = try String.fetchOne(
-                    db, sql: "SELECT body FROM job WHERE key = ?", arguments: [key])
-            {
-                let job = try Self.decode(body)
+            if let key, let job = try JobTable.job(db, where: "key = ?", [key]) {
                 guard job.request == request else { throw TrainingError.keyReused(key) }
                 return job
             }
+            guard try JobTable.count(db, state: .queued) < Self.maximumQueued else {
+                throw TrainingError.queueFull(limit: Self.maximumQueued)
+            }
             let job = TrainingJob(
                 id: UUID().uuidString.lowercased(), request: request, createdMilliseconds: now())
-            try db.execute(
-                sql: """
-                    INSERT INTO job (id, sequence, key, state, body)
-                    VALUES (?, (SELECT coalesce(max(sequence), 0) + 1 FROM job), ?, ?, ?)
-                    """,
-                arguments: [job.id, key, job.state.rawValue, try Self.encode(job)])
+            try JobTable.insert(db, job, key: key)
             return job
         }
     }
 
     public func job(id: String) throws -> TrainingJob? {
-        try database.read { db in
-            try String.fetchOne(db, sql: "SELECT body FROM job WHERE id = ?", arguments: [id]).map(
-                Self.decode)
-        }
+        try database.read { try JobTable.job($0, where: "id = ?", [id]) }
     }
 
     /// Newest first.
     public func jobs(limit: Int = 100) throws -> [TrainingJob] {
-        try database.read { db in
-            try String.fetchAll(
-                db, sql: "SELECT body FROM job ORDER BY sequence DESC LIMIT ?", arguments: [limit]
-            ).map(Self.decode)
-        }
+        try database.read { try JobTable.newest($0, limit: limit) }
     }
 
-    /// Takes the oldest job that waits, or whose worker is dead.
-    func claim(worker: String) throws -> TrainingJob? {
-        try database.write { db in
-            let time = now()
-            guard
-                let body = try String.fetchOne(
-                    db,
-                    sql: """
-                        SELECT body FROM job WHERE state = 'queued' OR (state = 'running' AND lease < ?)
-                        ORDER BY sequence LIMIT 1
-                        """, arguments: [time])
-            else { return nil }
-            var job = try Self.decode(body)
-            job.state = .running
-            job.attempts += 1
-            try db.execute(
-                sql: "UPDATE job SET state = 'running', worker = ?, lease = ?, body = ? WHERE id = ?",
-                arguments: [worker, time + Self.leaseMilliseconds, try Self.encode(job), job.id])
-            return job
-        }
-    }
-
-    /// Writes a job's state and renews the lease.
-    ///
-    /// - Returns: false when the job is no longer this worker's, or was cancelled: stop.
-    func update(_ job: TrainingJob, worker: String) throws -> Bool {
-        try database.write { db in
-            try db.execute(
-                sql: """
-                    UPDATE job SET state = ?, body = ?, lease = ? WHERE id = ? AND worker = ? AND is_cancelled = 0
-                    """,
-                arguments: [
-                    job.state.rawValue, try Self.encode(job), now() + Self.leaseMilliseconds, job.id, worker,
-                ])
-            return db.changesCount == 1
-        }
-    }
-
-    /// Cancels a job that has not ended; a running one stops soon.
+    /// Cancels a job that has not ended; a running one stops soon. Others stay as they are.
     public func cancel(id: String) throws {
         try database.write { db in
-            guard
-                let body = try String.fetchOne(db, sql: "SELECT body FROM job WHERE id = ?", arguments: [id])
-            else {
-                return
-            }
-            var job = try Self.decode(body)
-            guard !job.state.isFinal else { return }
+            guard var job = try JobTable.job(db, where: "id = ?", [id]), !job.state.isFinal else { return }
             job.state = .cancelled
-            job.finishedMilliseconds = now()
-            try db.execute(
-                sql: "UPDATE job SET state = 'cancelled', body = ?, is_cancelled = 1 WHERE id = ?",
-                arguments: [try Self.encode(job), id])
+            try end(db, &job)
         }
     }
 
-    /// Gives back what a worker of an earlier run of this process held, without waiting for the lease.
-    func release(worker: String) throws {
+    // MARK: For workers
+
+    /// Takes the oldest job that waits, or whose worker is dead; nil when there is none.
+    func claim(worker: String) throws -> ClaimedJob? {
         try database.write { db in
-            try db.execute(
-                sql: "UPDATE job SET lease = 0 WHERE state = 'running' AND worker = ?", arguments: [worker])
+            while var job = try JobTable.job(
+                db,
+                where: """
+                    (state = 'queued' AND available <= :now) OR (state = 'running' AND lease <= :now)
+                    ORDER BY sequence LIMIT 1
+                    """, ["now": now()])
+            {
+                guard try JobTable.strikes(db, job) < Self.maximumStrikes else {
+                    job.state = .failed
+                    job.error =
+                        "it was begun \(job.attempts) times and did not end"
+                        + (job.error.map { ": \($0)" } ?? "")
+                    try end(db, &job)
+                    continue
+                }
+                job.state = .running
+                job.attempts += 1
+                job.error = nil
+                job.startedMilliseconds = now()
+                job.updatedMilliseconds = now()
+                try JobTable.update(db, job, worker: worker, lease: now() + Self.leaseMilliseconds)
+                try JobTable.addStrikes(db, job, 1)
+                return ClaimedJob(job: job, worker: worker)
+            }
+            return nil
         }
     }
 
-    private static func encode(_ job: TrainingJob) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .sortedKeys
-        return String(decoding: try encoder.encode(job), as: UTF8.self)
+    /// Renews the lease and writes how far the job is.
+    ///
+    /// - Returns: false when the job is no longer this worker's, or was cancelled: stop.
+    func renew(_ claimed: ClaimedJob, stage: TrainingStage?, progress: Double) throws -> Bool {
+        try writeIfHeld(claimed) { db, job in
+            job.stage = stage
+            job.progress = progress
+            try JobTable.update(db, job, worker: claimed.worker, lease: now() + Self.leaseMilliseconds)
+        }
     }
 
-    private static func decode(_ body: String) throws -> TrainingJob {
-        try JSONDecoder().decode(TrainingJob.self, from: Data(body.utf8))
+    /// Ends a job that this worker holds.
+    ///
+    /// - Returns: false when it is no longer this worker's; nothing was written then.
+    @discardableResult
+    func finish(_ claimed: ClaimedJob, _ result: Result<TrainingOutcome, any Error>) throws -> Bool {
+        try writeIfHeld(claimed) { db, job in
+            switch result {
+            case .success(let outcome):
+                job.state = .succeeded
+                job.outcome = outcome
+            case .failure(TrainingError.cancelled): job.state = .cancelled
+            case .failure(let error):
+                job.state = .failed
+                job.error = "\(error)"
+            }
+            try end(db, &job)
+        }
+    }
+
+    /// Puts a job back into the queue.
+    ///
+    /// - Parameters:
+    ///   - reason: Why; nil: its worker ends in an orderly way, which is no strike against the job.
+    ///   - delayMilliseconds: When another attempt makes sense.
+    @discardableResult
+    func giveBack(_ claimed: ClaimedJob, reason: String?, delayMilliseconds: Int64 = 0) throws -> Bool {
+        try writeIfHeld(claimed) { db, job in
+            job.state = .queued
+            job.error = reason
+            job.updatedMilliseconds = now()
+            try JobTable.update(db, job, worker: nil, lease: 0, available: now() + delayMilliseconds)
+            if reason == nil { try JobTable.addStrikes(db, job, -1) }
+        }
+    }
+
+    /// Ends the leases that a worker of an earlier run of this process held: it is known to be dead.
+    func release(worker: String) throws {
+        try database.write { try JobTable.endLeases($0, of: worker) }
+    }
+
+    private func writeIfHeld(
+        _ claimed: ClaimedJob, _ body: (Database, inout TrainingJob) throws -> Void
+    ) throws -> Bool {
+        try database.write { db in
+            guard
+                var job = try JobTable.job(
+                    db, where: "id = ? AND state = 'running' AND worker = ? AND attempts = ?",
+                    [claimed.job.id, claimed.worker, claimed.attempt])
+            else { return false }
+            job.updatedMilliseconds = now()
+            try body(db, &job)
+            return true
+        }
+    }
+
+    private func end(_ db: Database, _ job: inout TrainingJob) throws {
+        job.updatedMilliseconds = now()
+        job.finishedMilliseconds = now()
+        try JobTable.update(db, job, worker: nil, lease: 0)
+        try JobTable.removeParts(db, of: job.id)
+        try JobTable.prune(db, keeping: Self.maximumFinished)
+    }
+}
+
+/// What a job's earlier attempts have finished, beside the job.
+struct JobJournal: TrainingJournal {
+    let jobs: JobStore
+    let claimed: ClaimedJob
+
+    var isResumed: Bool { claimed.attempt > 1 }
+
+    func finishedParts() throws -> [Int: UsersPart] {
+        try jobs.database.read { try JobTable.parts($0, of: claimed.job.id) }
+    }
+
+    func finish(_ part: Int, _ result: UsersPart) throws {
+        try jobs.database.write { try JobTable.insertPart($0, of: claimed.job.id, part, result) }
     }
 }

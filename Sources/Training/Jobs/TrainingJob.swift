@@ -12,16 +12,32 @@ public struct TrainingJob: Codable, Sendable, Hashable {
     public var stage: TrainingStage?
     /// Of the stage, 0 to 1.
     public var progress = 0.0
+    /// Versions and metrics, once it has succeeded.
     public var outcome: TrainingOutcome?
+    /// Why it failed, or why it waits for another attempt.
     public var error: String?
     /// How often it has been begun; more than one after a crash.
     public var attempts = 0
+    /// Epoch milliseconds, as the following.
     public var createdMilliseconds: Int64
+    /// Of the latest attempt.
+    public var startedMilliseconds: Int64?
+    public var updatedMilliseconds: Int64
     public var finishedMilliseconds: Int64?
 
     init(id: String, request: TrainingRequest, createdMilliseconds: Int64) {
         self.id = id
         self.request = request
         self.createdMilliseconds = createdMilliseconds
+        updatedMilliseconds = createdMilliseconds
     }
+}
+
+/// A job that a worker holds: it may write to it until the lease ends and somebody else takes it over.
+struct ClaimedJob: Sendable {
+    let job: TrainingJob
+    let worker: String
+
+    /// Numbers the holders of a job, so that one that was taken for dead cannot write.
+    var attempt: Int { job.attempts }
 }

@@ -1,19 +1,27 @@
 import Foundation
+import Lake
 import Logging
 import Metrics
+import ObjectStore
 import Synchronization
 
-/// Runs jobs one after the other, on the thread that calls `run`.
+/// Runs jobs one after the other, on the thread that calls `run`, with a second thread that keeps the lease.
+///
+/// Thread-safe. As a service: `run` on a thread of its own, `stop` on graceful shutdown.
 public final class TrainingWorker: Sendable {
     private let jobs: JobStore
     private let pipeline: TrainingPipeline
-    /// The same after a restart of the same process, which then takes its own jobs back at once.
     private let name: String
     private let logger: Logger
     private let isStopping = Mutex(false)
-    private let succeeded = Counter(label: "ml_training_jobs_total", dimensions: [("state", "succeeded")])
-    private let failed = Counter(label: "ml_training_jobs_total", dimensions: [("state", "failed")])
 
+    /// How long an idle worker waits before it looks for a job again.
+    private static let idleMilliseconds = 200
+    /// A job whose store is away waits so long, and twice as long each further time.
+    private static let retryMilliseconds: Int64 = 15_000
+
+    /// - Parameter name: Its own among all workers of the job store; the same after a restart of the same process,
+    ///   which then takes its jobs back at once.
     public init(jobs: JobStore, pipeline: TrainingPipeline, name: String, logger: Logger) {
         self.jobs = jobs
         self.pipeline = pipeline
@@ -21,94 +29,140 @@ public final class TrainingWorker: Sendable {
         self.logger = logger
     }
 
+    /// Makes `run` return soon. A job that is running goes back into the queue.
     public func stop() { isStopping.withLock { $0 = true } }
 
     private var isStopped: Bool { isStopping.withLock { $0 } }
 
-    /// Blocks until `stop` is called; a job that is running then is begun again after the next start.
+    /// Blocks until `stop` is called.
     public func run() {
-        do {
-            try jobs.release(worker: name)
-        } catch {
-            logger.error("the job store cannot be used", metadata: ["error": "\(error)"])
-        }
+        tryJobStore { try jobs.release(worker: name) }
         while !isStopped {
-            do {
-                if let job = try jobs.claim(worker: name) {
-                    try run(job)
-                } else {
-                    Thread.sleep(forTimeInterval: 0.1)
-                }
-            } catch {
-                logger.error("the job store cannot be used", metadata: ["error": "\(error)"])
-                Thread.sleep(forTimeInterval: 1)
-            }
+            let isIdle = tryJobStore { try !runNext() } ?? true
+            if isIdle { Thread.sleep(forTimeInterval: Double(Self.idleMilliseconds) / 1_000) }
         }
     }
 
-    private func run(_ job: TrainingJob) throws {
-        logger.info("training begins", metadata: ["job": "\(job.id)", "attempt": "\(job.attempts)"])
-        let progress = JobProgress(job: job, jobs: jobs, worker: name)
+    /// Runs the next job to its end.
+    ///
+    /// - Returns: false when there was none.
+    func runNext() throws -> Bool {
+        guard let claimed = try jobs.claim(worker: name) else { return false }
+        logger.info(
+            "training begins", metadata: ["job": "\(claimed.job.id)", "attempt": "\(claimed.attempt)"])
+        let lease = Lease(jobs: jobs, claimed: claimed)
+        lease.start()
+        defer { lease.end() }
+        let result = Result {
+            try pipeline.run(
+                claimed.job.request, jobID: claimed.job.id,
+                journal: JobJournal(jobs: jobs, claimed: claimed),
+                isCancelled: { [self] in isStopped || lease.isLost }, report: { lease.report($0, $1) })
+        }
+        try end(claimed, result, isLost: lease.isLost)
+        return true
+    }
+
+    private func end(
+        _ claimed: ClaimedJob, _ result: Result<TrainingOutcome, any Error>, isLost: Bool
+    ) throws {
+        var outcome = "succeeded"
+        switch result {
+        case .success: try jobs.finish(claimed, result)
+        case .failure(TrainingError.cancelled) where isLost: outcome = "lost"
+        case .failure(TrainingError.cancelled) where isStopped:
+            outcome = "stopped"
+            try jobs.giveBack(claimed, reason: nil)
+        case .failure(let error) where Self.isRetryable(error):
+            outcome = "postponed"
+            let delay = Self.retryMilliseconds << Int64(min(claimed.attempt - 1, 6))
+            try jobs.giveBack(claimed, reason: "\(error)", delayMilliseconds: delay)
+        case .failure:
+            outcome = "failed"
+            try jobs.finish(claimed, result)
+        }
+        Counter(label: "ml_training_jobs_total", dimensions: [("outcome", outcome)]).increment()
+        var metadata: Logger.Metadata = ["job": "\(claimed.job.id)", "outcome": "\(outcome)"]
+        if case .failure(let error) = result { metadata["error"] = "\(error)" }
+        logger.log(level: outcome == "failed" ? .warning : .info, "training ended", metadata: metadata)
+    }
+
+    private static func isRetryable(_ error: any Error) -> Bool {
+        switch error {
+        case let error as ObjectStoreError: error.isRetryable
+        case let error as LakeError: error.isRetryable
+        case let error as TrainingError: error.isRetryable
+        default: false
+        }
+    }
+
+    @discardableResult
+    private func tryJobStore<Value>(_ call: () throws -> Value) -> Value? {
         do {
-            let outcome = try pipeline.run(
-                job.request, jobID: job.id, isCancelled: { [self] in isStopped || progress.isLost },
-                report: { progress.report($0, $1) })
-            progress.finish(.succeeded, outcome: outcome, error: nil)
-            succeeded.increment()
-            logger.info("training succeeded", metadata: ["job": "\(job.id)"])
-        } catch  where isStopped || progress.isLost {
-            logger.info("training stopped", metadata: ["job": "\(job.id)"])
+            return try call()
         } catch {
-            progress.finish(.failed, outcome: nil, error: "\(error)")
-            failed.increment()
-            logger.warning("training failed", metadata: ["job": "\(job.id)", "error": "\(error)"])
+            logger.error("the job store cannot be used", metadata: ["error": "\(error)"])
+            return nil
         }
     }
 }
 
-/// Writes a running job's progress now and then, which also keeps its lease.
-private final class JobProgress: Sendable {
+/// Keeps a running job's lease from a thread of its own: a stage may be silent for longer than the lease.
+private final class Lease: Sendable {
     private struct State {
-        var job: TrainingJob
-        var written = ContinuousClock.now
+        var stage: TrainingStage?
+        var progress = 0.0
         var isLost = false
+        var isEnded = false
+        var written = ContinuousClock.now
     }
 
-    private let state: Mutex<State>
     private let jobs: JobStore
-    private let worker: String
+    private let claimed: ClaimedJob
+    private let state = Mutex(State())
+    private let ended = DispatchSemaphore(value: 0)
 
-    init(job: TrainingJob, jobs: JobStore, worker: String) {
-        state = Mutex(State(job: job))
+    /// How often progress is written at most, and the lease is renewed at least.
+    private static let progressInterval = Duration.milliseconds(250)
+    private static let renewalMilliseconds = Int(JobStore.leaseMilliseconds / 6)
+
+    init(jobs: JobStore, claimed: ClaimedJob) {
         self.jobs = jobs
-        self.worker = worker
+        self.claimed = claimed
     }
 
+    /// Somebody else has the job, or it was cancelled.
     var isLost: Bool { state.withLock { $0.isLost } }
 
-    func report(_ stage: TrainingStage, _ fraction: Double) {
+    func start() {
+        let thread = Thread { [self] in
+            while ended.wait(timeout: .now() + .milliseconds(Self.renewalMilliseconds)) == .timedOut {
+                state.withLock { if !$0.isEnded { renew(&$0) } }
+            }
+        }
+        thread.name = "training lease"
+        thread.start()
+    }
+
+    func end() {
+        state.withLock { $0.isEnded = true }
+        ended.signal()
+    }
+
+    func report(_ stage: TrainingStage, _ progress: Double) {
         state.withLock { state in
-            let isNew = state.job.stage != stage
-            state.job.stage = stage
-            state.job.progress = fraction
-            guard isNew || ContinuousClock.now - state.written > .milliseconds(250) else { return }
-            write(&state)
+            let isNew = state.stage != stage
+            state.stage = stage
+            state.progress = progress
+            if isNew || ContinuousClock.now - state.written > Self.progressInterval { renew(&state) }
         }
     }
 
-    func finish(_ outcome: TrainingJob.State, outcome result: TrainingOutcome?, error: String?) {
-        state.withLock { state in
-            state.job.state = outcome
-            state.job.outcome = result
-            state.job.error = error
-            state.job.finishedMilliseconds = Int64(Date().timeIntervalSince1970 * 1_000)
-            write(&state)
-        }
-    }
-
-    private func write(_ state: inout State) {
+    private func renew(_ state: inout State) {
         state.written = .now
         // A store that cannot be written now may be a moment later; one that says no has given the job away.
-        if let isOurs = try? jobs.update(state.job, worker: worker) { state.isLost = !isOurs }
+        if let isHeld = try? jobs.renew(claimed, stage: state.stage, progress: state.progress), !isHeld {
+            state.isLost = true
+        }
     }
 }

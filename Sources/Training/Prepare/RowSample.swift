@@ -1,112 +1,67 @@
 import DetectorAPI
 import Features
-import Transactions
 
-/// A uniform sample of rows, bounded, the same for the same rows and seed: Algorithm R (Vitter 1985).
-struct RowSample {
+/// A uniform sample of rows, of bounded size, which depends on the rows and the seed alone: not on their order, nor on
+/// the parts and files that they come in.
+///
+/// Each row has a random priority, made of the seed and the transaction; the rows of the lowest priorities are the
+/// sample ("bottom-k"; Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007).
+struct RowSample: Sendable {
     let capacity: Int
+    let seed: UInt64
+    /// Rows that were offered.
     private(set) var seen = 0
-    private(set) var labels: [Int8] = []
-    private var features: [Float] = []
-    private var categories: [UInt64] = []
-    private var generator: SeededGenerator
+    private var table = RowTable()
+    /// Rows from here on cannot be in the sample.
+    private var cutoff = UInt64.max
 
     init(capacity: Int, seed: UInt64) {
         self.capacity = capacity
-        generator = SeededGenerator(seed: seed)
+        self.seed = seed
     }
 
-    var count: Int { labels.count }
-
-    mutating func add(_ row: PreparedRow) {
+    /// - Returns: The row's priority if it may be in the sample; nil when it is not.
+    mutating func add(_ row: HistoryRow, features: UnsafeBufferPointer<Float>) -> UInt64? {
         seen += 1
-        if count < capacity {
-            features.append(contentsOf: row.features)
-            for (_, field) in FeatureSchema.categorical {
-                categories.append(row.transactions.hash(field, row.row))
-            }
-            labels.append(row.label)
-            return
-        }
-        let place = generator.below(seen)
-        guard place < capacity else { return }
-        let width = UserWindow.featureCount
-        for (index, value) in row.features.enumerated() { features[place * width + index] = value }
-        for (index, category) in FeatureSchema.categorical.enumerated() {
-            categories[place * FeatureSchema.categorical.count + index] = row.transactions.hash(
-                category.field, row.row)
-        }
-        labels[place] = row.label
+        let priority = Self.priority(of: row, seed: seed)
+        return keep(row, features: features, priority: priority) ? priority : nil
     }
 
-    /// Rows that look like known kinds of fraud, made from these: what a detector must find where there are no labels.
-    ///
-    /// In turn: ten times the amount; far away, in a new country, with a new device; many small payments within
-    /// minutes at new merchants.
-    func injected() -> RowSample {
-        var copy = self
-        let width = UserWindow.featureCount
-        for row in 0..<count {
-            copy.features.withUnsafeMutableBufferPointer { features in
-                let values = UnsafeMutableBufferPointer(rebasing: features[row * width..<(row + 1) * width])
-                Injection.allCases[row % Injection.allCases.count].apply(to: values)
-            }
-            copy.labels[row] = 1
-        }
-        return copy
+    /// Adds what belongs to a row of another sample of the same capacity, under that row's priority.
+    @discardableResult
+    mutating func keep(_ row: HistoryRow, features: UnsafeBufferPointer<Float>, priority: UInt64) -> Bool {
+        guard priority < cutoff else { return false }
+        table.append(row, features: features, priority: priority)
+        // Room for more, so that compacting is paid for by as many additions.
+        if table.count >= capacity + max(1024, capacity / 4) { compact() }
+        return true
     }
 
-    /// The rows as a model wants them, row-major.
-    func encoded(_ plan: PreprocessingPlan) -> [Float] {
-        let width = UserWindow.featureCount
-        let categoryCount = PreprocessingPlan.categoryCount
-        let columns = plan.columnCount
-        return [Float](unsafeUninitializedCapacity: count * columns) { into, initialized in
-            features.withUnsafeBufferPointer { features in
-                categories.withUnsafeBufferPointer { categories in
-                    for row in 0..<count {
-                        plan.apply(
-                            numeric: UnsafeBufferPointer(rebasing: features[row * width..<(row + 1) * width]),
-                            categories: UnsafeBufferPointer(
-                                rebasing: categories[row * categoryCount..<(row + 1) * categoryCount]),
-                            into: UnsafeMutableBufferPointer(
-                                rebasing: into[row * columns..<(row + 1) * columns]))
-                    }
-                }
-            }
-            initialized = count * columns
-        }
+    mutating func removeAll() {
+        seen = 0
+        cutoff = .max
+        table.removeAll()
     }
-}
 
-/// Kinds of fraud as they show in the features.
-enum Injection: CaseIterable {
-    case amount, travel, burst
+    /// The sample, in the order of its priorities.
+    mutating func rows() -> RowTable {
+        compact()
+        return table
+    }
 
-    func apply(to row: UnsafeMutableBufferPointer<Float>) {
-        func change(_ name: String, _ value: (Float) -> Float) {
-            if let index = FeatureSchema.index(of: name) { row[index] = value(row[index]) }
+    private mutating func compact() {
+        let priorities = table.priorities
+        let order = priorities.indices.sorted { (priorities[$0], $0) < (priorities[$1], $1) }
+        table = table.gathering(Array(order.prefix(capacity)))
+        if table.count == capacity, let last = table.priorities.last { cutoff = last }
+    }
+
+    private static func priority(of row: HistoryRow, seed: UInt64) -> UInt64 {
+        func mixed(_ state: UInt64, _ word: UInt64) -> UInt64 {
+            var generator = SeededGenerator(seed: state ^ word)
+            return generator.next()
         }
-        switch self {
-        case .amount:
-            change("amount") { $0 * 10 }
-            change("log_amount") { $0 + 2.302_585 }
-            change("amount_ratio_30d") { $0 * 10 }
-            // The same deviation, a mean that the ratio no longer tells: ten deviations more is what ten amounts are
-            // for somebody whose amounts vary as much as they are large.
-            change("amount_zscore_30d") { $0 + 10 }
-        case .travel:
-            change("speed_kmh") { _ in 3_000 }
-            change("new_country") { _ in 1 }
-            change("new_device") { _ in 1 }
-        case .burst:
-            change("seconds_since_last") { _ in 20 }
-            change("count_1h") { $0 + 8 }
-            change("count_24h") { $0 + 8 }
-            change("new_merchant") { _ in 1 }
-            change("amount") { _ in 1 }
-            change("log_amount") { _ in 0.693_147 }
-            change("amount_ratio_30d") { $0 * 0.02 }
-        }
+        let time = mixed(mixed(seed, row.transaction), UInt64(bitPattern: row.timestampMilliseconds))
+        return mixed(mixed(time, row.amount.bitPattern), row.merchant ^ row.device)
     }
 }

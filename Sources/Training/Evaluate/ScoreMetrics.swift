@@ -1,3 +1,5 @@
+import Foundation
+
 /// Measures of scores where **lower is more anomalous**, as every detector's are.
 public enum ScoreMetrics {
     /// Area under the ROC curve: the chance that an anomaly scores below a normal row, ties counting half.
@@ -79,6 +81,27 @@ public enum ScoreMetrics {
         }
         guard varianceA > 0, varianceB > 0 else { return nil }
         return covariance / (varianceA * varianceB).squareRoot()
+    }
+
+    /// Population stability index: how far `current` has moved from `reference`, over the tenths of the latter.
+    ///
+    /// The sum over bins of (q - p) ln(q / p), each share taken with half a row more so that an empty bin is not
+    /// infinite. Below 0.1 is usual, above 0.25 a shift.
+    public static func stabilityIndex(reference: [Double], current: [Double], bins: Int = 10) -> Double? {
+        guard !reference.isEmpty, !current.isEmpty, bins > 1 else { return nil }
+        let sorted = reference.sorted()
+        var edges: [Double] = []
+        for bin in 1..<bins {
+            let edge = sorted[bin * sorted.count / bins]
+            if edge != edges.last { edges.append(edge) }
+        }
+        func shares(_ values: [Double]) -> [Double] {
+            var counts = [Double](repeating: 0.5, count: edges.count + 1)
+            for value in values { counts[edges.count { $0 <= value }] += 1 }
+            let total = counts.reduce(0, +)
+            return counts.map { $0 / total }
+        }
+        return zip(shares(reference), shares(current)).reduce(0) { $0 + ($1.1 - $1.0) * log($1.1 / $1.0) }
     }
 
     private static func ranks(_ values: [Double]) -> [Double] {

@@ -1,0 +1,117 @@
+import Crypto
+import Lake
+import ObjectStore
+import Transactions
+
+/// Writes the lake's days: leaves out transactions that the day has already, and removes files that earlier runs wrote
+/// and this one did not.
+struct DayWriting {
+    private let lake: any ObjectStore
+    /// In the order in which sources were read.
+    private let sourceNames: [String]
+    private let ourNames: Set<String>
+    private let limits: ETL.Limits
+
+    private(set) var transactions = 0
+    private(set) var duplicates = 0
+    /// Files of the lake before this run, by day.
+    private var before: [LakeDay: [LakeFile]] = [:]
+    private var written: Set<String> = []
+
+    private struct Digest: Hashable {
+        let high: UInt64
+        let low: UInt64
+
+        /// Half of a SHA-256: two different ids among a billion have the same with a chance of 10^-21.
+        init(_ id: UnsafeBufferPointer<UInt8>) {
+            let bytes = SHA256.hash(data: UnsafeRawBufferPointer(id))
+            (high, low) = bytes.withUnsafeBytes {
+                ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+            }
+        }
+    }
+
+    /// The file that is being filled.
+    private struct Filling {
+        var source = -1
+        var number = 0
+        var batch = TransactionBatch()
+        var labels: [Int8] = []
+        var textBytes = 0
+    }
+
+    init(lake: any ObjectStore, sourceNames: [String], limits: ETL.Limits) {
+        self.lake = lake
+        self.sourceNames = sourceNames
+        ourNames = Set(sourceNames)
+        self.limits = limits
+    }
+
+    /// Lists what the lake has.
+    mutating func begin() throws {
+        let all = LakeDay(dayNumber: -719_162)...LakeDay(dayNumber: 2_932_896)  // years 1 to 9999
+        before = Dictionary(grouping: try LakeReader(store: lake).files(in: all), by: \.day)
+    }
+
+    mutating func write(_ day: LakeDay, _ aside: inout RowsByDay) throws {
+        var known = try foreignIDs(of: day)
+        var filling = Filling()
+        try aside.take(day) { record in
+            let limitReached =
+                filling.batch.count >= limits.fileRows || filling.textBytes >= limits.fileTextBytes
+            if record.source != filling.source || limitReached {
+                try write(&filling, day)
+                if record.source != filling.source { filling.number = 0 }
+                filling.source = record.source
+            }
+            guard let id = record.text(.transactionID), known.insert(Digest(id)).inserted else {
+                duplicates += 1
+                return
+            }
+            for field in TextField.allCases { filling.textBytes += record.text(field)?.count ?? 0 }
+            record.append(to: &filling.batch)
+            filling.labels.append(record.label)
+        }
+        try write(&filling, day)
+    }
+
+    private mutating func write(_ filling: inout Filling, _ day: LakeDay) throws {
+        guard filling.batch.count > 0 else { return }
+        let number = filling.number == 0 ? "" : "-\(filling.number + 1)"
+        let key = "processed/\(day.path)/part-\(sourceNames[filling.source])\(number).parquet"
+        try lake.putIfDifferent(
+            key, try TransactionColumns.parquetFile(filling.batch, labels: filling.labels))
+        written.insert(key)
+        transactions += filling.batch.count
+        filling.number += 1
+        filling.batch.removeAll(keepingCapacity: true)
+        filling.labels.removeAll(keepingCapacity: true)
+        filling.textBytes = 0
+    }
+
+    /// Removes files that our sources gave in an earlier run and no longer give.
+    func removeStale() throws {
+        for file in before.values.joined() where isOurs(file) && !written.contains(file.key) {
+            try lake.delete(file.key)
+        }
+    }
+
+    /// Ids in the day's files that none of our sources gave.
+    private func foreignIDs(of day: LakeDay) throws -> Set<Digest> {
+        var known: Set<Digest> = []
+        let files = before[day, default: []].filter { !isOurs($0) }
+        try LakeReader(store: lake).scan(files: files, columns: [TransactionColumns.transactionID]) { batch in
+            let ids = try batch.texts(TransactionColumns.transactionID)
+            for row in 0..<batch.count {
+                ids.withBytes(row) { if let id = $0 { known.insert(Digest(id)) } }
+            }
+        }
+        return known
+    }
+
+    private func isOurs(_ file: LakeFile) -> Bool {
+        let name = file.key.split(separator: "/").last ?? ""
+        guard name.hasPrefix("part-") else { return false }
+        return ourNames.contains(String(name.dropFirst(5).prefix(ETL.nameLength)))
+    }
+}

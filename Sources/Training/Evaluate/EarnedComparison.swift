@@ -1,0 +1,44 @@
+import Models
+
+/// Whether a user's model has earned its place: it must beat the global one on that user's own holdout.
+///
+/// By average precision where the holdout has labels of both kinds. Else by injected frauds (`Injection`): the area
+/// under the ROC curve of telling them from the user's own rows, which compares the two models at every alert rate
+/// they could both be set to. A win by less than `margin` is none: a model of one's own costs memory, and on a small
+/// holdout such a difference is chance.
+struct EarnedComparison {
+    enum Measure: String {
+        case averagePrecision = "average_precision"
+        case injectedAUROC = "injected_auroc"
+    }
+
+    let measure: Measure
+    let own: Double
+    let global: Double
+    let isEarned: Bool
+
+    /// A holdout of fewer rows says nothing.
+    static let minimumRows = 10
+
+    /// - Returns: nil when the holdout says nothing; the model is not earned then.
+    init?(own: HoldoutScores, global: HoldoutScores, margin: Double) {
+        guard own.scores.count >= Self.minimumRows else { return nil }
+        if let ownValue = own.averagePrecision, let globalValue = global.averagePrecision {
+            measure = .averagePrecision
+            self.own = ownValue
+            self.global = globalValue
+        } else if let ownValue = own.injectedAUROC, let globalValue = global.injectedAUROC {
+            measure = .injectedAUROC
+            self.own = ownValue
+            self.global = globalValue
+        } else {
+            return nil
+        }
+        isEarned = self.own >= self.global + margin && self.own > self.global
+    }
+
+    /// For the header of the user's artifact: the comparison stays with the candidate.
+    var metrics: [String: Double] {
+        ["earned_own_\(measure.rawValue)": own, "earned_global_\(measure.rawValue)": global]
+    }
+}

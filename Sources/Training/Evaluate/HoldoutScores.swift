@@ -1,0 +1,85 @@
+import DetectorAPI
+import Features
+
+/// Stage 4: how a model scores the holdout, which it has not seen, and the same rows with frauds injected.
+struct HoldoutScores {
+    let scores: [Double]
+    /// Row for row the same with a fraud injected.
+    let injected: [Double]
+    /// 1 anomalous, 0 not, -1 unknown.
+    let labels: [Int8]
+
+    init(_ model: any DetectorModel, _ plan: PreprocessingPlan, _ set: PreparedSet) throws {
+        scores = try score(model, set.holdout.encoded(plan), columns: plan.columnCount)
+        injected = try score(model, set.injected.encoded(plan), columns: plan.columnCount)
+        labels = set.holdout.labels
+    }
+
+    private var known: [Int] { labels.indices.filter { labels[$0] >= 0 } }
+
+    /// Of the labelled rows; nil without both kinds.
+    var averagePrecision: Double? {
+        let anomalous = known.map { labels[$0] == 1 }
+        guard anomalous.contains(false) else { return nil }
+        return ScoreMetrics.averagePrecision(known.map { scores[$0] }, anomalous: anomalous)
+    }
+
+    /// The chance that an injected fraud scores below a row that is not known to be one.
+    var injectedAUROC: Double? {
+        let usual = labels.indices.filter { labels[$0] != 1 }.map { scores[$0] }
+        return ScoreMetrics.auroc(
+            usual + injected,
+            anomalous: Array(repeating: false, count: usual.count)
+                + Array(repeating: true, count: injected.count))
+    }
+
+    /// What the artifact's header says.
+    ///
+    /// Always: `holdout_rows`; with rows `alert_rate`, the share of them below the threshold, `injected_auroc`, and
+    /// `injected_recall`, the share of injected frauds below it. With labels: `accuracy` at the threshold; with
+    /// labels of both kinds also `auroc`, `average_precision`, and `precision_at_budget`, of as many of the lowest
+    /// scores as the contamination allows alerts.
+    func metrics(threshold: Double, contamination: Double) -> [String: Double] {
+        var metrics = ["holdout_rows": Double(scores.count)]
+        guard !scores.isEmpty else { return metrics }
+        metrics["alert_rate"] = share(scores) { $0 < threshold }
+        metrics["injected_auroc"] = injectedAUROC
+        metrics["injected_recall"] = share(injected) { $0 < threshold }
+        let known = known
+        guard !known.isEmpty else { return metrics }
+        let anomalous = known.map { labels[$0] == 1 }
+        let knownScores = known.map { scores[$0] }
+        metrics["holdout_anomalies"] = Double(anomalous.count { $0 })
+        metrics["accuracy"] = share(known) { (scores[$0] < threshold) == (labels[$0] == 1) }
+        metrics["auroc"] = ScoreMetrics.auroc(knownScores, anomalous: anomalous)
+        metrics["average_precision"] = averagePrecision
+        guard metrics["auroc"] != nil else { return metrics }
+        let budget = max(1, Int((contamination * Double(known.count)).rounded()))
+        metrics["precision_at_budget"] = ScoreMetrics.precision(
+            knownScores, anomalous: anomalous, count: budget)
+        return metrics
+    }
+
+    private func share<Element>(_ elements: [Element], _ isCounted: (Element) -> Bool) -> Double {
+        Double(elements.count(where: isCounted)) / Double(max(elements.count, 1))
+    }
+}
+
+/// How far a model can be relied on, without labels.
+enum Stability {
+    /// Spearman's correlation of the holdout's scores by this model and by one of another seed: below about 0.9 the
+    /// ranking of alerts is a matter of chance, and more trees or rows are needed.
+    static func acrossSeeds(_ fitted: FittedModel, _ set: PreparedSet, _ settings: FitSettings) throws
+        -> Double?
+    {
+        let other = try fit(
+            set.training, preprocessing: fitted.preprocessing,
+            FitSettings(
+                detector: settings.detector, parameters: settings.parameters, seed: settings.seed &+ 1,
+                contamination: settings.contamination, isCancelled: settings.isCancelled))
+        let rows = set.holdout.encoded(fitted.plan)
+        return ScoreMetrics.rankCorrelation(
+            try score(fitted.model, rows, columns: fitted.plan.columnCount),
+            try score(other.model, rows, columns: fitted.plan.columnCount))
+    }
+}

@@ -1,0 +1,100 @@
+import Features
+import Transactions
+
+/// What training keeps of a transaction: of fixed size, so that any number of them can be kept in files.
+struct HistoryRow: BitwiseCopyable, Sendable {
+    var timestampMilliseconds: Int64
+    var amount: Double
+    /// NaN: missing.
+    var latitude: Double
+    var longitude: Double
+    /// `TextHash`es; 0: missing.
+    var merchant: UInt64
+    var country: UInt64
+    var device: UInt64
+    var category: UInt64
+    var channel: UInt64
+    var currency: UInt64
+    var transaction: UInt64
+    /// Index in `HistoryUsers`.
+    var user: UInt32
+    /// 1 anomalous, 0 not, -1 unknown. Of 32 bits, so that rows lie without gaps.
+    var label: Int32
+
+    /// What the window sees of it: the same as of a transaction that is parsed from the stream.
+    var event: WindowEvent {
+        WindowEvent(
+            timestampMilliseconds: timestampMilliseconds, amount: amount, merchant: merchant,
+            country: country,
+            device: device, latitude: latitude, longitude: longitude)
+    }
+
+    /// Writes the hashes that `PreprocessingPlan.apply` reads, in the order of `FeatureSchema.categorical`.
+    func appendCategories(to hashes: inout [UInt64]) {
+        for (_, field) in FeatureSchema.categorical { hashes.append(hash(field)) }
+    }
+
+    private func hash(_ field: TextField) -> UInt64 {
+        switch field {
+        case .category: category
+        case .country: country
+        case .channel: channel
+        case .currency: currency
+        case .merchantID: merchant
+        case .deviceID: device
+        case .transactionID: transaction
+        case .userID: 0
+        }
+    }
+}
+
+/// The ids of users, numbered as they come.
+struct HistoryUsers: Sendable {
+    private var indices: [UInt64: UInt32] = [:]
+    private var starts: [Int] = [0]
+    private var texts: [UInt8] = []
+    private var lastIndex: UInt32?
+
+    var count: Int { starts.count - 1 }
+
+    func id(_ index: UInt32) -> String { String(decoding: bytes(index), as: UTF8.self) }
+
+    private func bytes(_ index: UInt32) -> ArraySlice<UInt8> {
+        texts[starts[Int(index)]..<starts[Int(index) + 1]]
+    }
+
+    /// The number of a user; users with one hash are told apart by their ids.
+    mutating func index(of id: UnsafeBufferPointer<UInt8>, hash: UInt64) -> UInt32 {
+        // Files are sorted by user, more often than not.
+        if let lastIndex, bytes(lastIndex).elementsEqual(id) { return lastIndex }
+        var slot = hash
+        while let found = indices[slot] {
+            if bytes(found).elementsEqual(id) {
+                lastIndex = found
+                return found
+            }
+            slot &+= 1
+        }
+        let index = UInt32(count)
+        texts.append(contentsOf: id)
+        starts.append(texts.count)
+        indices[slot] = index
+        lastIndex = index
+        return index
+    }
+}
+
+/// The texts of categories by their hashes, so that an encoder can name its columns.
+struct CategoryNames: Sendable {
+    /// Beyond so many different texts, further ones have no name and are pooled with the rare ones.
+    static let capacity = 1 << 20
+
+    private var names: [UInt64: String] = [:]
+
+    subscript(hash: UInt64) -> String? { hash == 0 ? nil : names[hash] }
+
+    mutating func add(_ hash: UInt64, _ text: UnsafeBufferPointer<UInt8>) {
+        guard hash != 0, names[hash] == nil, names.count < Self.capacity else { return }
+        names[hash] = String(decoding: text, as: UTF8.self)
+    }
+}

@@ -1,0 +1,66 @@
+import Features
+import Transactions
+
+/// Kinds of fraud that are made from real transactions: what a model must find where nobody knows the real ones.
+///
+/// A transaction is changed as a fraudster would have made it, and its features come from the user's window at that
+/// moment, by the code that serving runs.
+enum Injection: UInt64, CaseIterable {
+    /// Ten times the amount.
+    case amount
+    /// The other side of the world, a country and a device that the user never had.
+    case travel
+    /// The ninth of small payments within two minutes, at merchants that the user never saw.
+    case burst
+
+    /// The kind that a row of this priority gets: all are equally common, but nobody travels whose transactions have
+    /// neither place, country nor device.
+    init(priority: UInt64, row: HistoryRow) {
+        let kind = Self.allCases[Int(priority % UInt64(Self.allCases.count))]
+        let isTraceable = row.country != 0 || row.device != 0 || !row.latitude.isNaN
+        self = kind == .travel && !isTraceable ? .amount : kind
+    }
+
+    /// Hashes of texts that no transaction has: one for the country and device, and a merchant for each payment.
+    private static let stranger = TextHash.hash("\u{1}injected")
+    private static let merchants = (0...burstCount).map { TextHash.hash("\u{1}injected \($0)") }
+    private static let burstCount = 8
+    private static let burstStepMilliseconds: Int64 = 15_000
+
+    /// - Parameters:
+    ///   - row: A real transaction.
+    ///   - window: The user's before it.
+    ///   - features: `UserWindow.featureCount` places for those of the changed one.
+    /// - Returns: The changed transaction.
+    func apply(
+        to row: HistoryRow, window: UserWindow, into features: UnsafeMutableBufferPointer<Float>
+    ) -> HistoryRow {
+        var changed = row
+        changed.label = 1
+        switch self {
+        case .amount:
+            changed.amount *= 10
+            window.writeFeatures(for: changed.event, into: features)
+        case .travel:
+            if row.country != 0 { changed.country = Self.stranger }
+            if row.device != 0 { changed.device = Self.stranger }
+            changed.latitude = -row.latitude
+            changed.longitude = row.longitude > 0 ? row.longitude - 180 : row.longitude + 180
+            window.writeFeatures(for: changed.event, into: features)
+        case .burst:
+            var window = window
+            changed.amount = 1 + row.amount.magnitude / 1_000
+            let end = row.timestampMilliseconds
+            for step in 0..<Self.burstCount {
+                changed.timestampMilliseconds =
+                    end - Int64(Self.burstCount - step) * Self.burstStepMilliseconds
+                changed.merchant = Self.merchants[step]
+                window.fold(changed.event)
+            }
+            changed.timestampMilliseconds = end
+            changed.merchant = Self.merchants[Self.burstCount]
+            window.writeFeatures(for: changed.event, into: features)
+        }
+        return changed
+    }
+}

@@ -1,0 +1,85 @@
+import Features
+
+/// Prepared rows, column by column of what is known of a row: features before encoding, categories, label.
+struct RowTable: Sendable {
+    private(set) var features: [Float] = []
+    private(set) var categories: [UInt64] = []
+    /// 1 anomalous, 0 not, -1 unknown.
+    private(set) var labels: [Int8] = []
+    /// What decides whether a sample keeps the row; see `RowSample`.
+    private(set) var priorities: [UInt64] = []
+
+    static let width = UserWindow.featureCount
+    static let categoryCount = PreprocessingPlan.categoryCount
+
+    var count: Int { labels.count }
+
+    mutating func append(_ row: HistoryRow, features: UnsafeBufferPointer<Float>, priority: UInt64) {
+        self.features.append(contentsOf: features)
+        row.appendCategories(to: &categories)
+        labels.append(Int8(truncatingIfNeeded: row.label))
+        priorities.append(priority)
+    }
+
+    mutating func removeAll() {
+        features.removeAll(keepingCapacity: true)
+        categories.removeAll(keepingCapacity: true)
+        labels.removeAll(keepingCapacity: true)
+        priorities.removeAll(keepingCapacity: true)
+    }
+
+    func numeric(_ row: Int) -> ArraySlice<Float> { features[row * Self.width..<(row + 1) * Self.width] }
+
+    func categories(_ row: Int) -> ArraySlice<UInt64> {
+        categories[row * Self.categoryCount..<(row + 1) * Self.categoryCount]
+    }
+
+    /// Some of the rows, in the order given.
+    func gathering(_ rows: [Int]) -> RowTable {
+        var table = RowTable()
+        table.features.reserveCapacity(rows.count * Self.width)
+        table.categories.reserveCapacity(rows.count * Self.categoryCount)
+        for row in rows {
+            table.features.append(contentsOf: numeric(row))
+            table.categories.append(contentsOf: categories(row))
+            table.labels.append(labels[row])
+            table.priorities.append(priorities[row])
+        }
+        return table
+    }
+
+    /// The rows as a model wants them, `count x plan.columnCount`, row-major.
+    func encoded(_ plan: PreprocessingPlan) -> [Float] {
+        let columns = plan.columnCount
+        return [Float](unsafeUninitializedCapacity: count * columns) { into, initialized in
+            features.withUnsafeBufferPointer { features in
+                categories.withUnsafeBufferPointer { categories in
+                    for row in 0..<count {
+                        plan.apply(
+                            numeric: .init(rebasing: features[row * Self.width..<(row + 1) * Self.width]),
+                            categories: .init(
+                                rebasing: categories[
+                                    row * Self.categoryCount..<(row + 1) * Self.categoryCount]),
+                            into: .init(rebasing: into[row * columns..<(row + 1) * columns]))
+                    }
+                }
+            }
+            initialized = count * columns
+        }
+    }
+
+    /// Fits scaling and one-hot encoding to the rows.
+    func preprocessing(_ names: CategoryNames) -> Preprocessing {
+        var fitter = PreprocessingFitter()
+        var texts = [String?](repeating: nil, count: Self.categoryCount)
+        features.withUnsafeBufferPointer { features in
+            for row in 0..<count {
+                for (place, hash) in categories(row).enumerated() { texts[place] = names[hash] }
+                fitter.add(
+                    numeric: .init(rebasing: features[row * Self.width..<(row + 1) * Self.width]),
+                    categories: texts)
+            }
+        }
+        return fitter.finish()
+    }
+}

@@ -1,0 +1,33 @@
+/// What training, loading and generating cannot do. Stores that fail throw their own errors.
+public enum TrainingError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// `field` is called as in the HTTP API: `date_range`, `parameters.max_samples`.
+    case invalidRequest(field: String, reason: String)
+    /// There is nothing to work on, or not enough.
+    case noData(String)
+    /// An idempotency key came with another request before.
+    case keyReused(String)
+    /// The queue is full: `limit` jobs wait.
+    case queueFull(limit: Int)
+    /// The folder for temporary files cannot be written or read.
+    case scratch(folder: String, reason: String)
+    case cancelled
+
+    /// Whether the same call may succeed later.
+    public var isRetryable: Bool {
+        switch self {
+        case .scratch, .queueFull: true
+        case .invalidRequest, .noData, .keyReused, .cancelled: false
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .invalidRequest(let field, let reason): "\(field): \(reason)"
+        case .noData(let reason): reason
+        case .keyReused(let key): "the idempotency key \(key) was used for another request"
+        case .queueFull(let limit): "\(limit) training jobs wait already; try again later"
+        case .scratch(let folder, let reason): "temporary files in \(folder): \(reason); is the disk full?"
+        case .cancelled: "cancelled"
+        }
+    }
+}

@@ -1,0 +1,83 @@
+import Models
+
+/// A model for every user with enough history: one pass over the lake, then part by part, user by user.
+extension TrainingPipeline {
+    func trainUsers(_ run: Run) throws -> TrainingOutcome {
+        guard try router.globalModel() != nil else {
+            throw TrainingError.noData(
+                "users' models are judged against the global one: train and promote that first")
+        }
+        var parts = try run.journal.finishedParts()
+        var rowCount = 0
+        if parts.count < History.partCount {
+            let history = try scan(run)
+            rowCount = history.rowCount
+            for part in 0..<History.partCount {
+                run.report(.fit, Double(part) / Double(History.partCount))
+                let rows = try history.takePart(part)
+                guard parts[part] == nil else { continue }
+                let result = try trainPart(rows, history, run)
+                try run.checkCancellation()
+                try run.journal.finish(part, result)
+                parts[part] = result
+            }
+        }
+        return try promote(Array(parts.values), rowCount: rowCount, run)
+    }
+
+    private func trainPart(_ rows: [HistoryRow], _ history: History, _ run: Run) throws -> UsersPart {
+        var result = UsersPart()
+        var split = try splitRows(history, capacity: settings.maximumUserRows, run)
+        let fold = HistoryFold(startMilliseconds: run.request.from.startMilliseconds)
+        try fold.run(
+            rows, isCancelled: run.isCancelled, visit: { split.add($0, window: $1) },
+            endUser: { user in
+                result.users += 1
+                if split.rowCount >= settings.minimumUserRows,
+                    split.training.seen >= settings.minimumUserRows / 2
+                {
+                    let set = split.finish(history.categories)
+                    result.models.append(try trainUser(history.users.id(user), set, run))
+                }
+                split.removeAll()
+            })
+        return result
+    }
+
+    private func trainUser(_ userID: String, _ set: PreparedSet, _ run: Run) throws -> UsersPart.Model {
+        try run.checkCancellation()
+        let stage = StoreStage(store: store, jobID: run.jobID)
+        // Asking the store about every user is for jobs that may have been here before.
+        var header = run.journal.isResumed ? try stage.stored(.user(userID)) : nil
+        if header == nil {
+            let fitted = try fit(set.training, names: set.names, run.fitSettings)
+            let judged = try judge(fitted, set, userID: userID, run)
+            header = try stage.publish(
+                self.header(fitted, set, userID: userID, metrics: judged.metrics, run), fitted.model)
+        }
+        return UsersPart.Model(
+            userID: userID, version: header?.version ?? 0, isEarned: header?.metrics[Self.earned] == 1)
+    }
+
+    private func promote(_ parts: [UsersPart], rowCount: Int, _ run: Run) throws -> TrainingOutcome {
+        run.report(.promote, 0)
+        let models = parts.flatMap(\.models)
+        let earned = models.filter(\.isEarned)
+        let promoted = run.request.promote ? earned : []
+        try PromoteStage(promotion: promotion, jobID: run.jobID).run(
+            Dictionary(promoted.map { (.user($0.userID), $0.version) }) { $1 })
+        run.report(.promote, 1)
+        let isPromoted = Set(promoted.map(\.userID))
+        let listed = models.map {
+            TrainingOutcome.Model(
+                tenant: $0.userID, version: $0.version, isPromoted: isPromoted.contains($0.userID))
+        }.sorted { ($0.isPromoted ? 0 : 1, $0.tenant) < ($1.isPromoted ? 0 : 1, $1.tenant) }
+        return TrainingOutcome(
+            models: Array(listed.prefix(TrainingOutcome.maximumModels)),
+            metrics: [
+                "users": Double(parts.reduce(0) { $0 + $1.users }), "users_trained": Double(models.count),
+                "users_earned": Double(earned.count), "users_promoted": Double(promoted.count),
+                "rows": Double(rowCount),
+            ])
+    }
+}

@@ -1,0 +1,131 @@
+import ObjectStore
+import Testing
+
+@testable import Lake
+
+/// A damaged or hostile file is an error that names the file, never a crash, and never silently fewer rows.
+@Suite struct DamagedFileTests {
+    private enum Outcome: Equatable {
+        case refused
+        case read(rows: Int)
+    }
+
+    /// Reads everything that a scan can: the Bloom filters, all columns, every conversion.
+    private func read(_ bytes: [UInt8], columns: [String], sourceLocation: SourceLocation = #_sourceLocation)
+        -> Outcome
+    {
+        do {
+            var settings = ReadSettings()
+            settings.memoryBytes = 64 << 20
+            let (reader, _) = lake(of: bytes, settings: settings)
+            if columns.contains("user_id") {
+                try reader.scan(days: oneDay, columns: [], userID: SampleRows.user(77)) { _ in }
+            }
+            let statistics = try reader.scan(days: oneDay, columns: columns) { batch throws in
+                for column in columns {
+                    _ = try? batch.texts(column)
+                    _ = try? batch.reals(column)
+                    _ = try? batch.booleans(column)
+                    _ = try? batch.timestamps(column)
+                }
+            }
+            return .read(rows: statistics.rows)
+        } catch let error as LakeError {
+            #expect("\(error)".contains("part-0.parquet"), sourceLocation: sourceLocation)
+            return .refused
+        } catch {
+            Issue.record("another error: \(error)", sourceLocation: sourceLocation)
+            return .refused
+        }
+    }
+
+    private let columns = SampleRows.columns.map(\.name)
+
+    private func sample() throws -> [UInt8] {
+        try SampleRows(users: 100, rowsPerUser: 3, seed: 8).file(rowGroupRows: 150)
+    }
+
+    @Test func everyTruncationIsRefused() throws {
+        let bytes = try sample()
+        for length in stride(from: 0, to: bytes.count, by: 7) {
+            try #require(read(Array(bytes[..<length]), columns: columns) == .refused, "cut at \(length)")
+        }
+        for cut in 1..<64 {
+            try #require(read(bytes.dropLast(cut), columns: columns) == .refused)
+            try #require(read(Array(bytes.dropFirst(cut)), columns: columns) == .refused)
+        }
+    }
+
+    @Test(arguments: [101, 102, 103, 104] as [UInt64])
+    func flippedBytesNeverCrash(seed: UInt64) throws {
+        let sound = try sample()
+        var random = SeededGenerator(seed: seed)
+        var refused = 0
+        for _ in 0..<1000 {
+            var bytes = sound
+            // Half of the time in the footer and page headers, where it hurts most.
+            let from = Bool.random(using: &random) ? bytes.count - min(bytes.count, 4000) : 0
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                let place = Int.random(in: from..<bytes.count, using: &random)
+                bytes[place] ^= UInt8.random(in: 1...255, using: &random)
+            }
+            if read(bytes, columns: columns) == .refused { refused += 1 }
+        }
+        #expect(refused > 500, "seed \(seed)")
+    }
+
+    @Test func aFlippedByteInAPageIsNoticed() throws {
+        // Without checksums a changed number would pass for another number.
+        let writer = try ParquetWriter(columns: [ParquetColumn("x", .real)])
+        try writer.append([.real((0..<1000).map { Double($0) * 0.37 })])
+        let sound = try writer.finish()
+        var noticed = 0
+        for place in 100..<1100 {
+            var bytes = sound
+            bytes[place] ^= 1
+            if read(bytes, columns: ["x"]) == .refused { noticed += 1 }
+        }
+        #expect(noticed == 1000)
+    }
+
+    @Test(arguments: ["types.parquet", "int96.parquet", "integer_users.parquet"])
+    func flippedBytesOfForeignFilesNeverCrash(file: String) throws {
+        let sound = try fixture(file)
+        let columns = try ParquetFile(ParquetSource(name: file, bytes: sound)).columns.map(\.name)
+            .filter { $0 != "list" && $0 != "struct" && $0 != "user_id" }
+        var random = SeededGenerator(seed: 105)
+        for _ in 0..<1000 {
+            var bytes = sound
+            for _ in 0..<Int.random(in: 1...6, using: &random) {
+                bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(
+                    in: 0...255, using: &random)
+            }
+            _ = read(bytes, columns: columns)
+        }
+    }
+
+    @Test(arguments: ["", "PAR1", "PAR1PAR1", "PAR1\u{0}\u{0}\u{0}\u{0}PAR1", "user_id,amount\nann,1\n"])
+    func whatIsNoParquetFileIsRefused(text: String) {
+        #expect(read(Array(text.utf8), columns: ["user_id"]) == .refused)
+    }
+
+    @Test func aFooterThatClaimsTheWholeWorldIsRefused() {
+        for length: UInt32 in [0, 1, 100, 0x7FFF_FFFF, 0xFFFF_FFFF] {
+            let footer = withUnsafeBytes(of: length.littleEndian) { Array($0) }
+            let bytes = Array("PAR1".utf8) + Array(repeating: 0xFF, count: 200) + footer + Array("PAR1".utf8)
+            #expect(read(bytes, columns: ["user_id"]) == .refused)
+        }
+    }
+
+    @Test func aFileThatTakesTooMuchMemoryIsRefused() throws {
+        let writer = try ParquetWriter(columns: [ParquetColumn("t", .text)])
+        try writer.append([.text(TextColumn([String(repeating: "x", count: 8 << 20)]))])
+        var settings = ReadSettings()
+        settings.memoryBytes = 4 << 20
+        let (reader, _) = lake(of: try writer.finish(), settings: settings)
+        #expect { try reader.scan(days: oneDay, columns: ["t"]) { _ in } } throws: { error in
+            guard case LakeError.tooLarge = error else { return false }
+            return true
+        }
+    }
+}

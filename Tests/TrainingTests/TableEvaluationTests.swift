@@ -1,0 +1,85 @@
+import Foundation
+import Lake
+import Plugins
+import Testing
+
+@testable import Training
+
+@Suite struct TableEvaluationTests {
+    private let workshop: Workshop
+    init() throws { workshop = try Workshop() }
+
+    /// Ten usual rows around 10 and two far away, a day apart each.
+    private func table() throws -> String {
+        var csv = "amount,day,name,y\n"
+        for row in 0..<12 {
+            let isAnomaly = row == 3 || row == 11
+            csv += "\(isAnomaly ? 100 + row : 10 + row % 3),\(row),x,\(isAnomaly ? 1 : 0)\n"
+        }
+        let path = workshop.folder.path + "/table.csv"
+        try Data(csv.utf8).write(to: URL(filePath: path))
+        return path
+    }
+
+    private func detector(_ id: String) throws -> LoadedDetector {
+        try #require(workshop.registry.detector(id: id))
+    }
+
+    @Test func aDetectorThatFindsBothIsPerfect() throws {
+        let result = try TableEvaluation(
+            try detector("amount"), path: try table(), label: "y", seeds: 3, parameters: [:])
+        #expect(result.rows == 12)
+        #expect(result.anomalies == 2)
+        #expect(result.columns == 2)
+        #expect(result.skippedColumns == ["name"])
+        #expect(result.seeds == 3)
+        #expect(result.auroc.mean == 1)
+        #expect(result.auroc.standardDeviation == 0)
+        #expect(result.averagePrecision.mean == 1)
+        #expect(result.precisionAtN.mean == 1)
+        #expect(result.fitMilliseconds.mean > 0)
+        let read = try JSONDecoder().decode(TableEvaluation.self, from: try JSONEncoder().encode(result))
+        #expect(read == result)
+        #expect(result.text.contains("AUROC             1.0000  sd 0.0000"))
+        #expect(result.text.contains("left out, not numeric: name"))
+    }
+
+    @Test func aTimeColumnSplitsTheRows() throws {
+        let result = try TableEvaluation(
+            try detector("amount"), path: try table(), label: "y", seeds: 1, parameters: [:],
+            split: .init(column: "day", holdoutShare: 0.25))
+        #expect(result.rows == 3)
+        #expect(result.anomalies == 1)
+        #expect(result.columns == 1)
+        #expect(result.auroc.mean == 1)
+    }
+
+    @Test func whatCannotBeJudgedIsSaid() throws {
+        let path = try table()
+        let amount = try detector("amount")
+        #expect(throws: LakeError.self) {
+            try TableEvaluation(amount, path: path, label: "label", seeds: 1, parameters: [:])
+        }
+        #expect(throws: TrainingError.self) {
+            try TableEvaluation(amount, path: path, label: "day", seeds: 1, parameters: ["x": "1"])
+        }
+        #expect(throws: TrainingError.self) {
+            try TableEvaluation(
+                amount, path: path, label: "y", seeds: 1, parameters: [:], split: .init(column: "name"))
+        }
+        // The last rows hold no anomaly of both kinds.
+        #expect(throws: TrainingError.self) {
+            try TableEvaluation(
+                amount, path: path, label: "y", seeds: 1, parameters: [:],
+                split: .init(column: "day", holdoutShare: 0.05))
+        }
+    }
+
+    @Test func forestsTakeTheirParameters() throws {
+        let result = try TableEvaluation(
+            try detector("isolation-forest"), path: try table(), label: "y", seeds: 2,
+            parameters: ["n_estimators": "10"])
+        #expect(result.parameters["n_estimators"] == "10")
+        #expect(result.auroc.mean > 0.7)
+    }
+}
