@@ -119,12 +119,14 @@ struct FileStatus {
 
 /// Makes a folder and those above it, and has the disk remember them.
 func makeFolders(_ path: String) throws(FileError) {
-    if mkdir(path, 0o777) == 0 { return try syncFolder(parentFolder(of: path)) }
-    if errno == ENOENT, path != "/", !path.isEmpty {
-        try makeFolders(parentFolder(of: path))
+    // A neighbour's delete may take the parent away again between two steps: then begin anew, but not for ever.
+    for _ in 0..<1_000 {
         if mkdir(path, 0o777) == 0 { return try syncFolder(parentFolder(of: path)) }
+        if errno == EEXIST { return }
+        guard errno == ENOENT, path != "/", !path.isEmpty else { break }
+        try makeFolders(parentFolder(of: path))
     }
-    guard errno == EEXIST else { throw FileError("making the folder \(path)") }
+    throw FileError("making the folder \(path)")
 }
 
 /// Has the disk remember which files a folder holds.
