@@ -94,6 +94,14 @@ template <typename Body> void for_each_text(const pq_batch &batch, int32_t colum
     });
 }
 
+/// The array when its texts lie one after the other as the caller wants them; else null.
+const arrow::BinaryArray *in_one_piece(const pq_batch &batch, int32_t column) {
+    const arrow::Array &array = *batch.rows->column(column);
+    bool plain = array.type_id() == arrow::Type::STRING || array.type_id() == arrow::Type::BINARY;
+    if (!plain || batch.selected || array.null_count() > 0) return nullptr;
+    return static_cast<const arrow::BinaryArray *>(&array);
+}
+
 }  // namespace
 
 bool pq_batch_is_text(const pq_batch *batch, int32_t column) {
@@ -106,6 +114,10 @@ bool pq_batch_is_text(const pq_batch *batch, int32_t column) {
 
 bool pq_batch_text_size(const pq_batch *batch, int32_t column, int64_t *size_bytes, pq_error *error) {
     return pq::guard(error, false, [&] {
+        if (const arrow::BinaryArray *array = in_one_piece(*batch, column)) {
+            *size_bytes = array->total_values_length();
+            return true;
+        }
         int64_t size = 0;
         for_each_text(*batch, column, [&](int64_t row, MaybeText value) {
             size += static_cast<int64_t>(value.text.size());
@@ -122,6 +134,16 @@ bool pq_batch_texts(
     const pq_batch *batch, int32_t column, int32_t *offsets, uint8_t *bytes, uint8_t *valid, bool *has_nulls,
     pq_error *error) {
     return pq::guard(error, false, [&] {
+        if (const arrow::BinaryArray *array = in_one_piece(*batch, column)) {
+            int32_t start = array->value_offset(0);
+            for (int64_t row = 0; row <= array->length(); row++) offsets[row] = array->value_offset(row) - start;
+            if (offsets[array->length()] > 0) {
+                std::memcpy(bytes, array->value_data()->data() + start, offsets[array->length()]);
+            }
+            std::memset(valid, 1, array->length());
+            *has_nulls = false;
+            return true;
+        }
         int32_t end = 0;
         bool nulls = false;
         offsets[0] = 0;

@@ -12,22 +12,31 @@ extension TrainingPipeline {
         if parts.count < History.partCount {
             let history = try scan(run)
             rowCount = history.rowCount
-            for part in 0..<History.partCount {
-                run.report(.fit, Double(part) / Double(History.partCount))
-                let rows = try history.takePart(part)
-                guard parts[part] == nil else { continue }
-                let result = try trainPart(rows, history, run)
-                try run.checkCancellation()
-                try run.journal.finish(part, result)
-                parts[part] = result
-            }
+            try trainParts(history, &parts, run)
         }
         return try promote(Array(parts.values), rowCount: rowCount, run)
     }
 
-    private func trainPart(_ rows: [HistoryRow], _ history: History, _ run: Run) throws -> UsersPart {
+    /// Some parts at a time, each on a thread of its own: writing a model mostly waits for the store.
+    private func trainParts(_ history: History, _ parts: inout [Int: UsersPart], _ run: Run) throws {
+        let open = (0..<History.partCount).filter { parts[$0] == nil }
+        let names = HistoryNames(history)
+        for start in stride(from: 0, to: open.count, by: settings.threads) {
+            run.report(.fit, Double(start) / Double(open.count))
+            let numbers = open[start..<min(start + settings.threads, open.count)]
+            let results = try onThreads(try numbers.map { ($0, try history.takePart($0)) }) { [self] in
+                let result = try trainPart($0.1, names, run)
+                try run.checkCancellation()
+                try run.journal.finish($0.0, result)
+                return result
+            }
+            for (number, result) in zip(numbers, results) { parts[number] = result }
+        }
+    }
+
+    private func trainPart(_ rows: [HistoryRow], _ names: HistoryNames, _ run: Run) throws -> UsersPart {
         var result = UsersPart()
-        var split = try splitRows(history, capacity: settings.maximumUserRows, run)
+        var split = splitRows(names.span, capacity: settings.maximumUserRows, run)
         let fold = HistoryFold(startMilliseconds: run.request.from.startMilliseconds)
         try fold.run(
             rows, isCancelled: run.isCancelled, visit: { split.add($0, window: $1) },
@@ -36,8 +45,8 @@ extension TrainingPipeline {
                 if split.rowCount >= settings.minimumUserRows,
                     split.training.seen >= settings.minimumUserRows / 2
                 {
-                    let set = split.finish(history.categories)
-                    result.models.append(try trainUser(history.users.id(user), set, run))
+                    let set = split.finish(names.categories)
+                    result.models.append(try trainUser(names.users.id(user), set, run))
                 }
                 split.removeAll()
             })

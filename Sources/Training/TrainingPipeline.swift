@@ -24,6 +24,8 @@ public final class TrainingPipeline: Sendable {
         public var minimumUserRows = 100
         /// By how much a user's model must beat the global one.
         public var earnedMargin = 0.01
+        /// Parts of the users that are trained at once, each on a thread of its own. Models do not depend on it.
+        public var threads = 4
         /// Rows kept in memory while the lake is read; beyond that they go to temporary files.
         public var memoryBytes = 512 << 20
         /// Where the temporary files go.
@@ -157,7 +159,7 @@ public final class TrainingPipeline: Sendable {
     private func prepare(_ run: Run) throws -> PreparedSet {
         let history = try scan(run)
         run.report(.prepare, 0)
-        var rows = try splitRows(history, capacity: settings.maximumRows, run)
+        var rows = splitRows(history.span, capacity: settings.maximumRows, run)
         let fold = HistoryFold(startMilliseconds: run.request.from.startMilliseconds)
         for part in 0..<History.partCount {
             try fold.run(try history.takePart(part), isCancelled: run.isCancelled) {
@@ -176,10 +178,10 @@ public final class TrainingPipeline: Sendable {
     }
 
     /// The split is that of the rows that are there, of all users together.
-    func splitRows(_ history: History, capacity: Int, _ run: Run) throws -> SplitRows {
+    func splitRows(_ span: ClosedRange<Int64>?, capacity: Int, _ run: Run) -> SplitRows {
         SplitRows(
             capacity: capacity, seed: run.request.seed,
-            splitMilliseconds: history.span.map {
+            splitMilliseconds: span.map {
                 SplitRows.split($0, holdoutShare: settings.holdoutShare)
             } ?? .max)
     }
@@ -204,7 +206,8 @@ public final class TrainingPipeline: Sendable {
             if let global = try router.globalModel(), !own.scores.isEmpty {
                 let theirs = try HoldoutScores(global.model, global.plan, set)
                 if let comparison = EarnedComparison(
-                    own: own, global: theirs, margin: settings.earnedMargin)
+                    own: own, global: theirs, threshold: fitted.threshold,
+                    contamination: run.request.contamination, margin: settings.earnedMargin)
                 {
                     metrics[Self.earned] = comparison.isEarned ? 1 : 0
                     metrics.merge(comparison.metrics) { $1 }

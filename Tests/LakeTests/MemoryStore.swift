@@ -5,20 +5,16 @@ import Testing
 
 @testable import Lake
 
-/// Objects in memory, and a record of what was asked for.
+/// Objects in memory.
 final class MemoryStore: ObjectStore {
     private struct State {
         var objects: [String: [UInt8]] = [:]
-        var ranges: [String] = []
         var failing: ObjectStoreError?
         var version = 0
     }
 
     private let state = Mutex(State())
     let location = "memory:"
-
-    /// Keys of the ranged reads so far.
-    var ranges: [String] { state.withLock { $0.ranges } }
 
     /// Makes every ranged read fail.
     func fail(_ error: ObjectStoreError?) { state.withLock { $0.failing = error } }
@@ -38,10 +34,7 @@ final class MemoryStore: ObjectStore {
     }
 
     func get(_ key: String, range: Range<Int>) throws(ObjectStoreError) -> [UInt8] {
-        let (bytes, failing) = state.withLock {
-            $0.ranges.append(key)
-            return ($0.objects[key], $0.failing)
-        }
+        let (bytes, failing) = state.withLock { ($0.objects[key], $0.failing) }
         if let failing { throw failing }
         guard let bytes else { throw .notFound(key: key) }
         guard range.upperBound <= bytes.count else { throw .failed(location: location, reason: "range") }

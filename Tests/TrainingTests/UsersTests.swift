@@ -116,10 +116,37 @@ import Transactions
                 pairs.lazy.compactMap { pair in
                     header.metrics[pair.0].flatMap { own in header.metrics[pair.1].map { (own, $0) } }
                 }.first)
-            #expect((own >= global + 0.01) == (header.metrics["earned"] == 1))
+            let keepsBudget = try #require(header.metrics["earned_keeps_budget"]) == 1
+            #expect((own >= global + 0.01 && keepsBudget) == (header.metrics["earned"] == 1))
             #expect(model.isPromoted == (header.metrics["earned"] == 1))
             #expect(try workshop.catalogue.active(.user(model.tenant)) == (model.isPromoted ? 1 : nil))
         }
+    }
+
+    @Test func whoAlertsTooOftenHasNotEarnedItsPlace() throws {
+        func scores(_ usual: [Double], _ injected: [Double]) -> HoldoutScores {
+            HoldoutScores(
+                scores: usual, injected: injected, labels: Array(repeating: -1, count: usual.count))
+        }
+        let own = scores((0..<100).map(Double.init), Array(repeating: -1, count: 100))
+        let global = scores((0..<100).map(Double.init), Array(repeating: 50, count: 100))
+        // Of 100 rows and a budget of 1 %: 1 + 3 x 1 + 1 alerts.
+        for (threshold, isEarned) in [(0.0, true), (5, true), (6, false)] {
+            let comparison = try #require(
+                EarnedComparison(
+                    own: own, global: global, threshold: threshold, contamination: 0.01, margin: 0.01))
+            #expect(comparison.measure == .injectedAUROC)
+            #expect(comparison.own == 1)
+            #expect(comparison.keepsBudget == isEarned)
+            #expect(comparison.isEarned == isEarned)
+        }
+        func isEarned(_ own: HoldoutScores, _ global: HoldoutScores) -> Bool? {
+            EarnedComparison(own: own, global: global, threshold: -9, contamination: 0.01, margin: 0.01)?
+                .isEarned
+        }
+        #expect(isEarned(own, own) == false)
+        #expect(isEarned(global, own) == false)
+        #expect(isEarned(scores([1, 2], [0]), scores([1, 2], [3])) == nil)
     }
 
     // MARK: Again after a crash

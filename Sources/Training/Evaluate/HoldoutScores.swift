@@ -15,6 +15,12 @@ struct HoldoutScores {
         labels = set.holdout.labels
     }
 
+    init(scores: [Double], injected: [Double], labels: [Int8]) {
+        self.scores = scores
+        self.injected = injected
+        self.labels = labels
+    }
+
     private var known: [Int] { labels.indices.filter { labels[$0] >= 0 } }
 
     /// Of the labelled rows; nil without both kinds.
@@ -24,9 +30,12 @@ struct HoldoutScores {
         return ScoreMetrics.averagePrecision(known.map { scores[$0] }, anomalous: anomalous)
     }
 
+    /// Of the rows that are not known to be frauds.
+    var usualScores: [Double] { labels.indices.filter { labels[$0] != 1 }.map { scores[$0] } }
+
     /// The chance that an injected fraud scores below a row that is not known to be one.
     var injectedAUROC: Double? {
-        let usual = labels.indices.filter { labels[$0] != 1 }.map { scores[$0] }
+        let usual = usualScores
         return ScoreMetrics.auroc(
             usual + injected,
             anomalous: Array(repeating: false, count: usual.count)

@@ -31,6 +31,19 @@ struct History {
     }
 }
 
+/// What threads that work on parts share; immutable.
+struct HistoryNames: Sendable {
+    let users: HistoryUsers
+    let categories: CategoryNames
+    let span: ClosedRange<Int64>?
+
+    init(_ history: History) {
+        users = history.users
+        categories = history.categories
+        span = history.span
+    }
+}
+
 /// Stage 1: one pass over the lake's files of these days, only the columns needed, and for one user only the row
 /// groups that may hold them.
 struct HistoryScan {
