@@ -164,9 +164,11 @@ let package = Package(
                 "IsolationForest", detectorAPI, logging,
             ],
             swiftSettings: strict, linkerSettings: nativeLibraries),
+        .executableTarget(
+            name: "PluginChild", dependencies: ["Plugins"], path: "Tests/Support/PluginChild",
+            swiftSettings: strict),
         .testTarget(
-            name: "PluginsTests",
-            dependencies: ["Plugins", detectorAPI, logging],
+            name: "PluginsTests", dependencies: ["Plugins", "PluginChild", detectorAPI, stampLayout, logging],
             swiftSettings: strict),
         .testTarget(name: "ManagementTests", dependencies: ["Management"], swiftSettings: strict),
         .testTarget(

@@ -1,147 +1,156 @@
 import DetectorAPI
 import Foundation
-import Logging
 import Testing
 
 @testable import Plugins
 
-/// A bad library is refused by name and reason; a good one shares the contract with its host.
 @Suite struct DetectorRegistryTests {
-    private let folder = FileManager.default.temporaryDirectory.appending(
-        path: "ml-plugins-\(UUID().uuidString)")
-
-    init() throws { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) }
-
-    private func registry() -> DetectorRegistry {
-        DetectorRegistry(
-            folders: [folder.path], logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    @Test func loadsWhatTheBuildMadeAndSkipsItsOtherLibraries() throws {
+        let registry = DetectorRegistry(ownFolder: Built.folder, logger: quiet)
+        #expect(registry.rescan() == [])
+        #expect(FileManager.default.fileExists(atPath: "\(Built.folder)/libDetectorAPI.so"))
+        #expect(Set(registry.detectors.map(\.info.id)) == ["isolation-forest", "zscore-baseline"])
+        let baseline = try #require(registry.detector(id: "zscore-baseline"))
+        #expect(baseline.path == Built.baseline)
+        #expect(baseline.sha256.count == 64)
+        #expect(baseline.capabilities == [.explains, .updates])
     }
 
-    /// The plugins that this package builds lie beside its tests.
-    private func built(_ name: String) throws -> Data {
-        var candidates =
-            Bundle.allBundles.map(\.bundleURL) + [
-                Bundle.main.bundleURL, URL(filePath: CommandLine.arguments[0]),
-            ]
-        candidates.append(
-            URL(filePath: #filePath).appending(path: "../../../.build/debug/x").standardizedFileURL)
-        for candidate in candidates {
-            for start in [candidate, candidate.deletingLastPathComponent()] {
-                if let data = FileManager.default.contents(atPath: start.appending(path: name).path) {
-                    return data
-                }
-            }
+    @Test func aModelCanBeCastAndItsErrorsCaught() throws {
+        let folder = try Folder()
+        try folder.write("libx.so", try Built.bytes(Built.baseline))
+        let registry = registry(folder)
+        #expect(registry.rescan() == [])
+        let detector = try #require(registry.detector(id: "zscore-baseline")).detector
+        let model = try detector.fit(randomRows(100, columns: 3), columns: 3)
+        let explaining = try #require(model as? any Explaining)
+        #expect(explaining.expectedScore == -0.5)
+        #expect(model is any Updating)
+        let error = #expect(throws: DetectorError.self) {
+            try detector.decode(ArtifactBytes(copying: [1, 2, 3]))
         }
-        throw CocoaError(.fileNoSuchFile)
-    }
-
-    private func put(_ data: Data, as name: String) throws {
-        try data.write(to: folder.appending(path: name))
-    }
-
-    private func reason(_ registry: DetectorRegistry) -> String { registry.refusals.first?.reason ?? "" }
-
-    @Test func aGoodPluginLoadsAndSharesTheContract() throws {
-        try put(try built("libIsolationForestPlugin.so"), as: "libforest.so")
-        let registry = registry()
-        #expect(registry.rescan().isEmpty)
-        let loaded = try #require(registry.detector(id: "isolation-forest"))
-        let parameters = try loaded.info.checked(["n_estimators": .integer(10)])
-        let rows = (0..<200).map { Float($0 % 17) }
-        let context = FitContext(
-            seed: 1, parameters: parameters, columns: [FeatureColumn(name: "a"), FeatureColumn(name: "b")])
-        let model = try rows.withUnsafeBufferPointer {
-            try loaded.detector.fit(FeatureRows($0, columns: 2), labels: nil, context: context)
-        }
-        // A cast and a typed error across the boundary: with two copies of the metadata both would fail in silence.
-        #expect(model is any Explaining)
-        #expect(throws: DetectorError.self) { try loaded.detector.decode(ArtifactBytes(copying: [1, 2, 3])) }
-        let again = try loaded.detector.decode(ArtifactBytes(copying: model.encode()))
-        #expect(again.encode() == model.encode())
-    }
-
-    @Test func aLibraryIsLoadedOnceAndOtherBytesUnderItsNameAreAnotherVersion() throws {
-        let first = try built("libIsolationForestPlugin.so")
-        try put(first, as: "libdetector.so")
-        let registry = registry()
-        registry.rescan()
-        registry.rescan()
-        #expect(registry.detectors.count == 1)
-        try put(try built("libZScoreBaselinePlugin.so"), as: "libdetector.so")
-        registry.rescan()
-        #expect(registry.detectors.map(\.info.id) == ["isolation-forest", "zscore-baseline"])
-    }
-
-    @Test func whatIsNoPluginIsRefusedWithItsReason() throws {
-        let plugin = try built("libZScoreBaselinePlugin.so")
-        var wrongVersion = plugin
-        let stamp = try #require(plugin.range(of: Data("MLSVCDET".utf8)))
-        wrongVersion[stamp.upperBound + 4] = 99
-        var wrongCompiler = plugin
-        wrongCompiler[stamp.upperBound + 8] = UInt8(ascii: "9")
-        var wrongMagic = plugin
-        wrongMagic[stamp.lowerBound] = UInt8(ascii: "X")
-        var bigEndian = plugin
-        bigEndian[5] = 2
-        for (data, words) in [
-            (Data(), "not an ELF"), (Data("#!/bin/sh".utf8), "not an ELF"),
-            (try Data(contentsOf: URL(filePath: "/bin/true")), "no section"),
-            (plugin.prefix(5_000), "outside the file"),
-            (wrongVersion, "Swift API version is 99"), (wrongCompiler, "the compiler is 9"),
-            (wrongMagic, "the magic is XLSVCDET"), (bigEndian, "big-endian"),
-        ] {
-            try put(data, as: "libx.so")
-            let registry = registry()
-            let refusals = registry.rescan()
-            #expect(refusals.count == 1)
-            #expect(refusals.first?.path.hasSuffix("/libx.so") == true)
-            #expect(reason(registry).contains(words), "\(reason(registry))")
-            #expect(registry.detectors.isEmpty)
+        guard case .invalidArtifact = try #require(error) else {
+            Issue.record("\(String(describing: error))")
+            return
         }
     }
 
-    /// `cp` over a loaded library truncates and rewrites the very file; its code must not be the one that runs.
-    @Test func aLibraryThatIsOverwrittenKeepsRunning() throws {
-        try put(try built("libIsolationForestPlugin.so"), as: "libdetector.so")
-        let registry = registry()
+    @Test func refusesWhatIsNoPlugin() throws {
+        let folder = try Folder()
+        let whole = try Built.bytes(Built.baseline)
+        try folder.write("libempty.so", [])
+        try folder.write("libtrue.so", try Built.bytes("/bin/true"))
+        try folder.write("libapi.so", try Built.bytes("\(Built.folder)/libDetectorAPI.so"))
+        try folder.write("libcut.so", whole.prefix(whole.count / 2))
+        try folder.write("other.so", [])
+        try folder.write("libnot.txt", [])
+        mkfifo("\(folder.path)/libpipe.so", 0o600)
+        let reasons = Dictionary(
+            uniqueKeysWithValues: registry(folder).rescan().map {
+                (URL(filePath: $0.path).lastPathComponent, $0.reason)
+            })
+        #expect(reasons.count == 5)
+        #expect(reasons["libempty.so"] == "it is not an ELF file")
+        // Debian's programs are position-independent: to ELF they are shared libraries.
+        #expect(reasons["libtrue.so"]?.contains("no section .mlservice.stamp") == true)
+        #expect(reasons["libapi.so"]?.contains("no section .mlservice.stamp") == true)
+        #expect(reasons["libcut.so"] == "it is damaged: the table of sections lies outside the file")
+        #expect(reasons["libpipe.so"] == "it is not a regular file")
+    }
+
+    @Test func namesEveryFieldThatDiffers() throws {
+        let folder = try Folder()
+        var library = try Library(Built.baseline)
+        let stamp = try library.stamp
+        library.bytes[stamp] = UInt8(ascii: "X")
+        library.set(stamp + 8, UInt32(7))
+        library.set(stamp + 12, UInt32(9))
+        library.bytes.replaceSubrange(stamp + 16..<stamp + 22, with: Array("2.0.0\u{7}".utf8))
+        let path = try folder.write("libx.so", library.bytes)
+        let refusal = try #require(registry(folder).rescan().first)
+        #expect(refusal.path == path)
+        #expect(refusal.reason.contains("the magic is \"XLSVCDET\", this host's is \"MLSVCDET\""))
+        #expect(refusal.reason.contains("the C ABI version is 7, this host's is 1"))
+        #expect(refusal.reason.contains("the Swift API version is 9, this host's is 1"))
+        #expect(refusal.reason.contains("the compiler is \"2.0.0?"))
+    }
+
+    @Test func theSamePathWithOtherBytesIsAFurtherVersion() throws {
+        let folder = try Folder()
+        let bytes = try Built.bytes(Built.baseline)
+        let path = try folder.write("libx.so", bytes)
+        let registry = registry(folder)
         registry.rescan()
-        let loaded = try #require(registry.detector(id: "isolation-forest"))
-        try Data(repeating: 0, count: 100).write(to: folder.appending(path: "libdetector.so"))
-        #expect(throws: DetectorError.self) { try loaded.detector.decode(ArtifactBytes(copying: [1, 2, 3])) }
-        #expect(loaded.detector.info.id == "isolation-forest")
+        let old = try #require(registry.detector(id: "zscore-baseline"))
+        let rows = randomRows(50, columns: 2)
+        let oldModel = try old.detector.fit(rows, columns: 2)
+        let oldScores = try oldModel.scores(rows)
+
+        // Overwritten in place, as `cp` does.
+        let handle = try #require(FileHandle(forWritingAtPath: path))
+        try handle.truncate(atOffset: 0)
+        try handle.write(contentsOf: Data(bytes + [0]))
+        try handle.close()
+        #expect(registry.rescan() == [])
+        let new = try #require(registry.detector(id: "zscore-baseline"))
+        #expect(new.sha256 != old.sha256)
+        #expect(registry.detectors.count == 2)
+
+        // Two copies of the same module in one process: each has its own types, both share the contract's.
+        let newModel = try new.detector.fit(rows, columns: 2)
+        #expect(type(of: oldModel) != type(of: newModel))
+        #expect(newModel is any Explaining)
+        #expect(try oldModel.scores(rows) == oldScores)
+        #expect(try newModel.scores(rows) == oldScores)
+        #expect(throws: DetectorError.self) { try new.detector.decode(ArtifactBytes(copying: [])) }
+
+        // Back to the first: it is the newest again, and not loaded twice.
+        try folder.write("libx.so", bytes)
+        registry.rescan()
+        #expect(registry.detector(id: "zscore-baseline")?.sha256 == old.sha256)
+        #expect(registry.detectors.count == 2)
+    }
+
+    @Test func aRefusedFileIsLoadedOnceItIsMended() throws {
+        let folder = try Folder()
+        let bytes = try Built.bytes(Built.baseline)
+        try folder.write("libx.so", bytes.prefix(1_000))
+        let registry = registry(folder)
         #expect(registry.rescan().count == 1)
-        #expect(registry.detector(id: "isolation-forest") != nil)
-    }
-
-    @Test func aFileThatIsMendedIsLoaded() throws {
-        let registry = registry()
-        try put(Data(), as: "libx.so")
         #expect(registry.rescan().count == 1)
-        try put(try built("libZScoreBaselinePlugin.so"), as: "libx.so")
-        #expect(registry.rescan().isEmpty)
-        #expect(registry.detectors.count == 1)
+        try folder.write("libx.so", bytes)
+        #expect(registry.rescan() == [])
+        #expect(registry.refusals == [])
+        #expect(registry.detector(id: "zscore-baseline") != nil)
     }
 
-    /// Read before it is loaded, the file may be anything: no bytes of it may lead outside of it.
-    @Test func hostileFilesAreErrorsAndNeverTraps() throws {
-        let plugin = [UInt8](try built("libZScoreBaselinePlugin.so"))
-        var generator = SeededGenerator(seed: 5)
-        // The header and the table of sections are where offsets are.
-        let table = plugin.withUnsafeBytes { Int($0.loadUnaligned(fromByteOffset: 40, as: UInt64.self)) }
-        for _ in 0..<3_000 {
-            var bytes = plugin
-            for _ in 0...generator.below(6) {
-                let place =
-                    generator.below(2) == 0
-                    ? generator.below(64) : table + generator.below(plugin.count - table)
-                bytes[place] = UInt8(truncatingIfNeeded: generator.next())
-            }
-            if generator.below(4) == 0 { bytes.removeLast(generator.below(bytes.count)) }
-            bytes.withUnsafeBytes { file in
-                for name in [".mlservice.stamp", ".text", "", ".shstrtab"] {
-                    _ = try? ELFSection.read(name, of: file)
-                }
-            }
-        }
+    @Test func aFolderThatIsNotThereIsSaid() throws {
+        let registry = DetectorRegistry(folders: ["/nonexistent/plugins"], logger: quiet)
+        let refusal = try #require(registry.rescan().first)
+        #expect(refusal.path == "/nonexistent/plugins")
+        #expect(refusal.reason.hasPrefix("the folder cannot be read"))
+    }
+
+    @Test func scansFromManyThreadsLoadOnce() throws {
+        let folder = try Folder()
+        try folder.write("libx.so", try Built.bytes(Built.baseline))
+        try folder.write("liby.so", try Built.bytes(Built.forest))
+        let registry = registry(folder)
+        DispatchQueue.concurrentPerform(iterations: 8) { _ in registry.rescan() }
+        #expect(registry.detectors.count == 2)
+    }
+
+    @Test func leavesNoCopiesBehind() throws {
+        let folder = try Folder()
+        let bytes = try Built.bytes(Built.baseline) + [UInt8](UUID().uuidString.utf8)
+        try folder.write("libx.so", bytes)
+        let registry = registry(folder)
+        registry.rescan()
+        let digest = try #require(registry.detectors.first).sha256.prefix(16)
+        let temporary = FileManager.default.temporaryDirectory.path
+        let left = try FileManager.default.contentsOfDirectory(atPath: temporary)
+            .filter { $0.hasPrefix("ml-service-plugin-") }
+            .filter { FileManager.default.fileExists(atPath: "\(temporary)/\($0)/lib\(digest).so") }
+        #expect(left == [])
     }
 }
