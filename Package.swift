@@ -168,7 +168,8 @@ let package = Package(
             name: "PluginChild", dependencies: ["Plugins"], path: "Tests/Support/PluginChild",
             swiftSettings: strict),
         .testTarget(
-            name: "PluginsTests", dependencies: ["Plugins", "PluginChild", detectorAPI, stampLayout, logging],
+            name: "PluginsTests",
+            dependencies: ["Plugins", "PluginChild", detectorAPI, stampLayout, logging],
             swiftSettings: strict),
         .testTarget(name: "ManagementTests", dependencies: ["Management"], swiftSettings: strict),
         .testTarget(
