@@ -142,6 +142,13 @@ let package = Package(
         .testTarget(
             name: "FeaturesTests", dependencies: ["Features", "Transactions"], exclude: ["Fixtures"],
             swiftSettings: strict),
+        // A process that the tests start, to be crashed by plugins.
+        .executableTarget(
+            name: "PluginChild", dependencies: ["Plugins"], path: "Tests/Support/PluginChild",
+            swiftSettings: strict),
+        .testTarget(
+            name: "PluginsTests", dependencies: ["Plugins", "PluginChild", detectorAPI, stampLayout, logging],
+            swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx20
 )

@@ -1,40 +1,47 @@
-import CDetectorPlugin
-import Crypto
 import DetectorAPI
 import Foundation
-import Glibc
 import Logging
 import Synchronization
 
-/// A detector that is loaded, and the file it came from.
-public struct LoadedDetector: Sendable {
-    public let detector: any Detector
-    public let info: DetectorInfo
-    /// nil: linked into this process.
-    public let path: String?
-    /// Of the library's file, hexadecimal.
-    public let sha256: String
-}
-
-/// A library that was not loaded, and why.
-public struct PluginRefusal: Error, Sendable, Hashable, CustomStringConvertible {
-    public let path: String
-    public let reason: String
-    public var description: String { "\(path) is refused: \(reason)" }
-}
-
 /// Finds, checks and loads detector plugins. Thread-safe; libraries are never unloaded.
+///
+/// A library is known by the SHA-256 of its bytes. A path whose bytes change is loaded as a further library:
+/// models of the old one keep its code, new ones get the new one's.
 public final class DetectorRegistry: Sendable {
     private struct State {
+        /// In the order in which they became current.
         var loaded: [LoadedDetector] = []
-        var refusals: [String: (sha256: String, refusal: PluginRefusal)] = [:]
-        var seen: Set<String> = []
+        /// The checksum that a path had when it was last looked at.
+        var current: [String: String] = [:]
+        var refusals: [Refused] = []
+
+        mutating func add(_ detector: LoadedDetector) {
+            loaded.append(detector)
+            if let path = detector.path { current[path] = detector.sha256 }
+        }
+
+        /// The path has these bytes: whether they are loaded already. If the path had others before, the
+        /// detector becomes the newest of its id again.
+        mutating func hasLoaded(_ sha256: String, at path: String) -> Bool {
+            guard let index = loaded.firstIndex(where: { $0.sha256 == sha256 }) else { return false }
+            if let before = current[path], before != sha256 { loaded.append(loaded.remove(at: index)) }
+            current[path] = sha256
+            return true
+        }
+    }
+
+    private struct Refused {
+        /// nil: it could not be read.
+        let sha256: String?
+        let refusal: PluginRefusal
     }
 
     private let ownFolder: String?
     private let folders: [String]
     private let logger: Logger
     private let state = Mutex(State())
+    /// Held by the one scan that runs. Loading takes long; `state` is held for moments only.
+    private let scanning = Mutex(())
 
     /// - Parameters:
     ///   - ownFolder: The executable's folder, where libraries without a stamp are the build's own.
@@ -46,108 +53,104 @@ public final class DetectorRegistry: Sendable {
     }
 
     public var detectors: [LoadedDetector] { state.withLock { $0.loaded } }
-    public var refusals: [PluginRefusal] {
-        state.withLock { $0.refusals.values.map(\.refusal).sorted { $0.path < $1.path } }
-    }
 
-    /// The one loaded last under this id.
+    /// What the last scan refused, in the order in which it looked.
+    public var refusals: [PluginRefusal] { state.withLock { $0.refusals.map(\.refusal) } }
+
+    /// The newest one with this id: of several folders the last one's, of several versions the one that is in
+    /// the folder now.
     public func detector(id: String) -> LoadedDetector? {
         state.withLock { $0.loaded.last { $0.info.id == id } }
     }
 
     /// Adds a detector that is linked into this process.
     public func register(_ detector: any Detector) {
-        let loaded = LoadedDetector(detector: detector, info: detector.info, path: nil, sha256: "")
-        state.withLock { $0.loaded.append(loaded) }
+        let capabilities = (try? TrialRun.run(detector)) ?? []
+        state.withLock {
+            $0.add(
+                LoadedDetector(
+                    detector: detector, info: detector.info, path: nil, sha256: "",
+                    capabilities: capabilities))
+        }
     }
 
-    /// Looks for libraries that are new or have changed, and loads them.
+    /// Looks for libraries that are new or have changed, and loads them. Blocks; scans run one after another.
+    ///
+    /// - Returns: The refusals, of this scan and those of earlier ones that still hold.
     @discardableResult
     public func rescan() -> [PluginRefusal] {
-        for folder in [ownFolder].compactMap(\.self) { scan(folder, isOwn: true) }
-        for folder in folders { scan(folder, isOwn: false) }
-        return refusals
+        scanning.withLock { _ in
+            let before = state.withLock { $0.refusals }
+            var refused: [Refused] = []
+            if let ownFolder { refused += scan(ownFolder, isOwn: true, before) }
+            for folder in folders where !isOwnFolder(folder) { refused += scan(folder, isOwn: false, before) }
+            state.withLock { $0.refusals = refused }
+            return refused.map(\.refusal)
+        }
     }
 
-    private func scan(_ folder: String, isOwn: Bool) {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        for name in names.sorted() where name.hasPrefix("lib") && name.hasSuffix(".so") {
-            let path = folder + "/" + name
-            guard let data = FileManager.default.contents(atPath: path) else { continue }
-            let digest = hexadecimal(SHA256.hash(data: data))
-            let isNew = state.withLock { state in
-                guard !state.seen.contains(digest) else { return false }
-                return state.refusals[path]?.sha256 != digest
-            }
-            guard isNew else { continue }
+    private func isOwnFolder(_ folder: String) -> Bool {
+        guard let ownFolder else { return false }
+        let resolved = { (path: String) in URL(filePath: path).resolvingSymlinksInPath().path }
+        return resolved(folder) == resolved(ownFolder)
+    }
+
+    private func scan(_ folder: String, isOwn: Bool, _ before: [Refused]) -> [Refused] {
+        let names: [String]
+        do {
+            names = try FileManager.default.contentsOfDirectory(atPath: folder)
+        } catch {
+            return [
+                refuse(PluginRefusal(path: folder, reason: "the folder cannot be read: \(error)"), before)
+            ]
+        }
+        return names.sorted().filter { $0.hasPrefix("lib") && $0.hasSuffix(".so") }.compactMap { name in
+            let path = URL(filePath: folder).appending(path: name).path
+            var digest: String?
             do {
-                let loaded = try load(path, data: data, digest: digest)
-                state.withLock { state in
-                    state.seen.insert(digest)
-                    state.refusals[path] = nil
-                    state.loaded.append(loaded)
+                let file = try PluginFile(path: path)
+                digest = file.sha256
+                if let held = before.first(where: { $0.refusal.path == path && $0.sha256 == digest }) {
+                    return held
                 }
-                logger.info("detector loaded", metadata: ["id": "\(loaded.info.id)", "path": "\(path)"])
-            } catch ELFSection.Failure.missing where isOwn {
-                continue
+                if state.withLock({ $0.hasLoaded(file.sha256, at: path) }) { return nil }
+                try load(file, isOwn: isOwn)
+                return nil
+            } catch ELFError.missingSection where isOwn {
+                return nil
             } catch {
                 let refusal = (error as? PluginRefusal) ?? PluginRefusal(path: path, reason: "\(error)")
-                state.withLock { $0.refusals[path] = (digest, refusal) }
-                logger.warning("\(refusal)")
+                return refuse(refusal, sha256: digest, before)
             }
         }
     }
 
-    private func load(_ path: String, data: Data, digest: String) throws -> LoadedDetector {
-        try data.withUnsafeBytes { try checkStamp($0) }
-        // The same path with other bytes: dlopen would return the old library, so the new one is loaded from a copy.
-        let isKnownPath = state.withLock { state in state.loaded.contains { $0.path == path } }
-        var loadPath = path
-        if isKnownPath {
-            loadPath = FileManager.default.temporaryDirectory.path + "/ml-service-\(digest)-\(getpid()).so"
-            try data.write(to: URL(filePath: loadPath))
-        }
-        defer { if isKnownPath { unlink(loadPath) } }
-        guard let handle = dlopen(loadPath, RTLD_NOW | RTLD_LOCAL) else {
-            throw PluginRefusal(path: path, reason: "the loader says: \(String(cString: dlerror()))")
-        }
-        guard let symbol = dlsym(handle, detectorPluginEntrySymbol) else {
-            throw PluginRefusal(path: path, reason: "it exports no function \(detectorPluginEntrySymbol)")
-        }
-        typealias Entry = @convention(c) () -> UnsafeMutableRawPointer
-        let entry = unsafeBitCast(symbol, to: Entry.self)
-        let detector = DetectorEntry.take(entry()).detector
-        return LoadedDetector(detector: detector, info: detector.info, path: path, sha256: digest)
+    /// Logs a refusal once, not with every scan.
+    private func refuse(_ refusal: PluginRefusal, sha256: String? = nil, _ before: [Refused]) -> Refused {
+        if !before.contains(where: { $0.refusal == refusal }) { logger.warning("\(refusal)") }
+        return Refused(sha256: sha256, refusal: refusal)
     }
-}
 
-/// - Throws: Every field of the stamp that differs from what this host expects.
-private func checkStamp(_ file: UnsafeRawBufferPointer) throws {
-    let section = try ELFSection.read(DETECTOR_PLUGIN_SECTION, of: file)
-    let size = MemoryLayout<detector_plugin_stamp>.size
-    guard section.count == size else {
-        throw ELFSection.Failure.damaged("its stamp has \(section.count) bytes, not \(size)")
+    private func load(_ file: PluginFile, isOwn: Bool) throws {
+        let stamp = try file.checkedStamp()
+        // The build's own plugins stay where they are, so that profilers and backtraces find their symbols.
+        let isInPlace = isOwn && state.withLock { $0.current[file.path] == nil }
+        let copy = isInPlace ? nil : try PrivateCopy(of: file)
+        defer { withExtendedLifetime(copy) {} }
+        let detector = try PluginLibrary.open(copy?.path ?? file.path, name: file.path, stamp: stamp)
+        let capabilities: Set<DetectorCapability>
+        do {
+            capabilities = try TrialRun.run(detector)
+        } catch {
+            throw PluginRefusal(path: file.path, reason: "its trial failed: \(error)")
+        }
+        let loaded = LoadedDetector(
+            detector: detector, info: detector.info, path: file.path, sha256: file.sha256,
+            capabilities: capabilities)
+        let replaced = self.detector(id: loaded.info.id)
+        state.withLock { $0.add(loaded) }
+        var metadata: Logger.Metadata = ["id": "\(loaded.info.id)", "path": "\(file.path)"]
+        if let path = replaced?.path { metadata["replaces"] = "\(path)" }
+        logger.log(level: replaced == nil ? .debug : .notice, "detector loaded", metadata: metadata)
     }
-    let expected = detector_plugin_host_stamp().pointee
-    let found = section.loadUnaligned(as: detector_plugin_stamp.self)
-    var differences: [String] = []
-    func compare(_ name: String, _ found: String, _ expected: String) {
-        if found != expected { differences.append("\(name) is \(found), this host's is \(expected)") }
-    }
-    compare("the magic", text(found.magic), text(expected.magic))
-    compare("the C ABI version", "\(found.c_abi_version)", "\(expected.c_abi_version)")
-    compare("the Swift API version", "\(found.swift_api_version)", "\(expected.swift_api_version)")
-    compare("the compiler", text(found.compiler), text(expected.compiler))
-    guard differences.isEmpty else {
-        throw ELFSection.Failure.wrongKind(differences.joined(separator: "; "))
-    }
-}
-
-private func text<T>(_ characters: T) -> String {
-    withUnsafeBytes(of: characters) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-}
-
-func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-    let digits = Array("0123456789abcdef")
-    return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
 }

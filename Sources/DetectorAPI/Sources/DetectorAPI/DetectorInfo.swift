@@ -28,7 +28,8 @@ public struct DetectorInfo: Sendable, Hashable {
         }
         var values: [String: ParameterValue] = [:]
         for specification in parameters {
-            values[specification.name] = try given[specification.name].map(specification.checked)
+            values[specification.name] =
+                try given[specification.name].map(specification.checked)
                 ?? specification.defaultValue
         }
         return ParameterValues(values)

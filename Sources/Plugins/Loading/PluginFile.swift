@@ -1,0 +1,62 @@
+import Crypto
+import Foundation
+import Glibc
+
+/// A library's bytes as they were when it was looked at, and their checksum.
+struct PluginFile {
+    /// 512 MiB; a plugin is a few.
+    static let maximumSize = 512 << 20
+
+    let path: String
+    let bytes: Data
+    /// Hexadecimal.
+    let sha256: String
+
+    /// Reads the file once; what is checked, probed and loaded afterwards are these bytes.
+    ///
+    /// - Throws: `PluginRefusal` for a file that cannot be read, is no regular file (a pipe would block) or is
+    ///   too large.
+    init(path: String) throws(PluginRefusal) {
+        self.path = path
+        let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw PluginRefusal(path: path, reason: "it cannot be read: \(String(cString: strerror(errno)))")
+        }
+        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw PluginRefusal(path: path, reason: "it is not a regular file")
+        }
+        guard status.st_size <= Self.maximumSize else {
+            throw PluginRefusal(path: path, reason: "it has more than \(Self.maximumSize >> 20) MiB")
+        }
+        do {
+            bytes = try handle.read(upToCount: Self.maximumSize) ?? Data()
+        } catch {
+            throw PluginRefusal(path: path, reason: "it cannot be read: \(error)")
+        }
+        sha256 = SHA256.hash(data: bytes).hexadecimal
+    }
+
+    /// The stamp, when this host may load the library.
+    ///
+    /// - Throws: `PluginRefusal` that names every field that differs; `ELFError` for what is no plugin at all.
+    func checkedStamp() throws -> PluginStamp {
+        let stamp = try bytes.withUnsafeBytes { bytes throws(ELFError) in try PluginStamp(of: bytes) }
+        let differences = stamp.differences(from: .host)
+        guard differences.isEmpty else {
+            throw PluginRefusal(
+                path: path,
+                reason: differences.joined(separator: "; ") + ". Build it again with this host's toolchain "
+                    + "and DetectorAPI")
+        }
+        return stamp
+    }
+}
+
+extension Sequence<UInt8> {
+    var hexadecimal: String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+}

@@ -1,0 +1,42 @@
+import Foundation
+import Glibc
+
+/// A library's bytes in a folder that only this process's user can enter.
+///
+/// Libraries are loaded from such copies, for three reasons: what was checked is what is loaded; overwriting a
+/// library in place would pull the code from under a process that has it mapped; and `dlopen` gives the old
+/// library for a path that it knows.
+final class PrivateCopy {
+    let path: String
+    private let folder: String
+
+    /// Writes the bytes under their checksum. The file's neighbours are linked beside it, so that libraries
+    /// that it looks for under `$ORIGIN` are found.
+    ///
+    /// - Throws: `PluginRefusal`.
+    init(of file: PluginFile) throws(PluginRefusal) {
+        let template = FileManager.default.temporaryDirectory.path + "/ml-service-plugin-XXXXXX"
+        var name = Array(template.utf8CString)
+        guard mkdtemp(&name) != nil else {
+            throw PluginRefusal(
+                path: file.path,
+                reason: "no private folder for it: \(template): \(String(cString: strerror(errno)))")
+        }
+        folder = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        path = "\(folder)/lib\(file.sha256.prefix(16)).so"
+        do {
+            try file.bytes.write(to: URL(filePath: path))
+        } catch {
+            throw PluginRefusal(path: file.path, reason: "its private copy cannot be written: \(error)")
+        }
+        let original = URL(filePath: file.path).deletingLastPathComponent()
+        let neighbours = (try? FileManager.default.contentsOfDirectory(atPath: original.path)) ?? []
+        for neighbour in neighbours {
+            // Best effort: a link that fails shows as a library that the loader then says it misses.
+            _ = symlink(original.appending(path: neighbour).path, "\(folder)/\(neighbour)")
+        }
+    }
+
+    /// What is mapped stays mapped.
+    deinit { try? FileManager.default.removeItem(atPath: folder) }
+}
