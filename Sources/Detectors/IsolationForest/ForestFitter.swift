@@ -27,7 +27,9 @@ struct ForestFitter {
     func fit() throws -> ForestModel {
         // Levels as in the paper: the height of a perfectly balanced tree of the sample.
         let levels = sampleSize <= 1 ? 0 : Int.bitWidth - (sampleSize - 1).leadingZeroBitCount
-        let shape = ForestShape(columns: rows.columns, trees: parameters.trees, levels: levels)
+        let shape = ForestShape(
+            columns: rows.columns, trees: parameters.trees, levels: levels,
+            spareBits: isPacked ? ForestPacking.spareBits(columns: rows.columns) : 0)
         var sampler = RowSampler(rows: rows.count, size: sampleSize, loops: loops)
         let centres = medians(&sampler)
         let sample = SampleKeys(rows, shape, centres: centres, sampleSize: sampleSize)
@@ -46,7 +48,8 @@ struct ForestFitter {
             leaves.startTree(tree)
             nodes.withUnsafeMutableBufferPointer { nodes in
                 grower.grow(
-                    sample, sample.hasAllRows ? sampler.chosen : nil, columns: columns, leaves, &generator,
+                    sample, sample.hasAllRows ? sampler.chosen : nil, rule(tree), columns: columns, leaves,
+                    &generator,
                     words: nodes.baseAddress.unsafelyUnwrapped + tree * shape.wordsPerTree)
             }
         }
@@ -56,6 +59,15 @@ struct ForestFitter {
             expectedSum: leaves.expectedSum(), kinds: leaves.paths.count, isPacked: isPacked,
             nodeCount: leaves.leafCount - shape.trees)
         return ForestModel(payload, payload.artifact(centres: centres, nodes: nodes, leaves: leaves))
+    }
+
+    /// Two kinds of guidance by turns: what one kind of tree misses the other may see.
+    private func rule(_ tree: Int) -> TreeGrower.Rule {
+        switch parameters.mode {
+        case .standard: return .none
+        case .auto where rows.count < ForestParameters.guidedRows: return .none
+        case .auto, .guided: return tree % 2 == 0 ? .tails : .gaps
+        }
     }
 
     private var isPacked: Bool {

@@ -11,6 +11,11 @@ struct ForestParameters: Sendable {
     /// The share of the columns that each tree may split on.
     var columnShare: Double
     var storage: Storage
+    var mode: Mode
+
+    enum Mode: String, Sendable {
+        case auto, standard, guided
+    }
 
     enum Storage: String, Sendable {
         case auto, plain, packed
@@ -18,6 +23,9 @@ struct ForestParameters: Sendable {
 
     /// Models fitted on this many rows or fewer are packed unless told otherwise.
     static let packedRows = 20_000
+
+    /// Fewer rows say too little about tails and gaps.
+    static let guidedRows = 64
 
     static let specifications = [
         ParameterSpecification(
@@ -30,6 +38,12 @@ struct ForestParameters: Sendable {
             "max_features", .real(0.001...1), default: .real(1),
             meaning: "Share of the columns that each tree may split on; at least one column."),
         ParameterSpecification(
+            "mode", .choice(["auto", "standard", "guided"]), default: .text("auto"),
+            meaning:
+                "Cuts at random as in the paper, or half of the trees in columns with heavy tails and half at "
+                + "gaps; auto guides where there are at least \(guidedRows) rows to tell tails and gaps from."
+        ),
+        ParameterSpecification(
             "storage", .choice(["auto", "plain", "packed"]), default: .text("auto"),
             meaning:
                 "Artifacts that are scored from as they are, or a third as large; auto packs those fitted on "
@@ -40,6 +54,7 @@ struct ForestParameters: Sendable {
         trees = values.integer("n_estimators")
         sampleSize = values.integer("max_samples")
         storage = Storage(rawValue: values.choice("storage")) ?? .auto
+        mode = Mode(rawValue: values.choice("mode")) ?? .auto
         columnShare = values.real("max_features")
     }
 }

@@ -105,6 +105,7 @@ struct ForestPayload: Sendable {
         bytes.storeBytes(of: expectedSum, toByteOffset: 32, as: Double.self)
         bytes.storeBytes(of: isPacked ? 1 : 0, toByteOffset: 40, as: UInt32.self)
         bytes.storeBytes(of: UInt32(nodeCount), toByteOffset: 44, as: UInt32.self)
+        bytes.storeBytes(of: UInt32(shape.spareBits), toByteOffset: 48, as: UInt32.self)
     }
 }
 
@@ -132,14 +133,16 @@ extension ForestPayload {
         let storage = bytes.loadUnaligned(fromByteOffset: 40, as: UInt32.self)
         isPacked = storage == 1
         nodeCount = Int(bytes.loadUnaligned(fromByteOffset: 44, as: UInt32.self))
+        let spareBits = Int(bytes.loadUnaligned(fromByteOffset: 48, as: UInt32.self))
         guard levels <= ForestShape.maximumLevels, [1, 2, 4].contains(leafWidth), storage <= 1,
             !isPacked || leafWidth == 1,
             (1...ForestShape.maximumColumns).contains(columns),
             (1...ForestParameters.maximumTrees).contains(trees),
             (1...ForestParameters.maximumSampleSize).contains(sampleSize), kinds >= 1,
-            normaliser == 0 || (1...64).contains(normaliser), (0...64 * Double(trees)).contains(expectedSum)
+            normaliser == 0 || (1...64).contains(normaliser), (0...64 * Double(trees)).contains(expectedSum),
+            spareBits == 0 || spareBits == ForestPacking.spareBits(columns: columns)
         else { throw .invalidArtifact("a number in its header is out of range") }
-        shape = ForestShape(columns: columns, trees: trees, levels: levels)
+        shape = ForestShape(columns: columns, trees: trees, levels: levels, spareBits: spareBits)
         guard bytes.count >= nodesOffset else {
             throw .invalidArtifact("\(bytes.count) bytes are too few for its tables")
         }

@@ -7,6 +7,16 @@ import DetectorAPI
 /// and parting wait for each other; those of different nodes do not, and the processor works on several at once
 /// if they stand together.
 struct TreeGrower {
+    /// What guides the cuts of a tree.
+    enum Rule: Sendable {
+        /// Nothing: any column, any place.
+        case none
+        /// Columns by the weight of their tails, any place.
+        case tails
+        /// Any column, at gaps in it on the first levels.
+        case gaps
+    }
+
     private typealias Node = GrowerBuffers.Node
 
     private let shape: ForestShape
@@ -14,6 +24,8 @@ struct TreeGrower {
     private let wordsOfColumns: Int
     private let buffers: GrowerBuffers
     private let loops: GrowerLoops
+    private let weights: ColumnWeights
+    private var treesSinceWeighing = 0
     /// The level being cut, and the one below.
     private var level: GrowerBuffers.Level
     private var nextLevel: GrowerBuffers.Level
@@ -24,6 +36,7 @@ struct TreeGrower {
         self.loops = loops
         wordsOfColumns = (shape.columns + 63) / 64
         buffers = GrowerBuffers(sampleSize: sampleSize, wordsOfColumns: wordsOfColumns)
+        weights = ColumnWeights(columns: shape.columns, sampleSize: sampleSize)
         level = buffers.levels.0
         nextLevel = buffers.levels.1
     }
@@ -35,15 +48,20 @@ struct TreeGrower {
     ///   - columns: One bit for each column that may be cut.
     ///   - words: `wordsPerTree` places, all `noNode`.
     mutating func grow(
-        _ sample: SampleKeys, _ chosen: [UInt32]?, columns: [UInt64], _ leaves: LeafWriter,
+        _ sample: SampleKeys, _ chosen: [UInt32]?, _ rule: Rule, columns: [UInt64], _ leaves: LeafWriter,
         _ generator: inout SeededGenerator, words: UnsafeMutablePointer<UInt32>
     ) {
         start(chosen, columns)
+        if rule == .tails { weigh(sample) }
         if sampleSize == 1 { return leaves.write(depth: 0, position: 0, count: 1) }
         var count = 1
         for depth in 0..<shape.levels {
-            for index in 0..<count { findRange(sample, index, &generator) }
-            for index in 0..<count { drawThreshold(index) }
+            for index in 0..<count { findRange(sample, index, rule, &generator) }
+            if rule == .gaps && depth < GapFinder.levels {
+                for index in 0..<count { findGap(index) }
+            } else {
+                for index in 0..<count { drawThreshold(index) }
+            }
             if sample.hasMissing {
                 for index in 0..<count { sendMissing(level.nodes[index], buffers.cuts[index].word) }
             }
@@ -55,6 +73,12 @@ struct TreeGrower {
                 swap(&level, &nextLevel)
             }
         }
+    }
+
+    /// Now and then; the weights of one sample serve the trees after it as well.
+    private mutating func weigh(_ sample: SampleKeys) {
+        if treesSinceWeighing % 8 == 0 { weights.measure(sample, rows: level.rows, count: sampleSize) }
+        treesSinceWeighing += 1
     }
 
     private func start(_ chosen: [UInt32]?, _ columns: [UInt64]) {
@@ -75,11 +99,13 @@ struct TreeGrower {
 
     /// Draws columns until one varies in the node, and keeps its range; none is left if `columns` becomes 0.
     @inline(__always)
-    private func findRange(_ sample: SampleKeys, _ index: Int, _ generator: inout SeededGenerator) {
+    private func findRange(
+        _ sample: SampleKeys, _ index: Int, _ rule: Rule, _ generator: inout SeededGenerator
+    ) {
         while level.nodes[index].columns > 0 {
             let node = level.nodes[index]
             let random = generator.next()
-            let column = pick(index, UInt32(truncatingIfNeeded: random >> 32))
+            let column = pick(index, rule, UInt32(truncatingIfNeeded: random >> 32))
             let range = loops.range(
                 keys: sample.column(column), rows: level.rows + Int(node.first), count: Int(node.count),
                 nodeKeys: buffers.nodeKeys + Int(node.first))
@@ -102,10 +128,14 @@ struct TreeGrower {
         level.nodes[index].columns &-= 1
     }
 
-    /// One of the node's columns, each as likely.
+    /// One of the node's columns, each as likely, or by weight.
     @inline(__always)
-    private func pick(_ index: Int, _ random: UInt32) -> Int {
+    private func pick(_ index: Int, _ rule: Rule, _ random: UInt32) -> Int {
         let count = Int(level.nodes[index].columns)
+        if rule == .tails {
+            if count == shape.columns { return weights.pick(random) }
+            return weights.pick(random, among: level.columns + index &* wordsOfColumns, words: wordsOfColumns)
+        }
         var rank = Int(truncatingIfNeeded: (UInt64(random) &* UInt64(truncatingIfNeeded: count)) >> 32)
         if count == shape.columns { return rank }
         var word = index &* wordsOfColumns
@@ -127,21 +157,25 @@ struct TreeGrower {
         return least
     }
 
-    /// A threshold uniform between two values, with the column in its low bits: at least one key is not above it
-    /// and at least one is. Keys have zeros there, so those bits decide nothing.
+    /// A threshold uniform between two values, with the column in its low bits; keys have zeros there, so those
+    /// bits decide nothing.
     @inline(__always)
     private func drawThreshold(_ index: Int) {
         let cut = buffers.cuts[index]
-        let flip: UInt32 = 0x8000_0000
-        let lowest = Double(FeatureKey.value(of: UInt32(bitPattern: cut.low) ^ flip))
-        let highest = Double(FeatureKey.value(of: UInt32(bitPattern: cut.high) ^ flip))
-        let value = Float(lowest + Double(cut.random) * 0x1p-32 * (highest - lowest))
-        let threshold = Int32(bitPattern: (FeatureKey.key(ofCentred: value) ^ flip) & ~shape.selectorMask)
-        // Rounding may have led outside.
-        let step = Int32(bitPattern: shape.selectorMask) &+ 1
-        let below = threshold < cut.high ? threshold : cut.high &- step
-        buffers.cuts[index].word = (below < cut.low ? cut.low : below) | Int32(bitPattern: cut.column)
+        let threshold = cut.threshold(Double(cut.random) * 0x1p-32, keyMask: keyMask)
+        buffers.cuts[index].word = threshold | Int32(bitPattern: cut.column)
     }
+
+    private func findGap(_ index: Int) {
+        let node = level.nodes[index]
+        if node.columns == 0 { return }
+        let cut = buffers.cuts[index]
+        let threshold = GapFinder(buffers, loops).best(
+            cut, buffers.nodeKeys + Int(node.first), count: Int(node.count), keyMask: keyMask)
+        buffers.cuts[index].word = threshold | Int32(bitPattern: cut.column)
+    }
+
+    private var keyMask: Int32 { Int32(bitPattern: shape.keyMask) }
 
     /// Moves the nodes' rows to their children, and writes the words and the leaves above the last level.
     ///
