@@ -44,9 +44,9 @@ import Testing
             var generator = SeededGenerator(seed: 1)
             for _ in 0..<10_000 {
                 let random = UInt32(truncatingIfNeeded: generator.next())
-                counts[weights.pick(random)] += 1
-                counted[weights.pick(random, among: [0b111], words: 1)] += 1
-                #expect(weights.pick(random, among: [0b100], words: 1) == 2)
+                counts[weights.picker.pick(random)] += 1
+                counted[weights.picker.pick(random, among: [0b111], words: 1)] += 1
+                #expect(weights.picker.pick(random, among: [0b100], words: 1) == 2)
             }
             #expect(counts == counted)
             #expect(counts[1] > 3 * counts[0] && counts[2] < 100)

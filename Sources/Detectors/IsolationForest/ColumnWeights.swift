@@ -70,6 +70,18 @@ final class ColumnWeights {
         return max(1, UInt32(min(65_535, 256 * kurtosis.squareRoot())))
     }
 
+    /// For one tree; valid as long as this object.
+    var picker: ColumnPicker {
+        ColumnPicker(columns: columns, weights: UnsafePointer(weights), ends: UnsafePointer(ends))
+    }
+}
+
+/// Draws columns by their weights. Pointers alone: a reference would be counted at every node.
+struct ColumnPicker {
+    fileprivate let columns: Int
+    fileprivate let weights: UnsafePointer<UInt32>
+    fileprivate let ends: UnsafePointer<Int32>
+
     /// One of all columns.
     @inline(__always)
     func pick(_ random: UInt32) -> Int {

@@ -34,7 +34,7 @@ struct ForestFitter {
         let centres = medians(&sampler)
         let sample = SampleKeys(rows, shape, centres: centres, sampleSize: sampleSize)
         var grower = TreeGrower(shape, sampleSize: sampleSize, loops: loops)
-        let leaves = LeafWriter(shape, sampleSize: sampleSize)
+        let leaves = LeafTable(shape, sampleSize: sampleSize)
         var nodes = [UInt32](repeating: ForestShape.noNode, count: shape.trees * shape.wordsPerTree)
         for tree in 0..<shape.trees {
             if tree % 16 == 0 {
@@ -45,10 +45,10 @@ struct ForestFitter {
             sampler.draw(&generator)
             if !sample.hasAllRows { sample.gather(rows, sampler.chosen) }
             let columns = chooseColumns(&generator)
-            leaves.startTree(tree)
             nodes.withUnsafeMutableBufferPointer { nodes in
                 grower.grow(
-                    sample, sample.hasAllRows ? sampler.chosen : nil, rule(tree), columns: columns, leaves,
+                    sample, sample.hasAllRows ? sampler.chosen : nil, rule(tree), columns: columns,
+                    leaves.writer(tree: tree),
                     &generator,
                     words: nodes.baseAddress.unsafelyUnwrapped + tree * shape.wordsPerTree)
             }
@@ -56,7 +56,7 @@ struct ForestFitter {
         context.progress(1)
         let payload = ForestPayload(
             shape: shape, sampleSize: sampleSize, normaliser: PathLength.average(sampleSize),
-            expectedSum: leaves.expectedSum(), kinds: leaves.paths.count, isPacked: isPacked,
+            expectedSum: leaves.expectedSum(), kinds: leaves.origins.count, isPacked: isPacked,
             nodeCount: leaves.leafCount - shape.trees)
         return ForestModel(payload, payload.artifact(centres: centres, nodes: nodes, leaves: leaves))
     }

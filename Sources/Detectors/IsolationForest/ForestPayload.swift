@@ -60,7 +60,7 @@ struct ForestPayload: Sendable {
     }
 
     /// Puts the parts together.
-    func artifact(centres: [Float], nodes: [UInt32], leaves: LeafWriter) -> ArtifactBytes {
+    func artifact(centres: [Float], nodes: [UInt32], leaves: LeafTable) -> ArtifactBytes {
         ArtifactBytes(count: size) { bytes in
             for offset in 0..<nodesOffset { bytes[offset] = 0 }
             writeHeader(to: bytes)

@@ -19,6 +19,7 @@ struct GapFinder {
     private let counts: UnsafeMutablePointer<Int32>
     private let sums: UnsafeMutablePointer<Int32>
 
+    /// Works in the memory of `buffers`, which has to outlive it.
     init(_ buffers: GrowerBuffers, _ loops: GrowerLoops) {
         self.loops = loops
         quantities = buffers.quantities
