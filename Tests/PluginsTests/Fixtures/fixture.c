@@ -104,9 +104,9 @@ static detector_status fit(const float *values, uint64_t rows, uint64_t columns,
     if (FAULT == NO_MODEL) return DETECTOR_OK;
     if (FAULT == ALLOCATES_MUCH) {
         for (size_t size = 0; size < (size_t)64 << 30; size += (size_t)64 << 20) {
-            char *memory = malloc((size_t)64 << 20);
+            /* Not touched: address space is what is limited, and memory is what others here need. */
+            char *volatile memory = malloc((size_t)64 << 20);
             if (memory == NULL) return fail(error, DETECTOR_FAILED, "out of memory");
-            memset(memory, 1, (size_t)64 << 20);
         }
     }
     double sum = 0, count = 0;
