@@ -62,6 +62,7 @@ let package = Package(
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CArrow", pkgConfig: "parquet"),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
+        .target(name: "CProcess"),
         .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson")]),
         .target(name: "CParquet", dependencies: ["CArrow"]),
 
@@ -78,7 +79,8 @@ let package = Package(
             name: "Features", dependencies: ["Transactions"], swiftSettings: strict,
             linkerSettings: [.linkedLibrary("m")]),
         .target(
-            name: "Plugins", dependencies: [detectorAPI, stampLayout, crypto, logging], swiftSettings: strict),
+            name: "Plugins", dependencies: ["CProcess", detectorAPI, stampLayout, crypto, logging],
+            swiftSettings: strict),
         .target(
             name: "Models",
             dependencies: [
@@ -170,7 +172,7 @@ let package = Package(
         .testTarget(
             name: "PluginsTests",
             dependencies: ["Plugins", "PluginChild", detectorAPI, stampLayout, logging],
-            swiftSettings: strict),
+            exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "ManagementTests", dependencies: ["Management"], swiftSettings: strict),
         .testTarget(
             name: "FeaturesTests", dependencies: ["Features", "Transactions"], exclude: ["Fixtures"],

@@ -38,6 +38,7 @@ public final class DetectorRegistry: Sendable {
 
     private let ownFolder: String?
     private let folders: [String]
+    private let probe: PluginProbe?
     private let logger: Logger
     private let state = Mutex(State())
     /// Held by the one scan that runs. Loading takes long; `state` is held for moments only.
@@ -46,9 +47,13 @@ public final class DetectorRegistry: Sendable {
     /// - Parameters:
     ///   - ownFolder: The executable's folder, where libraries without a stamp are the build's own.
     ///   - folders: Folders in which every `lib*.so` should be a plugin.
-    public init(ownFolder: String? = nil, folders: [String] = [], logger: Logger) {
+    ///   - probe: Tries the plugins of `folders` in another process before they are loaded into this one.
+    public init(
+        ownFolder: String? = nil, folders: [String] = [], probe: PluginProbe? = nil, logger: Logger
+    ) {
         self.ownFolder = ownFolder
         self.folders = folders
+        self.probe = probe
         self.logger = logger
     }
 
@@ -137,6 +142,7 @@ public final class DetectorRegistry: Sendable {
         let isInPlace = isOwn && state.withLock { $0.current[file.path] == nil }
         let copy = isInPlace ? nil : try PrivateCopy(of: file)
         defer { withExtendedLifetime(copy) {} }
+        if let copy, !isOwn { try probe?.check(copy.path, name: file.path) }
         let detector = try PluginLibrary.open(copy?.path ?? file.path, name: file.path, stamp: stamp)
         let capabilities: Set<DetectorCapability>
         do {

@@ -122,35 +122,3 @@ private func number(_ version: String) throws -> Int {
     }
     return number
 }
-
-struct Detectors: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "List the loaded detectors and their parameters.",
-        discussion: """
-            EXAMPLE
-              ml-service detectors list
-            """,
-        subcommands: [List.self], defaultSubcommand: List.self)
-
-    struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "List the loaded detectors and their parameters.")
-
-        @OptionGroup var common: CommonOptions
-
-        func run() async throws {
-            let settings = try await common.settings()
-            let registry = try await blocking { try Parts.registry(settings, logger: Parts.logger(settings)) }
-            for detector in registry.detectors {
-                print("\(detector.info.id) \(detector.info.version): \(detector.info.summary)")
-                if let path = detector.path { print("  \(path)") }
-                for parameter in detector.info.parameters {
-                    print(
-                        "  \(parameter.name) = \(parameter.defaultValue): \(parameter.meaning) (\(parameter.kind))"
-                    )
-                }
-            }
-            for refusal in registry.refusals { print("\(refusal)") }
-        }
-    }
-}

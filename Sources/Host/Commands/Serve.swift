@@ -90,6 +90,12 @@ struct Serve: AsyncParsableCommand {
                 "model follower", stop: { follower.stop() },
                 work: { withExtendedLifetime(data) { follower.run() } }))
 
+        let seconds = settings.integer("plugins.seconds")
+        if seconds > 0, !settings.text("plugins.folders").isEmpty {
+            services.append(
+                PluginWatch(registry: parts.registry, interval: .seconds(seconds), threads: threads))
+        }
+
         let jobs = try JobStore(path: data.file("jobs.sqlite"))
         if roles.contains(.training) {
             let worker = TrainingWorker(

@@ -112,6 +112,9 @@ extension Setting {
             key: "plugins.folders", kind: .text, defaultValue: "",
             meaning: "folders of detector plugins, colon-separated, besides the executable's own"),
         Setting(
+            key: "plugins.seconds", kind: .integer(0...86_400), defaultValue: "30",
+            meaning: "how often serve looks for new plugins; 0: only when POST /v1/detectors/rescan asks"),
+        Setting(
             key: "models.memory", kind: .integer((16 << 20)...Int.max), defaultValue: "\(512 << 20)",
             meaning: "bytes of ready models kept in memory"),
         Setting(

@@ -69,7 +69,8 @@ struct Parts {
         let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let folders = settings.text("plugins.folders").split(separator: ":").map(String.init)
         let registry = DetectorRegistry(
-            ownFolder: (executable as NSString).deletingLastPathComponent, folders: folders, logger: logger)
+            ownFolder: (executable as NSString).deletingLastPathComponent, folders: folders,
+            probe: PluginProbe(executable: executable, arguments: ["detectors", "probe"]), logger: logger)
         registry.rescan()
         return registry
     }

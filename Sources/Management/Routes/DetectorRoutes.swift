@@ -25,6 +25,9 @@ private struct DetectorsView: Encodable {
         let summary: String
         let path: String?
         let sha256: String
+        let capabilities: [DetectorCapability]
+        /// New models are this one's; an older one of the same id keeps the models that it has.
+        let isCurrent: Bool
         let parameters: [Parameter]
     }
 
@@ -37,10 +40,13 @@ private struct DetectorsView: Encodable {
     let refused: [Refused]
 
     init(_ registry: DetectorRegistry) {
-        loaded = registry.detectors.map { detector in
+        let detectors = registry.detectors
+        loaded = detectors.enumerated().map { index, detector in
             Loaded(
                 id: detector.info.id, version: detector.info.version, summary: detector.info.summary,
                 path: detector.path, sha256: detector.sha256,
+                capabilities: detector.capabilities.sorted { $0.rawValue < $1.rawValue },
+                isCurrent: index == detectors.lastIndex { $0.info.id == detector.info.id },
                 parameters: detector.info.parameters.map {
                     Parameter(
                         name: $0.name, type: "\($0.kind)", default: "\($0.defaultValue)", meaning: $0.meaning)

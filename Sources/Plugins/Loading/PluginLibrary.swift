@@ -24,13 +24,21 @@ enum PluginLibrary {
         guard let symbol = dlsym(handle, entryName) else {
             throw PluginRefusal(path: name, reason: "it exports no function \(entryName)")
         }
-        // The stamp says that the symbol is a function of this type.
+        // The stamp says which of the two types the function has.
+        if stamp.isPlainC {
+            typealias Entry = @convention(c) () -> UnsafePointer<detector_plugin_c>?
+            guard let table = unsafeBitCast(symbol, to: Entry.self)() else {
+                throw PluginRefusal(path: name, reason: "its \(entryName) gave no table")
+            }
+            do {
+                return try PlainDetector(checking: table)
+            } catch {
+                throw PluginRefusal(path: name, reason: error.description)
+            }
+        }
         typealias Entry = @convention(c) () -> UnsafeMutableRawPointer?
         guard let pointer = unsafeBitCast(symbol, to: Entry.self)() else {
-            throw PluginRefusal(path: name, reason: "its \(entryName) gave nothing")
-        }
-        if stamp.isPlainC {
-            throw PluginRefusal(path: name, reason: "plugins in plain C are not supported")
+            throw PluginRefusal(path: name, reason: "its \(entryName) gave no detector")
         }
         return DetectorEntry.take(pointer).detector
     }

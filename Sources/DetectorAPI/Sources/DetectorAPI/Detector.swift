@@ -71,6 +71,7 @@ public protocol Updating: DetectorModel {
 /// Learns row by row. Used by one thread at a time.
 public protocol DetectorLearner: AnyObject {
     /// - Parameter row: `columns` features.
+    /// - Throws: `DetectorError.invalidInput` for a row that nothing can be learned from; it changes nothing.
     func learn(_ row: UnsafeBufferPointer<Float>) throws
     /// The model as it is now; later rows do not change it.
     func model() -> any DetectorModel

@@ -28,14 +28,23 @@ typedef struct detector_plugin_stamp {
 #define DETECTOR_PLUGIN_COMPILER __VERSION__
 #endif
 
-/* What the host that links this expects of a Swift plugin. */
-const detector_plugin_stamp *detector_plugin_host_stamp(void);
+#ifdef __cplusplus
+#define DETECTOR_PLUGIN_EXTERN extern "C"
+#else
+#define DETECTOR_PLUGIN_EXTERN extern
+#endif
 
-/* One line in one C file of the plugin; 0 as the version says that it has a plain C entry only. */
-#define DETECTOR_PLUGIN_STAMP(swift_version)                                                          \
-    __attribute__((used, visibility("default"), section(DETECTOR_PLUGIN_SECTION)))                    \
-    const detector_plugin_stamp detector_plugin_stamp_v1 = {                                          \
-        {'M', 'L', 'S', 'V', 'C', 'D', 'E', 'T'},                                                     \
+/* What the host that links this expects of a Swift plugin. */
+DETECTOR_PLUGIN_EXTERN const detector_plugin_stamp *detector_plugin_host_stamp(void);
+
+/* One line in one C or C++ file of the plugin; 0 as the version says that it has a plain C entry only. Declared
+ * before it is defined, because a constant of C++ would otherwise be the file's own and the linker drop it. */
+#define DETECTOR_PLUGIN_STAMP(swift_version)                                                               \
+    DETECTOR_PLUGIN_EXTERN __attribute__((visibility("default")))                                          \
+    const detector_plugin_stamp detector_plugin_stamp_v1;                                                  \
+    __attribute__((used, section(DETECTOR_PLUGIN_SECTION)))                                                \
+    const detector_plugin_stamp detector_plugin_stamp_v1 = {                                               \
+        {'M', 'L', 'S', 'V', 'C', 'D', 'E', 'T'},                                                          \
         DETECTOR_PLUGIN_C_ABI_VERSION, (swift_version), DETECTOR_PLUGIN_COMPILER}
 
 #endif
