@@ -158,14 +158,14 @@ let package = Package(
         .testTarget(
             name: "ModelsTests",
             dependencies: ["Models", "Plugins", "Features", "ObjectStore", detectorAPI, crypto, logging],
-            swiftSettings: strict),
+            exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "TrainingTests",
             dependencies: [
                 "Training", "Models", "Plugins", "Features", "Transactions", "Lake", "ObjectStore",
-                "IsolationForest", detectorAPI, logging,
+                "IsolationForest", detectorAPI, crypto, grdb, logging,
             ],
-            swiftSettings: strict, linkerSettings: nativeLibraries),
+            exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),
         .executableTarget(
             name: "PluginChild", dependencies: ["Plugins"], path: "Tests/Support/PluginChild",
             swiftSettings: strict),

@@ -141,14 +141,16 @@ private struct TrainedModels {
         let request = TrainingRequest(
             userID: "user-000001", from: firstDay, to: firstDay.adding(days: days - 1))
         _ = try pipeline.run(request, jobID: "benchmark-user", isCancelled: { false }, report: { _, _ in })
-        let trained = try router.load(.user("user-000001"), version: 1)
-        print("  (a user's artifact: \(trained.sizeBytes / 1_000) kB, from \(trained.header.rowCount) rows)")
+        guard let bytes = try store.bytes(of: .user("user-000001"), version: 1) else { return }
+        let trained = try Artifact(decoding: bytes, key: nil)
+        let payload = trained.payload.bytes.map { $0 }
+        print("  (a user's artifact: \(bytes.bytes.count / 1_000) kB, from \(trained.header.rowCount) rows)")
         var versions: [Tenant: Int] = [:]
         for index in 1...users {
             var header = trained.header
             let number = "\(index)"
             header.userID = "user-" + String(repeating: "0", count: 6 - number.count) + number
-            let stored = try store.publish(header, payload: trained.model.encode())
+            let stored = try store.publish(header, payload: payload)
             versions[stored.tenant] = stored.version
         }
         try promotion.promote(versions, by: "benchmark", reason: "")

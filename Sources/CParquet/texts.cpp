@@ -1,6 +1,5 @@
 // The texts of a batch: plain, large, views, dictionaries; and integers in decimal form.
 #include <charconv>
-#include <limits>
 #include <string_view>
 
 #include <arrow/array.h>
@@ -119,11 +118,8 @@ bool pq_batch_text_size(const pq_batch *batch, int32_t column, int64_t *size_byt
             return true;
         }
         int64_t size = 0;
-        for_each_text(*batch, column, [&](int64_t row, MaybeText value) {
+        for_each_text(*batch, column, [&](int64_t, MaybeText value) {
             size += static_cast<int64_t>(value.text.size());
-            if (size > std::numeric_limits<int32_t>::max()) {
-                throw pq::Failure(PQ_VALUE, "the texts of one batch pass 2 GiB", batch->first_row + batch->index(row));
-            }
         });
         *size_bytes = size;
         return true;
@@ -131,11 +127,11 @@ bool pq_batch_text_size(const pq_batch *batch, int32_t column, int64_t *size_byt
 }
 
 bool pq_batch_texts(
-    const pq_batch *batch, int32_t column, int32_t *offsets, uint8_t *bytes, uint8_t *valid, bool *has_nulls,
+    const pq_batch *batch, int32_t column, int64_t *offsets, uint8_t *bytes, uint8_t *valid, bool *has_nulls,
     pq_error *error) {
     return pq::guard(error, false, [&] {
         if (const arrow::BinaryArray *array = in_one_piece(*batch, column)) {
-            int32_t start = array->value_offset(0);
+            int64_t start = array->value_offset(0);
             for (int64_t row = 0; row <= array->length(); row++) offsets[row] = array->value_offset(row) - start;
             if (offsets[array->length()] > 0) {
                 std::memcpy(bytes, array->value_data()->data() + start, offsets[array->length()]);
@@ -144,14 +140,14 @@ bool pq_batch_texts(
             *has_nulls = false;
             return true;
         }
-        int32_t end = 0;
+        int64_t end = 0;
         bool nulls = false;
         offsets[0] = 0;
         for_each_text(*batch, column, [&](int64_t row, MaybeText value) {
             valid[row] = value.present;
             nulls |= !value.present;
             if (!value.text.empty()) std::memcpy(bytes + end, value.text.data(), value.text.size());
-            end += static_cast<int32_t>(value.text.size());
+            end += static_cast<int64_t>(value.text.size());
             offsets[row + 1] = end;
         });
         *has_nulls = nulls;

@@ -1,7 +1,7 @@
 /// Texts of a column in one arena of UTF-8 bytes, no object a text.
 public struct TextColumn: Sendable, Hashable {
     /// Where each text starts in `bytes`, and where the last one ends: one more than there are rows.
-    public private(set) var offsets: [Int32]
+    public private(set) var offsets: [Int64]
     public private(set) var bytes: [UInt8]
     /// Whether a row has a text; nil: all have.
     public private(set) var isValid: [Bool]?
@@ -28,13 +28,20 @@ public struct TextColumn: Sendable, Hashable {
             isValid: Array(repeating: false, count: count))
     }
 
-    init(offsets: [Int32], bytes: [UInt8], isValid: [Bool]?) {
+    init(offsets: [Int64], bytes: [UInt8], isValid: [Bool]?) {
         self.offsets = offsets
         self.bytes = bytes
         self.isValid = isValid
     }
 
     public var count: Int { offsets.count - 1 }
+
+    /// An upper bound of the bytes of one row: exact where it passes 32 bits.
+    var longestBytes: Int64 {
+        // Only what is that long together can hold one that is.
+        if bytes.count <= Int32.max { return Int64(bytes.count) }
+        return (0..<count).reduce(0) { max($0, offsets[$1 + 1] - offsets[$1]) }
+    }
 
     /// Nil for null. Bytes that are no UTF-8 are replaced by U+FFFD.
     public subscript(row: Int) -> String? {
@@ -54,12 +61,12 @@ public struct TextColumn: Sendable, Hashable {
         text.withUTF8 { append(utf8: $0) }
     }
 
-    /// - Precondition: all texts together stay under 2 GiB.
+    /// Nil is null.
     public mutating func append(utf8 text: UnsafeBufferPointer<UInt8>?) {
         if text == nil, isValid == nil { isValid = Array(repeating: true, count: count) }
         isValid?.append(text != nil)
         if let text { bytes.append(contentsOf: text) }
-        offsets.append(Int32(bytes.count))
+        offsets.append(Int64(bytes.count))
     }
 
     mutating func append(_ other: TextColumn, rows: Range<Int>) {
@@ -67,7 +74,7 @@ public struct TextColumn: Sendable, Hashable {
         isValid?.append(
             contentsOf: other.isValid.map { $0[rows] } ?? ArraySlice(repeating: true, count: rows.count))
         let start = other.offsets[rows.lowerBound]
-        let shift = Int32(bytes.count) - start
+        let shift = Int64(bytes.count) - start
         offsets.append(
             contentsOf: other.offsets[rows.lowerBound + 1..<rows.upperBound + 1].lazy.map { $0 + shift })
         bytes.append(contentsOf: other.bytes[Int(start)..<Int(other.offsets[rows.upperBound])])

@@ -150,6 +150,9 @@ public final class ParquetWriter {
         guard values.count == count else {
             throw .unwritable(reason: "column '\(column.name)' has \(values.count) rows instead of \(count)")
         }
+        if case .text(let texts) = values, texts.longestBytes > Int32.max {
+            throw .unwritable(reason: "column '\(column.name)' has a text of more than 2 GiB")
+        }
         guard !hasNulls || column.isNullable else {
             throw .unwritable(reason: "column '\(column.name)' has a null and is not nullable")
         }

@@ -69,7 +69,8 @@ struct PendingColumn {
         switch column.type {
         case .text:
             texts.bytes.withUnsafeBufferPointer { bytes in
-                texts.offsets.withUnsafeBufferPointer { offsets in
+                // `ParquetWriter` ends a row group before its texts pass 32 bits.
+                texts.offsets.map { Int32($0) }.withUnsafeBufferPointer { offsets in
                     withFlags(texts.isValid ?? []) {
                         body(
                             pq_column_values(

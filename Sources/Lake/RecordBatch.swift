@@ -166,9 +166,9 @@ final class ParquetBatch: @unchecked Sendable {
         var hasNulls = false
         var filled = false
         var isValid: [Bool] = Array(repeating: true, count: count)
-        var offsets: [Int32] = []
+        var offsets: [Int64] = []
         let bytes = [UInt8](unsafeUninitializedCapacity: Int(sizeBytes)) { bytes, initialized in
-            offsets = [Int32](unsafeUninitializedCapacity: count + 1) { offsets, offsetsInitialized in
+            offsets = [Int64](unsafeUninitializedCapacity: count + 1) { offsets, offsetsInitialized in
                 filled = isValid.withUnsafeMutableBytes {
                     pq_batch_texts(
                         pointer, place, offsets.baseAddress, bytes.baseAddress,

@@ -1,7 +1,8 @@
-import Crypto
-
 /// Whose model: everybody's, or one user's.
-public enum Tenant: Sendable, Hashable, CustomStringConvertible {
+///
+/// Users are told apart by the bytes of their ids. `String` compares texts as people read them, so that two spellings of
+/// `é` are equal to it; here they are two users, as they are in the stream and in the object store.
+public enum Tenant: Sendable, CustomStringConvertible {
     case global
     case user(String)
 
@@ -18,43 +19,112 @@ public enum Tenant: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Where the tenant's artifacts lie in the object store, without a trailing slash.
-    var objectPrefix: String {
-        switch self {
-        case .global: "models/global"
-        case .user(let id): "models/users/\(Self.shard(id))/\(percentEncoded(id))"
-        }
-    }
+    var objectPrefix: String { "models/\(path)" }
+
+    /// Where the older part of the tenant's history lies, without a trailing slash.
+    var historyPrefix: String { "models/history/\(path)" }
 
     /// The manifest that says which version is active.
     var manifestKey: String {
         switch self {
-        case .global: "models/catalogue/global.json"
-        case .user(let id): "models/catalogue/\(Self.shard(id)).json"
+        case .global: Self.globalManifestKey
+        case .user(let id): "\(Self.manifestPrefix)\(Self.shard(id)).json"
         }
     }
+
+    /// The tenant's name in its manifest.
+    var manifestName: String {
+        switch self {
+        case .global: "global"
+        case .user(let id): percentEncoded(id)
+        }
+    }
+
+    static let manifestPrefix = "models/catalogue/"
+    static let globalManifestKey = "models/catalogue/global.json"
 
     /// `00` to `ff`: the first byte of the id's SHA-256.
     static func shard(_ userID: String) -> String {
-        hexadecimal(SHA256.hash(data: Array(userID.utf8)).prefix(1))
+        String(ArtifactHash(of: userID).description.prefix(2))
     }
-}
 
-/// Everything but RFC 3986's unreserved characters as %XX.
-func percentEncoded(_ text: String) -> String {
-    var encoded = ""
-    for byte in text.utf8 {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "~"):
-            encoded.unicodeScalars.append(Unicode.Scalar(byte))
-        default:
-            encoded += "%" + hexadecimal([byte]).uppercased()
+    private var path: String {
+        switch self {
+        case .global: "global"
+        case .user(let id): "users/\(Self.shard(id))/\(percentEncoded(id))"
         }
     }
-    return encoded
 }
 
-func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-    let digits = Array("0123456789abcdef")
-    return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+extension Tenant: Hashable {
+    public static func == (one: Tenant, other: Tenant) -> Bool {
+        switch (one, other) {
+        case (.global, .global): true
+        case (.user(let one), .user(let other)): one.utf8.elementsEqual(other.utf8)
+        default: false
+        }
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        guard case .user(var id) = self else { return hasher.combine(0) }
+        id.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        hasher.combine(1)
+    }
+}
+
+/// Every byte of the text but letters, digits, `-`, `_` and `~` as %XX.
+///
+/// Of RFC 3986's unreserved characters `.` is left out, so that nobody is called `..` in a path.
+func percentEncoded(_ text: String) -> String {
+    var encoded: [UInt8] = []
+    encoded.reserveCapacity(text.utf8.count)
+    let digits = Array("0123456789ABCDEF".utf8)
+    for byte in text.utf8 {
+        if isPlain(byte) {
+            encoded.append(byte)
+        } else {
+            encoded += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        }
+    }
+    return String(decoding: encoded, as: UTF8.self)
+}
+
+/// The text that `percentEncoded` gave this for, or nil when it gives this for none.
+func percentDecoded(_ encoded: String) -> String? {
+    if encoded.utf8.allSatisfy(isPlain) { return encoded }
+    var bytes: [UInt8] = []
+    var rest = encoded.utf8[...]
+    while let byte = rest.popFirst() {
+        if byte == UInt8(ascii: "%") {
+            guard let high = rest.popFirst().flatMap(hexadecimalDigit),
+                let low = rest.popFirst().flatMap(hexadecimalDigit)
+            else { return nil }
+            bytes.append(high << 4 | low)
+        } else {
+            bytes.append(byte)
+        }
+    }
+    guard let text = String(validating: bytes, as: UTF8.self), percentEncoded(text) == encoded else {
+        return nil
+    }
+    return text
+}
+
+private func isPlain(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "~"):
+        true
+    default: false
+    }
+}
+
+/// The value of a digit of either case.
+func hexadecimalDigit(_ character: UInt8) -> UInt8? {
+    switch character {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): character - UInt8(ascii: "0")
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): character - UInt8(ascii: "a") + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): character - UInt8(ascii: "A") + 10
+    default: nil
+    }
 }

@@ -27,7 +27,7 @@ public final class TrainingPipeline: Sendable {
         /// Parts of the users that are trained at once, each on a thread of its own. Models do not depend on it.
         public var threads = 4
         /// Rows kept in memory while the lake is read; beyond that they go to temporary files.
-        public var memoryBytes = 512 << 20
+        public var memoryBytes = 256 << 20
         /// Where the temporary files go.
         public var scratchFolder = FileManager.default.temporaryDirectory.path
 

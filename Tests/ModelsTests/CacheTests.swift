@@ -1,39 +1,163 @@
 import DetectorAPI
 import Foundation
+import ObjectStore
 import Testing
 
 @testable import Models
 
 /// The cache is a cache: it keeps within its size, survives its process, and is begun anew when it is damaged.
 @Suite struct CacheTests {
+    private let artifact = [UInt8](repeating: 1, count: 300)
+
     @Test func theLeastRecentlyUsedGoFirst() throws {
-        let world = try World()
-        let cache = try world.process(disk: 1_000).cache
-        let bytes = ArtifactBytes(copying: [UInt8](repeating: 1, count: 300))
-        for index in 0..<10 { try cache.store(bytes, .user("u\(index)"), version: 1) }
+        let cache = try World().process(disk: 1_000).cache
+        for index in 0..<3 { cache.store(artifact, .user("u\(index)"), version: 1) }
+        // Used since, so the next one is older.
+        Thread.sleep(forTimeInterval: 0.002)
+        #expect(cache.bytes(.user("u0"), version: 1) != nil)
+        cache.store(artifact, .user("u3"), version: 1)
+        #expect(try cache.sizeBytes() == 900)
+        #expect(cache.bytes(.user("u0"), version: 1) == artifact)
+        #expect(cache.bytes(.user("u1"), version: 1) == nil)
+    }
+
+    @Test func theGlobalModelStays() throws {
+        let cache = try World().process(disk: 1_000).cache
+        cache.store(artifact, .global, version: 1)
+        for index in 0..<10 { cache.store(artifact, .user("u\(index)"), version: 1) }
         #expect(try cache.sizeBytes() <= 1_000)
-        #expect(try cache.artifact(.user("u9"), version: 1)?.bytes.count == 300)
-        #expect(try cache.artifact(.user("u0"), version: 1) == nil)
+        #expect(cache.bytes(.global, version: 1) == artifact)
+        #expect(cache.bytes(.user("u9"), version: 1) == artifact)
+    }
+
+    @Test func anArtifactIsCountedOnce() throws {
+        let cache = try World().process().cache
+        for _ in 0..<3 { cache.store(artifact, .global, version: 1) }
+        #expect(try cache.sizeBytes() == 300)
+        try cache.remove(.global)
+        #expect(try cache.sizeBytes() == 0)
     }
 
     @Test func whatWasKeptIsThereAfterARestart() throws {
         let world = try World()
+        let model = ActiveModel(version: 2, sha256: ArtifactHash(of: "x"), sequence: 7)
+        try world.catalogue.activate([.global: 4])
         do {
             let cache = try world.process().cache
-            try cache.store(ArtifactBytes(copying: [1, 2, 3]), .global, version: 4)
-            try cache.replaceActiveVersions([.global: 4, .user("g"): 2])
+            cache.store([1, 2, 3], .global, version: 4)
+            let shard = Catalogue.Shard(
+                key: "models/catalogue/00.json", tag: VersionTag("t"),
+                active: [.user("g"): model, .user("\u{0}a"): model, .user("\u{0}b"): ActiveModel(version: 3)])
+            try cache.replace([shard], keys: [shard.key])
+            cache.store([1, 2, 3], .global, version: 4)
         }
         let cache = try world.process().cache
-        #expect(try cache.activeVersions() == [.global: 4, .user("g"): 2])
-        #expect(try cache.artifact(.global, version: 4).map { Array($0.bytes) } == [1, 2, 3])
+        #expect(
+            try cache.active()
+                == [.user("g"): model, .user("\u{0}a"): model, .user("\u{0}b"): ActiveModel(version: 3)])
+        #expect(try cache.shardTags() == ["models/catalogue/00.json": VersionTag("t")])
+        #expect(cache.bytes(.global, version: 4) == [1, 2, 3])
     }
 
-    @Test func aDamagedFileIsMovedAside() throws {
+    @Test func aFileThatIsNoCacheIsMovedAside() throws {
         let world = try World()
-        let path = world.folder.appending(path: "a.sqlite")
-        try Data(repeating: 7, count: 20_000).write(to: path)
+        let path = world.cachePath()
+        try Data(repeating: 7, count: 20_000).write(to: URL(filePath: path))
         let cache = try world.process().cache
-        #expect(try cache.activeVersions().isEmpty)
-        #expect(FileManager.default.fileExists(atPath: path.path + ".damaged"))
+        #expect(try cache.active().isEmpty)
+        #expect(FileManager.default.fileExists(atPath: path + ".damaged"))
+    }
+
+    /// Damage in the middle of a file: whatever is hit, what comes out is right or nothing, and the next start is sound.
+    @Test(arguments: 0..<8)
+    func damageInsideIsFoundOut(seed: Int) throws {
+        let world = try World()
+        let path = world.cachePath()
+        var generator = SeededGenerator(seed: UInt64(seed))
+        let artifacts = (0..<30).map { _ in
+            (0..<20_000).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
+        }
+        do {
+            let cache = try world.process().cache
+            for (index, bytes) in artifacts.enumerated() {
+                cache.store(bytes, .user("u\(index)"), version: 1)
+            }
+            try cache.database.close()
+        }
+        var file = try Data(contentsOf: URL(filePath: path))
+        let start = 1_000 + generator.below(file.count - 3_000)
+        for offset in start..<start + 2_000 { file[offset] = UInt8(truncatingIfNeeded: generator.next()) }
+        try file.write(to: URL(filePath: path))
+        for _ in 0..<2 {
+            let cache = try world.process().cache
+            for (index, bytes) in artifacts.enumerated() {
+                let found = cache.bytes(.user("u\(index)"), version: 1)
+                #expect(found == nil || found == bytes)
+            }
+            cache.store([1], .user("new"), version: 1)
+        }
+        // Whether it was begun anew or had only lost artifacts, it works.
+        let cache = try world.process().cache
+        cache.store([1], .user("new"), version: 1)
+        #expect(cache.bytes(.user("new"), version: 1) == [1])
+    }
+
+    @Test func artifactsThatWereCheckedWithAnotherKeyAreNotUsed() throws {
+        let cache = try World().process().cache
+        cache.store(artifact, .global, version: 1, signer: Data([1]))
+        #expect(cache.bytes(.global, version: 1, signer: Data([2])) == nil)
+        #expect(cache.bytes(.global, version: 1, signer: Data()) == nil)
+        cache.store(artifact, .global, version: 1, signer: Data([1]))
+        #expect(cache.bytes(.global, version: 1, signer: Data([1])) == artifact)
+    }
+
+    /// The number of an artifact that was erased may be given again.
+    @Test func anArtifactThatIsNotTheActiveOneIsNotUsed() throws {
+        let cache = try World().process().cache
+        cache.store([1], .user("a"), version: 1)
+        let other = [UInt8(2)].withUnsafeBytes { ArtifactHash(of: $0) }
+        let change = ModelChange(
+            userID: "a", sequence: 1, to: 1, sha256: "\(other)", by: "", reason: "", timeMilliseconds: 0)
+        try cache.apply([change], announcing: false)
+        #expect(cache.bytes(.user("a"), version: 1) == nil)
+        cache.store([2], .user("a"), version: 1)
+        #expect(cache.bytes(.user("a"), version: 1) == [2])
+    }
+
+    @Test func artifactsOfErasedUsersGoWithTheManifest() throws {
+        let cache = try World().process().cache
+        for user in ["a", "b"] { cache.store(artifact, .user(user), version: 1) }
+        let shard = Catalogue.Shard(
+            key: "k", tag: VersionTag("2"), active: [.user("b"): ActiveModel(version: 1)])
+        try cache.replace([shard], keys: ["k"])
+        #expect(cache.bytes(.user("a"), version: 1) == nil)
+        #expect(cache.bytes(.user("b"), version: 1) == artifact)
+    }
+
+    @Test func whatIsErasedIsOverwritten() throws {
+        let world = try World()
+        let cache = try world.process().cache
+        let secret = Array("a secret that nobody else would write".utf8)
+        cache.store(Array((0..<100).map { _ in secret }.joined()), .user("a"), version: 1)
+        try cache.remove(.user("a"))
+        for suffix in ["", "-wal"] {
+            let data = (try? Data(contentsOf: URL(filePath: world.cachePath() + suffix))) ?? Data()
+            #expect(data.range(of: Data(secret)) == nil)
+        }
+    }
+
+    /// A cache that has no disk left does not stop anybody.
+    @Test func aFailingCacheIsAMiss() throws {
+        let world = try World()
+        let process = try world.process()
+        try world.publish(.global)
+        try process.promotion.promote([.global: 1], by: "t", reason: "")
+        try process.cache.database.close()
+        #expect(process.cache.bytes(.global, version: 1) == nil)
+        try world.publish(.user("a"))
+        try process.promotion.promote([.user("a"): 1], by: "t", reason: "")
+        #expect(try process.router.description("a") == "user v1")
+        #expect(try process.promotion.start(logger: world.logger))
+        #expect(try process.router.description("a") == "user v1")
     }
 }

@@ -4,12 +4,17 @@ import Foundation
 import Logging
 import ObjectStore
 import Plugins
+import Synchronization
 
 @testable import Models
 
 /// A detector whose model scores every row the same: what routing and storing need of one.
 struct ConstantDetector: Detector {
-    let info = DetectorInfo(id: "constant", version: "1.0.0", summary: "One score for all.", parameters: [])
+    let info: DetectorInfo
+
+    init(id: String = "constant") {
+        info = DetectorInfo(id: id, version: "1.0.0", summary: "One score for all.", parameters: [])
+    }
 
     func fit(_ rows: FeatureRows, labels: UnsafeBufferPointer<Int8>?, context: FitContext)
         -> any DetectorModel
@@ -18,7 +23,7 @@ struct ConstantDetector: Detector {
     }
 
     func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
-        guard artifact.bytes.count == 16 else { throw DetectorError.invalidArtifact("not 16 bytes") }
+        guard artifact.bytes.count >= 16 else { throw DetectorError.invalidArtifact("not 16 bytes") }
         return ConstantModel(
             score: artifact.bytes.loadUnaligned(as: Double.self),
             columns: artifact.bytes.loadUnaligned(fromByteOffset: 8, as: Int.self))
@@ -47,6 +52,8 @@ final class ConstantModel: DetectorModel {
 struct World {
     let folder = FileManager.default.temporaryDirectory.appending(path: "ml-models-\(UUID().uuidString)")
     let registry: DetectorRegistry
+    /// What `store` and `catalogue` use.
+    let objects: ScriptedObjectStore
     let store: ModelStore
     let catalogue: Catalogue
     let events = InProcessModelEvents()
@@ -56,7 +63,7 @@ struct World {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         registry = DetectorRegistry(logger: logger)
         registry.register(ConstantDetector())
-        let objects = DirectoryObjectStore(root: folder.appending(path: "store").path)
+        objects = ScriptedObjectStore(DirectoryObjectStore(root: folder.appending(path: "store").path))
         store = ModelStore(objects: objects, hmacKey: hmacKey)
         catalogue = Catalogue(objects: objects)
     }
@@ -68,26 +75,31 @@ struct World {
         let promotion: Promotion
     }
 
-    func process(_ name: String = "a", memory: Int = 1 << 30, disk: Int = 1 << 30) throws -> Process {
-        let cache = try ModelCache(
-            path: folder.appending(path: "\(name).sqlite").path, maximumSize: disk, logger: logger)
+    /// - Parameter name: Of the process's disk: the same name is the same process, started again.
+    func process(
+        _ name: String = "a", memory: Int = 1 << 30, disk: Int = 1 << 30, store: ModelStore? = nil,
+        events: (any ModelEvents)? = nil
+    ) throws -> Process {
+        let store = store ?? self.store
+        let cache = try ModelCache(path: cachePath(name), maximumSize: disk, logger: logger)
         let router = ModelRouter(
             store: store, cache: cache, registry: registry, maximumSize: memory, logger: logger)
         let promotion = Promotion(
-            store: store, catalogue: catalogue, cache: cache, router: router, events: events, now: { 42 })
+            store: store, catalogue: catalogue, cache: cache, router: router, events: events ?? self.events,
+            now: { 42 })
         return Process(cache: cache, router: router, promotion: promotion)
     }
+
+    func cachePath(_ name: String = "a") -> String { folder.appending(path: "\(name).sqlite").path }
 
     static func header(_ tenant: Tenant, detector: String = "constant", threshold: Double = -0.6)
         -> ArtifactHeader
     {
         ArtifactHeader(
             userID: tenant.userID, detectorID: detector, detectorVersion: "1.0.0", parameters: ["a": "1"],
-            seed: 7,
-            preprocessing: .identity, threshold: threshold, contamination: 0.01,
+            seed: 7, preprocessing: .identity, threshold: threshold, contamination: 0.01,
             trainingRange: .init(from: "2026-01-01", to: "2026-01-31"), rowCount: 100,
-            metrics: ["auroc": 0.9],
-            parent: nil, createdMilliseconds: 1, jobID: nil)
+            metrics: ["auroc": 0.9], parent: nil, createdMilliseconds: 1, jobID: nil)
     }
 
     static func payload(score: Double = -0.5) throws -> [UInt8] {
@@ -95,18 +107,48 @@ struct World {
     }
 
     @discardableResult
-    func publish(_ tenant: Tenant, score: Double = -0.5) throws -> ArtifactHeader {
-        try store.publish(Self.header(tenant), payload: try Self.payload(score: score))
+    func publish(_ tenant: Tenant, score: Double = -0.5, detector: String = "constant") throws
+        -> ArtifactHeader
+    {
+        try store.publish(
+            Self.header(tenant, detector: detector), payload: try Self.payload(score: score))
+    }
+
+    /// Every object there is.
+    func contents() throws -> [String: [UInt8]] {
+        var contents: [String: [UInt8]] = [:]
+        for summary in try objects.listAll(prefix: "models/") {
+            contents[summary.key] = try objects.get(summary.key)?.bytes
+        }
+        return contents
+    }
+}
+
+extension Catalogue {
+    /// Makes versions active, without artifacts.
+    @discardableResult
+    func activate(_ versions: [Tenant: Int], by: String = "t", reason: String = "r") throws -> [ModelChange] {
+        try activate(
+            versions.map { Activation($0, version: $1) }, by: by, reason: reason, timeMilliseconds: 5)
+    }
+}
+
+extension ModelCache {
+    func store(_ bytes: [UInt8], _ tenant: Tenant, version: Int, signer: Data = Data()) {
+        let bytes = ArtifactBytes(copying: bytes)
+        store(bytes, sha256: ArtifactHash(of: bytes.bytes), signer: signer, tenant, version: version)
+    }
+
+    func bytes(_ tenant: Tenant, version: Int, signer: Data = Data()) -> [UInt8]? {
+        artifact(tenant, version: version, signer: signer).map { Array($0.bytes.bytes) }
     }
 }
 
 extension ModelRouter {
     func route(_ user: String) throws -> Route {
         var user = user
-        return try user.withUTF8 { bytes in
-            try model(
-                for: bytes, hash: RoutingTable.hash(String(decoding: bytes, as: UTF8.self)), in: snapshot())
-        }
+        let hash = ModelKey(.user(user), version: 0).user
+        return try user.withUTF8 { try model(for: $0, hash: hash, in: snapshot()) }
     }
 
     /// `user v2`, `global v1 no-user-model`, `none`.
@@ -117,4 +159,21 @@ extension ModelRouter {
         case .none: "none"
         }
     }
+}
+
+/// Runs something on threads of their own at once, as blocking calls want it, and gives what each gave.
+func onThreads<Value: Sendable>(
+    _ count: Int, _ body: @escaping @Sendable (Int) throws -> Value
+) throws -> [Value] {
+    let results = Mutex<[Int: Result<Value, any Error>]>([:])
+    let ended = DispatchSemaphore(value: 0)
+    for index in 0..<count {
+        Thread {
+            let result = Result { try body(index) }
+            results.withLock { $0[index] = result }
+            ended.signal()
+        }.start()
+    }
+    for _ in 0..<count { ended.wait() }
+    return try results.withLock { results in try (0..<count).compactMap { try results[$0]?.get() } }
 }

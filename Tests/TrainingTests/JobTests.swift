@@ -210,6 +210,8 @@ import Testing
         let second = JobJournal(jobs: store, claimed: claimed)
         #expect(second.isResumed)
         #expect(try second.finishedParts() == [7: part])
+        #expect(throws: TrainingError.cancelled) { try first.finish(8, part) }
+        #expect(try second.finishedParts() == [7: part])
         try store.finish(claimed, .success(outcome))
         #expect(try second.finishedParts().isEmpty)
     }

@@ -68,7 +68,7 @@ import Transactions
         #expect(outcome.metrics["users_promoted"] == 1)
         #expect(outcome.models.first == .init(tenant: "u0", version: 1, isPromoted: true))
         #expect(outcome.models.count { $0.isPromoted } == 1)
-        #expect(try workshop.catalogue.all() == [.global: 1, .user("u0"): 1])
+        #expect(Set(try workshop.catalogue.all().keys) == [.global, .user("u0")])
         // Trained in the crowd is trained alone: the same rows, the same model.
         let alone = try workshop.run(
             Workshop.request(user: "u3", days: 40, detector: "amount"), jobID: "alone")
@@ -159,7 +159,7 @@ import Transactions
             try workshop.run(request, jobID: "all", journal: journal)
         }
         // Nothing is active before everything is trained.
-        #expect(try workshop.catalogue.all() == [.global: 1])
+        #expect(Array(try workshop.catalogue.all().keys) == [.global])
         let again = RecordingJournal(parts: journal.finishedParts(), isResumed: true)
         let outcome = try workshop.run(request, jobID: "all", journal: again)
         #expect(outcome.metrics["users_trained"] == 10)

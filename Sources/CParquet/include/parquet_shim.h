@@ -122,11 +122,11 @@ bool pq_batch_is_text(const pq_batch *batch, int32_t column);
 /// Milliseconds since 1970 UTC, rounded down; a null is PQ_VALUE. Takes timestamps and dates of any unit and
 /// integers, which are milliseconds.
 bool pq_batch_timestamps(const pq_batch *batch, int32_t column, int64_t *values, pq_error *error);
-/// Bytes that the texts take together, at most INT32_MAX. Takes texts, binaries, dictionaries of them, integers.
+/// Bytes that the texts take together. Takes texts, binaries, dictionaries of them, integers.
 bool pq_batch_text_size(const pq_batch *batch, int32_t column, int64_t *size_bytes, pq_error *error);
 /// `offsets` has one more entry than there are rows; a null is empty.
 bool pq_batch_texts(
-    const pq_batch *batch, int32_t column, int32_t *offsets, uint8_t *bytes, uint8_t *valid, bool *has_nulls,
+    const pq_batch *batch, int32_t column, int64_t *offsets, uint8_t *bytes, uint8_t *valid, bool *has_nulls,
     pq_error *error);
 
 // MARK: Writing

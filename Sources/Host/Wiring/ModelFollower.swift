@@ -39,6 +39,8 @@ final class ModelFollower: Sendable {
                         ])
                 }
                 cursor = next
+            } catch ModelEventsError.placeLost {
+                isBehind = true
             } catch {
                 if !isBehind {
                     logger.warning("promotions cannot be followed", metadata: ["reason": "\(error)"])

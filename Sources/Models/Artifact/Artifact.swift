@@ -1,171 +1,140 @@
 import Crypto
 import DetectorAPI
-import Features
 import Foundation
-
-/// What is known of a model besides its payload; the JSON header of its artifact.
-public struct ArtifactHeader: Codable, Sendable, Hashable {
-    public struct Range: Codable, Sendable, Hashable {
-        /// Days, `2026-01-31`, both included.
-        public var from: String
-        public var to: String
-
-        public init(from: String, to: String) {
-            self.from = from
-            self.to = to
-        }
-    }
-
-    /// nil: the global model.
-    public var userID: String?
-    public var version: Int
-    public var detectorID: String
-    public var detectorVersion: String
-    public var parameters: [String: String]
-    public var seed: UInt64
-    public var preprocessing: Preprocessing
-    /// `score < threshold` is an anomaly.
-    public var threshold: Double
-    /// The share of alerts that the threshold was chosen for.
-    public var contamination: Double
-    public var trainingRange: Range
-    public var rowCount: Int
-    public var metrics: [String: Double]
-    /// The version that was active when this one was trained.
-    public var parent: Int?
-    public var createdMilliseconds: Int64
-    /// The training job, so that a job that is run again finds what it has stored.
-    public var jobID: String?
-    /// Hexadecimal; filled in by `Artifact`.
-    public var payloadSHA256 = ""
-
-    public init(
-        userID: String?, version: Int = 0, detectorID: String, detectorVersion: String,
-        parameters: [String: String], seed: UInt64, preprocessing: Preprocessing, threshold: Double,
-        contamination: Double, trainingRange: Range, rowCount: Int, metrics: [String: Double], parent: Int?,
-        createdMilliseconds: Int64, jobID: String?
-    ) {
-        self.userID = userID
-        self.version = version
-        self.detectorID = detectorID
-        self.detectorVersion = detectorVersion
-        self.parameters = parameters
-        self.seed = seed
-        self.preprocessing = preprocessing
-        self.threshold = threshold
-        self.contamination = contamination
-        self.trainingRange = trainingRange
-        self.rowCount = rowCount
-        self.metrics = metrics
-        self.parent = parent
-        self.createdMilliseconds = createdMilliseconds
-        self.jobID = jobID
-    }
-
-    public var tenant: Tenant { userID.map(Tenant.user) ?? .global }
-}
-
-/// Bytes that are no artifact, a damaged one, or one that this service did not sign.
-public enum ArtifactError: Error, Sendable, Hashable, CustomStringConvertible {
-    case notAnArtifact
-    case unknownFormat(Int)
-    case damaged(String)
-    case wrongSignature
-
-    public var description: String {
-        switch self {
-        case .notAnArtifact: "it is no model artifact"
-        case .unknownFormat(let version):
-            "its format is \(version); this service reads \(Artifact.formatVersion)"
-        case .damaged(let reason): "it is damaged: \(reason)"
-        case .wrongSignature: "it is not signed with this service's key"
-        }
-    }
-}
 
 /// One model as one file. Data only: nothing in it is executed.
 ///
-///     8   magic "MLMODEL1"
-///     4   format version, 1
-///     4   size of the header
-///     8   size of the payload
-///     ..  header, JSON with sorted keys; then zeros up to a multiple of 64
+///     0   magic "MLMODEL1"
+///     8   format version, 1
+///     12  size of the header
+///     16  size of the payload
+///     24  SHA-256 of the header
+///     56  zeros
+///     64  header, JSON with sorted names, itself with the payload's SHA-256; zeros up to a multiple of 64
 ///     ..  payload
-///     32  HMAC-SHA256 of everything before, if there is a key
+///     ..  32 bytes: HMAC-SHA256 of everything before, if there is a key
 ///
-/// Little-endian.
+/// Little-endian. Every byte is covered by a checksum or known beforehand, so that no change passes unseen; whether
+/// the file is the service's own only the signature says.
 public struct Artifact: Sendable {
     static let magic = Array("MLMODEL1".utf8)
     static let formatVersion = 1
-    static let maximumHeaderSize = 16 << 20
-    private static let fixedSize = 24
+    static let maximumHeaderSize = 4 << 20
+    static let maximumPayloadSize = 1 << 30
+    private static let fixedSize = 64
+    private static let alignment = 64
+    private static let headerHashRange = 24..<56
 
     public let header: ArtifactHeader
+    /// Part of the file's own memory.
     public let payload: ArtifactBytes
 
-    /// The bytes of a model.
+    /// The bytes of a model. The same header, payload and key give the same bytes.
+    ///
+    /// - Throws: `ArtifactError.tooLarge`.
     public static func encode(_ header: ArtifactHeader, payload: [UInt8], key: SymmetricKey?) throws
         -> [UInt8]
     {
         var header = header
-        header.payloadSHA256 = hexadecimal(SHA256.hash(data: payload))
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        encoder.nonConformingFloatEncodingStrategy = .convertToString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        let json = try encoder.encode(header)
+        header.payloadSHA256 = payload.withUnsafeBytes { "\(ArtifactHash(of: $0))" }
+        let json = try header.json()
+        guard json.count <= maximumHeaderSize else {
+            throw ArtifactError.tooLarge("a header of \(json.count) bytes, \(maximumHeaderSize) at most")
+        }
+        guard payload.count <= maximumPayloadSize else {
+            throw ArtifactError.tooLarge("a payload of \(payload.count) bytes, \(maximumPayloadSize) at most")
+        }
         var bytes = magic
+        bytes.reserveCapacity(fixedSize + json.count + alignment + payload.count + SHA256.byteCount)
         for value in [UInt64(formatVersion) | UInt64(json.count) << 32, UInt64(payload.count)] {
             withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
         }
-        bytes.append(contentsOf: json)
-        bytes.append(contentsOf: [UInt8](repeating: 0, count: -bytes.count & 63))
-        bytes.append(contentsOf: payload)
-        if let key { bytes.append(contentsOf: HMAC<SHA256>.authenticationCode(for: bytes, using: key)) }
+        bytes += json.withUnsafeBytes { ArtifactHash(of: $0).bytes }
+        bytes += [UInt8](repeating: 0, count: fixedSize - bytes.count)
+        bytes += json
+        bytes += [UInt8](repeating: 0, count: -bytes.count & (alignment - 1))
+        bytes += payload
+        if let key { bytes += HMAC<SHA256>.authenticationCode(for: bytes, using: key) }
         return bytes
     }
 
-    /// Checks lengths, signature and checksum before anything is used; the payload is not copied.
+    /// Checks sizes, signature and checksums before anything is used. The payload is not copied.
+    ///
+    /// - Parameter key: nil: a signature is not looked at.
+    /// - Throws: `ArtifactError`.
     public init(decoding file: ArtifactBytes, key: SymmetricKey?) throws {
-        let bytes = file.bytes
-        guard bytes.count >= Self.fixedSize, bytes.prefix(8).elementsEqual(Self.magic) else {
-            throw ArtifactError.notAnArtifact
-        }
-        func load<T: FixedWidthInteger>(_ offset: Int, _: T.Type) -> T {
-            T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
-        }
-        let version = Int(load(8, UInt32.self))
-        guard version == Self.formatVersion else { throw ArtifactError.unknownFormat(version) }
-        let headerSize = Int(load(12, UInt32.self))
-        let payloadSize = load(16, UInt64.self)
-        guard headerSize <= Self.maximumHeaderSize, payloadSize <= UInt64(bytes.count) else {
-            throw ArtifactError.damaged("its sizes are not those of the file")
-        }
-        let payloadStart = (Self.fixedSize + headerSize + 63) / 64 * 64
-        let end = payloadStart + Int(payloadSize)
-        guard bytes.count == end || bytes.count == end + SHA256.byteCount else {
-            throw ArtifactError.damaged("it has \(bytes.count) bytes where its header says \(end)")
-        }
+        let parts = try Parts(of: file.bytes)
         if let key {
-            let signature = UnsafeRawBufferPointer(rebasing: bytes[end...])
-            let signed = UnsafeRawBufferPointer(rebasing: bytes[..<end])
-            guard signature.count == SHA256.byteCount,
-                HMAC<SHA256>.isValidAuthenticationCode(Array(signature), authenticating: signed, using: key)
+            guard parts.signature.count == SHA256.byteCount,
+                HMAC<SHA256>.isValidAuthenticationCode(
+                    Array(parts.signature), authenticating: parts.signed, using: key)
             else { throw ArtifactError.wrongSignature }
         }
-        let json = UnsafeRawBufferPointer(rebasing: bytes[Self.fixedSize..<Self.fixedSize + headerSize])
-        let decoder = JSONDecoder()
-        decoder.nonConformingFloatDecodingStrategy = .convertFromString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        do {
-            header = try decoder.decode(ArtifactHeader.self, from: Data(json))
-        } catch {
-            throw ArtifactError.damaged("its header cannot be read")
+        let headerHash = UnsafeRawBufferPointer(rebasing: file.bytes[Self.headerHashRange])
+        guard ArtifactHash(of: parts.header) == ArtifactHash(stored: headerHash) else {
+            throw ArtifactError.damaged("the header's checksum differs")
         }
-        let digest = SHA256.hash(data: UnsafeRawBufferPointer(rebasing: bytes[payloadStart..<end]))
-        guard hexadecimal(digest) == header.payloadSHA256 else {
+        try self.init(parts, of: file)
+        guard ArtifactHash(of: parts.payload) == ArtifactHash(hexadecimal: header.payloadSHA256) else {
             throw ArtifactError.damaged("the payload's checksum differs")
         }
-        payload = file.slice(payloadStart..<end)
+    }
+
+    /// Opens bytes that have passed `init(decoding:key:)` before and have not changed since.
+    init(checked file: ArtifactBytes) throws {
+        try self.init(Parts(of: file.bytes), of: file)
+    }
+
+    private init(_ parts: Parts, of file: ArtifactBytes) throws {
+        do {
+            header = try ArtifactHeader(json: parts.header)
+        } catch {
+            throw ArtifactError.damaged("its header cannot be read: \(error)")
+        }
+        payload = file.slice(parts.payloadRange)
+    }
+
+    /// The parts of a file whose sizes are right.
+    private struct Parts {
+        let header: UnsafeRawBufferPointer
+        let payload: UnsafeRawBufferPointer
+        let payloadRange: Range<Int>
+        /// Everything but the signature.
+        let signed: UnsafeRawBufferPointer
+        /// Empty, or the bytes of one.
+        let signature: UnsafeRawBufferPointer
+
+        init(of bytes: UnsafeRawBufferPointer) throws {
+            guard bytes.count >= magic.count, bytes.prefix(magic.count).elementsEqual(magic) else {
+                throw ArtifactError.notAnArtifact
+            }
+            guard bytes.count >= fixedSize else {
+                throw ArtifactError.damaged("it has \(bytes.count) bytes, fewer than every artifact")
+            }
+            func load<T: FixedWidthInteger>(_ offset: Int, _: T.Type) -> T {
+                T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
+            }
+            let version = Int(load(8, UInt32.self))
+            guard version == formatVersion else { throw ArtifactError.unknownFormat(version) }
+            let headerSize = Int(load(12, UInt32.self))
+            let payloadSize = load(16, UInt64.self)
+            guard headerSize <= maximumHeaderSize, payloadSize <= UInt64(maximumPayloadSize) else {
+                throw ArtifactError.damaged("its header tells of sizes that no artifact has")
+            }
+            let headerEnd = fixedSize + headerSize
+            let payloadStart = (headerEnd + alignment - 1) / alignment * alignment
+            let end = payloadStart + Int(payloadSize)
+            guard bytes.count == end || bytes.count == end + SHA256.byteCount else {
+                throw ArtifactError.damaged("it has \(bytes.count) bytes where its header says \(end)")
+            }
+            guard bytes[headerHashRange.upperBound..<fixedSize].allSatisfy({ $0 == 0 }),
+                bytes[headerEnd..<payloadStart].allSatisfy({ $0 == 0 })
+            else { throw ArtifactError.damaged("there is something between its parts") }
+            header = UnsafeRawBufferPointer(rebasing: bytes[fixedSize..<headerEnd])
+            payload = UnsafeRawBufferPointer(rebasing: bytes[payloadStart..<end])
+            payloadRange = payloadStart..<end
+            signed = UnsafeRawBufferPointer(rebasing: bytes[..<end])
+            signature = UnsafeRawBufferPointer(rebasing: bytes[end...])
+        }
     }
 }

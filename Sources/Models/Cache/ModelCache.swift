@@ -2,155 +2,217 @@ import DetectorAPI
 import Foundation
 import GRDB
 import Logging
+import Metrics
+import ObjectStore
 import Synchronization
 
 /// Artifacts and the table of active versions on this machine's disk: SQLite, write-ahead log.
 ///
-/// A cache: a damaged file is moved aside and filled anew. Thread-safe; calls block.
+/// A cache: nothing is lost with it. A damaged file is moved aside and filled anew, and artifacts that cannot be read
+/// or written are as if they were not here. Thread-safe; calls block.
 public final class ModelCache: Sendable {
-    private let database: DatabasePool
+    let database: DatabasePool
+    private let path: String
     private let maximumSize: Int
-    /// Artifacts used since the last write of their times.
-    private let used = Mutex<Set<Key>>([])
+    private let logger: Logger
+    private let state = Mutex(State())
 
-    private struct Key: Hashable {
-        let tenant: String
-        let version: Int
+    private struct State {
+        /// Artifacts, by row, used since the last write of their times. So reading does not write.
+        var used: Set<Int64> = []
+        var isFailing = false
     }
 
-    /// - Parameter maximumSize: Bytes of artifacts; the least recently used go first.
+    private let hits = Counter(label: "ml_model_cache_hits_total", dimensions: [("cache", "disk")])
+    private let misses = Counter(label: "ml_model_cache_misses_total", dimensions: [("cache", "disk")])
+    private let evictions = Counter(label: "ml_model_cache_evictions_total", dimensions: [("cache", "disk")])
+    private let failures = Counter(label: "ml_model_cache_failures_total")
+
+    private static let maximumUnwrittenUses = 10_000
+
+    /// - Parameters:
+    ///   - path: The SQLite file, made when it is not there; others beside it start with the same name.
+    ///   - maximumSize: Bytes of artifacts; the least recently used go first, but for the global model's.
+    /// - Throws: When the file can be neither opened nor replaced.
     public init(path: String, maximumSize: Int, logger: Logger) throws {
+        self.path = path
         self.maximumSize = maximumSize
+        self.logger = logger
+        if CacheFile.isMarkedDamaged(path) { try CacheFile.moveAside(path, logger: logger) }
         do {
-            database = try Self.open(path)
-        } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode)
-        {
-            logger.warning("the model cache is damaged and begun anew", metadata: ["path": "\(path)"])
-            for suffix in ["", "-wal", "-shm"] where FileManager.default.fileExists(atPath: path + suffix) {
-                try? FileManager.default.removeItem(atPath: path + suffix + ".damaged")
-                try FileManager.default.moveItem(atPath: path + suffix, toPath: path + suffix + ".damaged")
-            }
-            database = try Self.open(path)
-        }
-    }
-
-    private static func open(_ path: String) throws -> DatabasePool {
-        var configuration = Configuration()
-        configuration.busyMode = .timeout(5)
-        let database = try DatabasePool(path: path, configuration: configuration)
-        var migrator = DatabaseMigrator()
-        migrator.registerMigration("1") { db in
-            try db.execute(
-                sql: """
-                    CREATE TABLE active (tenant TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
-                    CREATE TABLE artifact (
-                        id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, version INTEGER NOT NULL,
-                        size INTEGER NOT NULL, used INTEGER NOT NULL, bytes BLOB NOT NULL);
-                    CREATE UNIQUE INDEX artifact_by_version ON artifact (tenant, version);
-                    CREATE INDEX artifact_by_use ON artifact (used);
-                    """)
-        }
-        try migrator.migrate(database)
-        return database
-    }
-
-    // MARK: Active versions
-
-    /// The table as this machine last knew it, for a start while the object store is away.
-    public func activeVersions() throws -> [Tenant: Int] {
-        try database.read { db in
-            var active: [Tenant: Int] = [:]
-            let rows = try Row.fetchCursor(db, sql: "SELECT tenant, version FROM active")
-            while let row = try rows.next() { active[Self.tenant(row[0])] = row[1] }
-            return active
-        }
-    }
-
-    public func replaceActiveVersions(_ active: [Tenant: Int]) throws {
-        try database.write { db in
-            try db.execute(sql: "DELETE FROM active")
-            for (tenant, version) in active { try Self.set(db, tenant, version) }
-        }
-    }
-
-    public func setActive(_ tenant: Tenant, _ version: Int?) throws {
-        try database.write { try Self.set($0, tenant, version) }
-    }
-
-    private static func set(_ db: Database, _ tenant: Tenant, _ version: Int?) throws {
-        if let version {
-            try db.execute(
-                sql: "INSERT OR REPLACE INTO active VALUES (?, ?)", arguments: [key(tenant), version])
-        } else {
-            try db.execute(sql: "DELETE FROM active WHERE tenant = ?", arguments: [key(tenant)])
+            database = try CacheFile.open(path)
+        } catch let error as DatabaseError where error.isDamage {
+            try CacheFile.moveAside(path, logger: logger)
+            database = try CacheFile.open(path)
         }
     }
 
     // MARK: Artifacts
 
-    /// An artifact's bytes, copied once, or nil when it is not here.
-    public func artifact(_ tenant: Tenant, version: Int) throws -> ArtifactBytes? {
-        let key = Key(tenant: Self.key(tenant), version: version)
-        let found = try database.read { db -> ArtifactBytes? in
+    /// An artifact that was checked before it came here.
+    struct Artifact {
+        let bytes: ArtifactBytes
+        /// Of the whole artifact.
+        let sha256: ArtifactHash
+    }
+
+    /// An artifact as it was kept, its bytes copied once; nil when it is not here, has changed on the disk, or is not
+    /// the one that the active table means.
+    ///
+    /// - Parameter signer: The key that it has to have been checked with, see `ModelStore.signer`.
+    func artifact(_ tenant: Tenant, version: Int, signer: Data) -> Artifact? {
+        guard let row = attempt({ try read(tenant, version) }) ?? nil else {
+            misses.increment()
+            return nil
+        }
+        guard row.isSound, row.signer == signer else {
+            misses.increment()
+            attempt { try delete(row.id) }
+            return nil
+        }
+        hits.increment()
+        let isFull = state.withLock { state in
+            state.used.insert(row.id)
+            return state.used.count >= Self.maximumUnwrittenUses
+        }
+        if isFull { attempt { try database.write { try writeUses($0) } } }
+        return row.artifact
+    }
+
+    private struct StoredArtifact {
+        let id: Int64
+        let artifact: Artifact
+        let signer: Data
+        let isSound: Bool
+    }
+
+    private func read(_ tenant: Tenant, _ version: Int) throws -> StoredArtifact? {
+        // One statement needs no transaction around it.
+        try database.unsafeRead { db -> StoredArtifact? in
             let statement = try db.cachedStatement(
-                sql: "SELECT bytes FROM artifact WHERE tenant = ? AND version = ?")
-            return try Row.fetchOne(statement, arguments: [key.tenant, version])?.withUnsafeData(atIndex: 0) {
-                data in
-                data.map { ArtifactBytes(copying: $0) }
+                sql: """
+                    SELECT id, bytes, artifact.sha256, checksum, signer, active.sha256
+                    FROM artifact LEFT JOIN active USING (tenant, version)
+                    WHERE tenant = ? AND version = ?
+                    """)
+            let rows = try Row.fetchCursor(statement, arguments: [tenant.cacheKey, version])
+            guard let row = try rows.next() else { return nil }
+            let bytes = try row.withUnsafeData(atIndex: 1) { data in
+                let data = data ?? Data()
+                return ArtifactBytes(count: data.count) { target in
+                    data.withUnsafeBytes { target.copyMemory(from: $0) }
+                }
             }
+            let hash = try row.withUnsafeData(atIndex: 2) { ArtifactHash(stored: $0) }
+            let activeHash = try row.withUnsafeData(atIndex: 5) { ArtifactHash(stored: $0) }
+            let isSound =
+                hash != nil && (activeHash == nil || activeHash == hash)
+                && row[3] as Int64 == CacheFile.checksum(bytes)
+            return StoredArtifact(
+                id: row[0], artifact: Artifact(bytes: bytes, sha256: hash ?? ArtifactHash(of: bytes.bytes)),
+                signer: row[4], isSound: isSound)
         }
-        if found != nil { used.withLock { _ = $0.insert(key) } }
-        return found
     }
 
-    /// Keeps an artifact, letting go of the least recently used ones when there is no more room.
-    public func store(_ bytes: ArtifactBytes, _ tenant: Tenant, version: Int) throws {
-        let used = used.withLock { used in
-            defer { used = [] }
-            return used
-        }
-        try database.write { db in
-            let now = Int64(Date().timeIntervalSince1970 * 1_000)
-            for key in used {
+    /// Keeps a checked artifact, letting go of the least recently used ones when there is no more room.
+    ///
+    /// - Parameter signer: The key that it was checked with.
+    func store(
+        _ bytes: ArtifactBytes, sha256: ArtifactHash, signer: Data, _ tenant: Tenant, version: Int
+    ) {
+        attempt {
+            try database.write { db in
+                try writeUses(db)
+                let old = try Int64.fetchOne(
+                    db, sql: "SELECT id FROM artifact WHERE tenant = ? AND version = ?",
+                    arguments: [tenant.cacheKey, version])
+                if let old { try CacheFile.delete(artifact: old, db) }
                 try db.execute(
-                    sql: "UPDATE artifact SET used = ? WHERE tenant = ? AND version = ?",
-                    arguments: [now, key.tenant, key.version])
+                    sql: """
+                        INSERT INTO artifact (tenant, version, size, used, sha256, checksum, signer, bytes)
+                        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                        """,
+                    arguments: [
+                        tenant.cacheKey, version, bytes.bytes.count, CacheFile.now(), Data(sha256.bytes),
+                        CacheFile.checksum(bytes), signer, Data(bytes.bytes),
+                    ])
+                try CacheFile.add(bytes.bytes.count, db)
+                let evicted = try CacheFile.evict(downTo: maximumSize, db)
+                evictions.increment(by: evicted)
             }
-            try db.execute(
-                sql:
-                    "INSERT OR REPLACE INTO artifact (tenant, version, size, used, bytes) VALUES (?, ?, ?, ?, ?)",
-                arguments: [Self.key(tenant), version, bytes.bytes.count, now, Data(bytes.bytes)])
-            try evict(db)
         }
     }
 
-    private func evict(_ db: Database) throws {
-        var excess = (try Int.fetchOne(db, sql: "SELECT sum(size) FROM artifact") ?? 0) - maximumSize
-        while excess > 0 {
-            guard
-                let row = try Row.fetchOne(db, sql: "SELECT id, size FROM artifact ORDER BY used, id LIMIT 1")
-            else { return }
-            let id: Int64 = row[0]
-            excess -= row[1] as Int
-            try db.execute(sql: "DELETE FROM artifact WHERE id = ?", arguments: [id])
+    private func writeUses(_ db: Database) throws {
+        let used = state.withLock { state in
+            defer { state.used = [] }
+            return state.used
         }
+        guard !used.isEmpty else { return }
+        let statement = try db.cachedStatement(sql: "UPDATE artifact SET used = ? WHERE id = ?")
+        let now = CacheFile.now()
+        for id in used { try statement.execute(arguments: [now, id]) }
     }
 
+    private func delete(_ id: Int64) throws {
+        try database.write { try CacheFile.delete(artifact: id, $0) }
+    }
+
+    /// Bytes of artifacts.
+    public func sizeBytes() throws -> Int { try database.read { try CacheFile.size($0) } }
+
+    /// Forgets a tenant, and overwrites what was kept.
     public func remove(_ tenant: Tenant) throws {
-        try database.write { db in
-            try db.execute(sql: "DELETE FROM artifact WHERE tenant = ?", arguments: [Self.key(tenant)])
-            try Self.set(db, tenant, nil)
+        try database.writeWithoutTransaction { db in
+            try db.execute(sql: "PRAGMA secure_delete = ON")
+            try db.inTransaction {
+                try db.execute(sql: "DELETE FROM active WHERE tenant = ?", arguments: [tenant.cacheKey])
+                let artifacts = try Int64.fetchAll(
+                    db, sql: "SELECT id FROM artifact WHERE tenant = ?", arguments: [tenant.cacheKey])
+                for id in artifacts { try CacheFile.delete(artifact: id, db) }
+                return .commit
+            }
+            try db.execute(sql: "PRAGMA secure_delete = OFF")
+        }
+        // The log still has it. Readers may be in the way: then a later checkpoint takes it.
+        _ = try? database.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+    }
+
+    // MARK: Failures
+
+    /// Does what the service can do without: a failure is counted, and logged when the one before it went well.
+    @discardableResult
+    private func attempt<Value>(_ body: () throws -> Value) -> Value? {
+        do {
+            let value = try body()
+            state.withLock { $0.isFailing = false }
+            return value
+        } catch {
+            failures.increment()
+            let isNew = state.withLock { state in
+                defer { state.isFailing = true }
+                return !state.isFailing
+            }
+            if isNew {
+                logger.error(
+                    "the model cache fails; models come from the object store",
+                    metadata: ["path": "\(path)", "reason": "\(error)"])
+            }
+            if let error = error as? DatabaseError, error.isDamage { CacheFile.markDamaged(path) }
+            return nil
         }
     }
+}
 
-    public func sizeBytes() throws -> Int {
-        try database.read { try Int.fetchOne($0, sql: "SELECT sum(size) FROM artifact") ?? 0 }
-    }
+extension Tenant {
+    /// Empty for the global model, else the user's id. Bytes, because a text ends at a NUL for SQLite.
+    var cacheKey: Data { Data((userID ?? "").utf8) }
+}
 
-    /// `g`, or `u` and the user's id.
-    private static func key(_ tenant: Tenant) -> String { tenant.userID.map { "u\($0)" } ?? "g" }
-
-    private static func tenant(_ key: String) -> Tenant {
-        key == "g" ? .global : .user(String(key.dropFirst()))
+extension ArtifactHash {
+    /// nil when there are not 32 bytes.
+    fileprivate init?(stored data: Data?) {
+        guard let data, data.count == Self.size else { return nil }
+        self = data.withUnsafeBytes { ArtifactHash(stored: $0) }
     }
 }

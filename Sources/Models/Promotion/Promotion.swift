@@ -2,7 +2,7 @@ import Foundation
 import Logging
 import ObjectStore
 
-/// Makes versions active: for people, for training, and at start.
+/// Makes versions active: for people, for training, and at start. Thread-safe; calls block.
 public final class Promotion: Sendable {
     private let store: ModelStore
     private let catalogue: Catalogue
@@ -25,56 +25,161 @@ public final class Promotion: Sendable {
         self.now = now
     }
 
-    /// Makes versions active, each after it has been loaded and checked. If one cannot be loaded nothing changes.
+    // MARK: Use cases
+
+    /// Makes versions active, each after it has been fetched, opened and tried. If one cannot serve nothing changes.
     /// An older version rolls back.
     ///
-    /// - Throws: `ModelLoadError`, `ArtifactError`, `DetectorError` for a version that cannot serve;
-    ///   `ObjectStoreError`.
+    /// Active is what the catalogue says. When that is written the promotion has happened; if others cannot be told
+    /// then, they are told later.
+    ///
+    /// - Throws: `ModelLoadError`, `ArtifactError`, `PreprocessingError`, `DetectorError` for a version that cannot
+    ///   serve; `ObjectStoreError`; `CatalogueError`. With tenants of several shards those of the shards before the
+    ///   failure are promoted.
     /// - Returns: What changed; nothing for versions that are active already.
     @discardableResult
     public func promote(_ versions: [Tenant: Int], by: String, reason: String) throws -> [ModelChange] {
-        for (tenant, version) in versions { _ = try router.load(tenant, version: version) }
-        return try change(versions.mapValues { $0 }, by: by, reason: reason)
+        var activations: [Activation] = []
+        var ready: [Tenant: ReadyModel] = [:]
+        let table = router.snapshot()
+        for (tenant, version) in versions {
+            let model = try router.loader.fetch(tenant, version: version, isPromoted: false)
+            activations.append(Activation(tenant, version: version, sha256: model.hash))
+            // What batches use now they will want at once. Of a million users all would be too many.
+            if tenant == .global || router.isWarm(tenant, version: table.version(of: tenant)) {
+                ready[tenant] = model
+            }
+        }
+        let changes = try change(activations, ready: ready, by: by, reason: reason)
+        // They work, so those that are active already may serve again if they were taken out of service.
+        for (tenant, version) in versions { router.release(tenant, version: version) }
+        return changes
     }
 
-    /// Removes a tenant's models, active version and cached bytes.
+    /// Removes a tenant's models, active version, history and cached bytes, here and where the event is heard.
+    ///
+    /// Done again after a failure it goes on where it was.
     public func erase(_ tenant: Tenant, by: String) throws {
-        try change([tenant: nil], by: by, reason: "erased")
+        let reason = "erased"
+        let changes = try change([Activation(tenant, version: nil)], ready: [:], by: by, reason: reason)
+        if changes.isEmpty {
+            // Nothing was active, but others may have something in their caches.
+            announce([
+                ModelChange(
+                    userID: tenant.userID, sequence: 0, by: by, reason: reason, timeMilliseconds: now())
+            ])
+        }
         try store.removeAll(of: tenant)
         try cache.remove(tenant)
         try catalogue.remove(tenant)
     }
 
-    @discardableResult
-    private func change(_ versions: [Tenant: Int?], by: String, reason: String) throws -> [ModelChange] {
-        let changes = try catalogue.activate(versions, by: by, reason: reason, timeMilliseconds: now())
-        try apply(changes)
-        if !changes.isEmpty { try events.publish(changes) }
-        return changes
+    private func change(
+        _ activations: [Activation], ready: [Tenant: ReadyModel], by: String, reason: String
+    ) throws -> [ModelChange] {
+        try catalogue.activate(activations, by: by, reason: reason, timeMilliseconds: now()) { changes in
+            try router.apply(changes, ready: ready)
+            announce(changes)
+        }
     }
 
-    /// What an event says, on this machine.
-    public func apply(_ changes: [ModelChange]) throws {
-        for change in changes { try cache.setActive(change.tenant, change.to) }
-        router.apply(changes)
-    }
+    // MARK: Events
 
-    /// Reads the catalogue into the cache and the router; what the cache knew serves when the store is away.
+    /// What an event says, on this machine. Changes that are older than what is known here change nothing.
     ///
-    /// - Returns: false when the store was away.
-    public func start(logger: Logger) throws -> Bool {
+    /// - Throws: `ObjectStoreError` when the new global model has to be fetched and the store is away.
+    public func apply(_ changes: [ModelChange]) throws {
+        // Erased, or another artifact under the same number: nothing of it may be found here.
+        for change in changes where change.to == change.from || change.to == nil {
+            inCache { try cache.remove(change.tenant) }
+        }
+        try router.apply(changes)
+        inCache { try cache.apply(changes, announcing: false) }
+    }
+
+    /// Notes changes in the cache, together with having to tell others of them, and tells.
+    private func announce(_ changes: [ModelChange]) {
+        if inCache({ try cache.apply(changes, announcing: true) }) {
+            announcePending()
+        } else {
+            do {
+                try events.publish(changes)
+            } catch {
+                router.logger.error(
+                    "a promotion is known to this machine and the catalogue alone",
+                    metadata: ["reason": "\(error)"])
+            }
+        }
+    }
+
+    /// Tells others what they have not been told yet.
+    private func announcePending() {
         do {
-            let active = try catalogue.all()
-            try cache.replaceActiveVersions(active)
-            router.replace(active)
+            while true {
+                let (changes, lastRow) = try cache.announcements(limit: 10_000)
+                guard !changes.isEmpty else { return }
+                try events.publish(changes)
+                try cache.forgetAnnouncements(through: lastRow)
+            }
+        } catch {
+            router.logger.warning(
+                "others hear of a promotion later: at the next one, or when this service finds the events again",
+                metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// - Returns: false when the cache failed, which is logged: promotions go on without it.
+    @discardableResult
+    private func inCache(_ body: () throws -> Void) -> Bool {
+        do {
+            try body()
             return true
-        } catch let error as ObjectStoreError where error.isRetryable {
-            let active = try cache.activeVersions()
-            router.replace(active)
-            logger.warning(
-                "the catalogue cannot be read; serving what this machine knew",
-                metadata: ["reason": "\(error)", "versions": "\(active.count)"])
+        } catch {
+            router.logger.error("the model cache cannot be written", metadata: ["reason": "\(error)"])
             return false
         }
+    }
+
+    // MARK: Start
+
+    /// Reads the catalogue, as far as it has changed, into the cache and the router; when the store is away, what the
+    /// cache knew serves. Also tells others what they could not be told before.
+    ///
+    /// - Returns: false when the store was away.
+    /// - Throws: `CatalogueError`; `ObjectStoreError` for anything but absence.
+    public func start(logger: Logger) throws -> Bool {
+        announcePending()
+        do {
+            try reload(logger: logger)
+            return true
+        } catch let error as ObjectStoreError where error.isRetryable {
+            let table = try cachedTable()
+            try router.replace(with: table)
+            logger.warning(
+                "the catalogue cannot be read; serving what this machine knew",
+                metadata: ["reason": "\(error)", "users": "\(table.userCount)"])
+            return false
+        }
+    }
+
+    private func reload(logger: Logger) throws {
+        var known: [String: VersionTag] = [:]
+        inCache { known = try cache.shardTags() }
+        let (changed, keys) = try catalogue.load(except: known)
+        // Before the cache says that it is active, so that a start without the store finds one that can be loaded.
+        let global = changed.lazy.compactMap { $0.active[.global] }.first
+        if let global { try router.prepareGlobal(global.version) }
+        var table: RoutingTable?
+        inCache {
+            try cache.replace(changed, keys: keys)
+            table = try cachedTable()
+        }
+        try router.replace(with: try table ?? RoutingTable(catalogue.all()))
+    }
+
+    private func cachedTable() throws -> RoutingTable {
+        var builder = RoutingTable.Builder()
+        try cache.forEachActive { builder.insert($0, $1) }
+        return RoutingTable(builder)
     }
 }

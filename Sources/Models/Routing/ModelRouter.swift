@@ -4,52 +4,48 @@ import Metrics
 import ObjectStore
 import Plugins
 import Synchronization
+import Transactions
 
 /// What serving asks: the model for a user, now. Thread-safe.
 ///
 /// Above SQLite it keeps ready models in memory, limited in bytes; the global model is never let go of.
 public final class ModelRouter: Sendable {
-    private struct ModelKey: Hashable {
-        /// nil: global.
-        let user: UInt64?
-        let version: Int
-    }
-
-    private struct Entry {
-        let model: ReadyModel
-        var lastUse: UInt64
-    }
-
-    private struct State {
+    struct State {
         var table = RoutingTable()
-        var models: [ModelKey: Entry] = [:]
-        var sizeBytes = 0
-        var clock: UInt64 = 0
-        var quarantine: [ModelKey: (reason: FallbackReason, detail: String)] = [:]
+        var models: ReadyModels
+        var flights: [ModelKey: ModelFlight] = [:]
+        var quarantine: [ModelKey: Quarantined] = [:]
+        var hitCount = 0
     }
 
-    private let store: ModelStore
-    private let cache: ModelCache
-    private let registry: DetectorRegistry
-    private let maximumSize: Int
-    private let logger: Logger
-    private let state = Mutex(State())
-    /// One load at a time: threads that want the same model find it when their turn comes.
-    private let loading = Mutex(())
+    struct Quarantined {
+        let model: QuarantinedModel
+        /// The detector it failed for: when that is loaded the model is tried again.
+        let missingDetector: String?
+    }
 
-    private let loads = Counter(label: "ml_model_loads_total")
-    private let failures = Counter(label: "ml_model_load_failures_total")
-    private let evictions = Counter(label: "ml_model_evictions_total")
-    private let quarantined = Counter(label: "ml_models_quarantined_total")
+    /// A model, or why there is none.
+    enum Found {
+        case model(ReadyModel)
+        case unusable(FallbackReason)
+    }
+
+    let loader: ModelLoader
+    let state: Mutex<State>
+    let logger: Logger
+
+    private let hits = Counter(label: "ml_model_cache_hits_total", dimensions: [("cache", "memory")])
+    private let misses = Counter(label: "ml_model_cache_misses_total", dimensions: [("cache", "memory")])
+    private let evictions = Counter(
+        label: "ml_model_cache_evictions_total", dimensions: [("cache", "memory")])
+    private let quarantined = Gauge(label: "ml_models_quarantined")
 
     /// - Parameter maximumSize: Bytes of users' ready models in memory.
     public init(
         store: ModelStore, cache: ModelCache, registry: DetectorRegistry, maximumSize: Int, logger: Logger
     ) {
-        self.store = store
-        self.cache = cache
-        self.registry = registry
-        self.maximumSize = maximumSize
+        loader = ModelLoader(store: store, cache: cache, registry: registry)
+        state = Mutex(State(models: ReadyModels(maximumSize: maximumSize)))
         self.logger = logger
     }
 
@@ -68,156 +64,158 @@ public final class ModelRouter: Sendable {
         for user: UnsafeBufferPointer<UInt8>, hash: UInt64, in table: RoutingTable
     ) throws -> Route {
         var fallback = FallbackReason.noUserModel
-        if let version = table.users[hash].map(Int.init) {
+        if let version = table.version(of: user, hash: hash) {
             let key = ModelKey(user: hash, version: version)
-            switch try find(key, { .user(String(decoding: user, as: UTF8.self)) }) {
-            case .success(let model):
-                // Another user's id may have the same hash.
-                if let id = model.tenant.userID, id.utf8.elementsEqual(user) { return .user(model) }
-            case .failure(let reason): fallback = reason.reason
+            let tenant = { Tenant.user(String(decoding: user, as: UTF8.self)) }
+            var found = try find(key, tenant)
+            if case .model(let model) = found, !model.serves(user) {
+                // Another user's id has the same hash. So rare that the model need not be kept.
+                found = try load(key, tenant())
+            }
+            switch found {
+            case .model(let model): return .user(model)
+            case .unusable(let reason): fallback = reason
             }
         }
         guard let global = try globalModel(in: table) else { return .none }
         return .global(global, fallback: fallback)
     }
 
+    /// - Throws: `ObjectStoreError` when it has to be fetched and the store is away.
     public func globalModel() throws -> ReadyModel? { try globalModel(in: snapshot()) }
 
+    /// The active one; while that cannot be loaded here, the one that served before.
     private func globalModel(in table: RoutingTable) throws -> ReadyModel? {
         guard let version = table.global else { return nil }
-        switch try find(ModelKey(user: nil, version: version), { .global }) {
-        case .success(let model): return model
-        case .failure: return nil
+        switch try find(ModelKey(user: 0, version: version), { .global }) {
+        case .model(let model): return model
+        case .unusable: return state.withLock { $0.models.lastGlobal }
         }
     }
 
-    private struct Unusable: Error { let reason: FallbackReason }
+    // MARK: Loading
 
-    private func find(_ key: ModelKey, _ tenant: () -> Tenant) throws -> Result<ReadyModel, Unusable> {
-        if let found = lookUp(key) { return found }
-        return try loading.withLock { _ in
-            if let found = lookUp(key) { return found }
-            let tenant = tenant()
-            do {
-                let model = try load(tenant, version: key.version)
-                keep(model, key)
-                return .success(model)
-            } catch let error as ObjectStoreError where error.isRetryable {
-                throw error
-            } catch {
-                failures.increment()
-                put(key, tenant, .loadFailed, "\(error)")
-                return .failure(Unusable(reason: .loadFailed))
+    private enum Step {
+        case found(Found)
+        case wait(ModelFlight)
+        case load(ModelFlight)
+    }
+
+    /// A ready model; threads that want the same one load it once.
+    func find(_ key: ModelKey, _ tenant: () -> Tenant) throws -> Found {
+        let step = state.withLock { state -> Step in
+            if let found = lookUp(key, in: &state) { return .found(found) }
+            if let flight = state.flights[key] { return .wait(flight) }
+            let flight = ModelFlight()
+            state.flights[key] = flight
+            return .load(flight)
+        }
+        switch step {
+        case .found(let found): return found
+        case .wait(let flight): return try flight.wait()
+        case .load(let flight):
+            misses.increment()
+            let outcome = Result { try load(key, tenant()) }
+            state.withLock { state in
+                if case .success(.model(let model)) = outcome { keep(model, key, in: &state) }
+                state.flights[key] = nil
             }
+            flight.finish(outcome)
+            return try outcome.get()
         }
     }
 
-    private func lookUp(_ key: ModelKey) -> Result<ReadyModel, Unusable>? {
-        state.withLock { state in
-            if !state.quarantine.isEmpty, let entry = state.quarantine[key] {
-                return .failure(Unusable(reason: entry.reason))
+    private func lookUp(_ key: ModelKey, in state: inout State) -> Found? {
+        if !state.quarantine.isEmpty, let entry = state.quarantine[key] {
+            guard let detector = entry.missingDetector, loader.has(detector: detector) else {
+                return .unusable(entry.model.fallback)
             }
-            guard let entry = state.models[key] else { return nil }
-            state.clock += 1
-            state.models[key]?.lastUse = state.clock
-            return .success(entry.model)
+            state.quarantine[key] = nil
+            quarantined.record(state.quarantine.count)
+        }
+        guard let model = state.models.find(key) else { return nil }
+        // Told in bundles: a counter is dearer than the look-up.
+        state.hitCount += 1
+        if state.hitCount == 1_024 {
+            hits.increment(by: state.hitCount)
+            state.hitCount = 0
+        }
+        return .model(model)
+    }
+
+    func keep(_ model: ReadyModel, _ key: ModelKey, in state: inout State) {
+        let evicted = state.models.insert(model, key)
+        if evicted > 0 { evictions.increment(by: evicted) }
+    }
+
+    /// - Throws: `ObjectStoreError`: the store is to blame, not the model.
+    private func load(_ key: ModelKey, _ tenant: Tenant) throws -> Found {
+        do {
+            return .model(try loader.load(tenant, version: key.version))
+        } catch let error as ObjectStoreError {
+            throw error
+        } catch {
+            var missing: String?
+            if case ModelLoadError.unknownDetector(let id, _) = error { missing = id }
+            put(
+                key,
+                Quarantined(
+                    model: QuarantinedModel(
+                        tenant: tenant, version: key.version, fallback: .loadFailed, reason: "\(error)"),
+                    missingDetector: missing))
+            return .unusable(.loadFailed)
         }
     }
 
-    /// Reads, checks and opens a model, from this machine's cache or else the object store.
-    public func load(_ tenant: Tenant, version: Int) throws -> ReadyModel {
-        loads.increment()
-        if let bytes = try cache.artifact(tenant, version: version),
-            let model = try? ready(bytes, tenant, version)
-        {
-            return model
-        }
-        guard let bytes = try store.bytes(of: tenant, version: version) else {
-            throw ModelLoadError.notFound(tenant: tenant.description, version: version)
-        }
-        let model = try ready(bytes, tenant, version)
-        try cache.store(bytes, tenant, version: version)
-        return model
-    }
-
-    private func ready(_ bytes: ArtifactBytes, _ tenant: Tenant, _ version: Int) throws -> ReadyModel {
-        let model = try ReadyModel(bytes, key: store.key, registry: registry)
-        guard model.tenant == tenant, model.version == version else {
-            throw ModelLoadError.wrongTenant(
-                expected: "\(tenant) v\(version)", found: "\(model.tenant) v\(model.version)")
-        }
-        return model
-    }
-
-    private func keep(_ model: ReadyModel, _ key: ModelKey) {
-        state.withLock { state in
-            state.clock += 1
-            state.models[key] = Entry(model: model, lastUse: state.clock)
-            guard key.user != nil else { return }
-            state.sizeBytes += model.sizeBytes
-            guard state.sizeBytes > maximumSize else { return }
-            // An eighth at once, so that a full cache is not sorted for every model.
-            for (old, entry) in state.models.filter({ $0.key.user != nil }).sorted(by: {
-                $0.value.lastUse < $1.value.lastUse
-            }) {
-                guard state.sizeBytes > maximumSize / 8 * 7, old != key else { break }
-                state.models[old] = nil
-                state.sizeBytes -= entry.model.sizeBytes
-                evictions.increment()
-            }
-        }
-    }
-
-    /// Of users' ready models in memory.
-    public var sizeBytes: Int { state.withLock { $0.sizeBytes } }
+    /// Bytes of users' ready models in memory.
+    public var sizeBytes: Int { state.withLock { $0.models.sizeBytes } }
 
     // MARK: Quarantine
 
     /// Takes a version out of service: its transactions are scored by the fallback from now on.
     public func quarantine(_ tenant: Tenant, version: Int, reason: String) {
         put(
-            ModelKey(user: tenant.userID.map(RoutingTable.hash), version: version), tenant, .quarantined,
-            reason)
+            ModelKey(tenant, version: version),
+            Quarantined(
+                model: QuarantinedModel(
+                    tenant: tenant, version: version, fallback: .quarantined, reason: reason),
+                missingDetector: nil))
     }
 
-    private func put(_ key: ModelKey, _ tenant: Tenant, _ reason: FallbackReason, _ detail: String) {
+    /// The versions that do not serve here although they are, or were, active.
+    public var quarantinedModels: [QuarantinedModel] {
+        state.withLock { $0.quarantine.values.map(\.model) }.sorted {
+            ($0.tenant.description, $0.version) < ($1.tenant.description, $1.version)
+        }
+    }
+
+    /// Lets a version serve again.
+    func release(_ tenant: Tenant, version: Int) {
+        state.withLock { state in
+            state.quarantine[ModelKey(tenant, version: version)] = nil
+            quarantined.record(state.quarantine.count)
+        }
+    }
+
+    private func put(_ key: ModelKey, _ entry: Quarantined) {
         let isNew = state.withLock { state in
-            if let entry = state.models.removeValue(forKey: key), key.user != nil {
-                state.sizeBytes -= entry.model.sizeBytes
-            }
-            return state.quarantine.updateValue((reason, detail), forKey: key) == nil
+            state.models.remove(key)
+            let isNew = state.quarantine.updateValue(entry, forKey: key) == nil
+            quarantined.record(state.quarantine.count)
+            return isNew
         }
         guard isNew else { return }
-        quarantined.increment()
         logger.error(
             "a model is out of service",
             metadata: [
-                "tenant": "\(tenant)", "version": "\(key.version)", "fallback": "\(reason.rawValue)",
-                "reason": "\(detail)",
+                "tenant": "\(entry.model.tenant)", "version": "\(key.version)",
+                "fallback": "\(entry.model.fallback.rawValue)", "reason": "\(entry.model.reason)",
             ])
     }
+}
 
-    // MARK: Changes
-
-    /// Replaces the whole table.
-    public func replace(_ active: [Tenant: Int]) {
-        let table = RoutingTable(active)
-        state.withLock { $0.table = table }
-    }
-
-    /// Applies changes at once, for the next batch. A version that is promoted again leaves quarantine.
-    public func apply(_ changes: [ModelChange]) {
-        guard !changes.isEmpty else { return }
-        state.withLock { state in
-            state.table = state.table.applying(changes)
-            for change in changes {
-                let user = change.userID.map(RoutingTable.hash)
-                if let version = change.to { state.quarantine[ModelKey(user: user, version: version)] = nil }
-                let old = ModelKey(user: user, version: change.from ?? -1)
-                if let entry = state.models.removeValue(forKey: old), user != nil {
-                    state.sizeBytes -= entry.model.sizeBytes
-                }
-            }
-        }
+extension ModelKey {
+    init(_ tenant: Tenant, version: Int) {
+        self.init(user: tenant.userID.map { TextHash.hash($0) } ?? 0, version: version)
     }
 }

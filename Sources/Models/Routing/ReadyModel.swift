@@ -13,13 +13,31 @@ public final class ReadyModel: Sendable {
     public let plan: PreprocessingPlan
     /// Roughly what it holds in memory.
     public let sizeBytes: Int
+    let hash: ArtifactHash
 
     public var version: Int { header.version }
     public var threshold: Double { header.threshold }
 
-    /// - Throws: `ModelLoadError` saying which version of whose model, and what is wrong with it.
-    public init(_ file: ArtifactBytes, key: SymmetricKey?, registry: DetectorRegistry) throws {
-        let artifact = try Artifact(decoding: file, key: key)
+    /// Opens an artifact from outside.
+    ///
+    /// - Parameter key: nil: a signature is not looked at.
+    /// - Throws: `ArtifactError`, `ModelLoadError`, `PreprocessingError`, or what its detector throws.
+    public convenience init(_ file: ArtifactBytes, key: SymmetricKey?, registry: DetectorRegistry) throws {
+        try self.init(
+            Artifact(decoding: file, key: key), sizeBytes: file.bytes.count,
+            hash: ArtifactHash(of: file.bytes), registry: registry)
+    }
+
+    /// Opens an artifact that was checked when it came to this machine.
+    convenience init(_ cached: ModelCache.Artifact, registry: DetectorRegistry) throws {
+        try self.init(
+            Artifact(checked: cached.bytes), sizeBytes: cached.bytes.bytes.count, hash: cached.sha256,
+            registry: registry)
+    }
+
+    private init(
+        _ artifact: Artifact, sizeBytes: Int, hash: ArtifactHash, registry: DetectorRegistry
+    ) throws {
         let header = artifact.header
         guard let detector = registry.detector(id: header.detectorID) else {
             let known = registry.detectors.map(\.info.id).sorted().joined(separator: ", ")
@@ -33,21 +51,33 @@ public final class ReadyModel: Sendable {
         guard header.threshold.isFinite else { throw ModelLoadError.noThreshold }
         self.header = header
         tenant = header.tenant
-        sha256 = hexadecimal(SHA256.hash(data: file.bytes))
-        sizeBytes = file.bytes.count + 4_096
+        self.hash = hash
+        sha256 = hash.description
+        self.sizeBytes = Self.sizeInMemory(fileSize: sizeBytes)
         try probe()
     }
 
-    /// A model that cannot score a row of nothing but missing values will not score real ones either.
+    /// A detector may expand its payload, and does not say to what: the forest's short form becomes three times as long
+    /// and goes. The rest is the header and the plan.
+    private static func sizeInMemory(fileSize: Int) -> Int { 3 * fileSize + 12_288 }
+
+    /// A model that cannot score a row of nothing but missing values, or of zeros, will not score real ones either.
     private func probe() throws {
-        let row = [Float](repeating: .nan, count: max(model.columns, 1))
-        var score = [Double.nan]
-        try row.withUnsafeBufferPointer { row in
-            try score.withUnsafeMutableBufferPointer { score in
-                try model.score(FeatureRows(row, columns: model.columns), into: score)
+        let rows =
+            [Float](repeating: .nan, count: model.columns) + [Float](repeating: 0, count: model.columns)
+        var scores = [Double.nan, .nan]
+        try rows.withUnsafeBufferPointer { rows in
+            try scores.withUnsafeMutableBufferPointer { scores in
+                try model.score(FeatureRows(rows, columns: model.columns), into: scores)
             }
         }
-        guard score[0].isFinite else { throw ModelLoadError.scoreNotFinite }
+        guard scores.allSatisfy(\.isFinite) else { throw ModelLoadError.scoreNotFinite }
+    }
+
+    /// Whether this is that user's model.
+    func serves(_ user: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard var id = tenant.userID else { return false }
+        return id.withUTF8 { $0.elementsEqual(user) }
     }
 }
 
@@ -59,6 +89,8 @@ public enum ModelLoadError: Error, Sendable, Hashable, CustomStringConvertible {
     case noThreshold
     case scoreNotFinite
     case wrongTenant(expected: String, found: String)
+    /// The object store has other bytes than those that were promoted.
+    case notAsPromoted(expected: String, found: String)
 
     public var description: String {
         switch self {
@@ -69,6 +101,8 @@ public enum ModelLoadError: Error, Sendable, Hashable, CustomStringConvertible {
         case .noThreshold: "its threshold is not a number"
         case .scoreNotFinite: "it gives a score that is not finite"
         case .wrongTenant(let expected, let found): "it is \(found)'s model, not \(expected)'s"
+        case .notAsPromoted(let expected, let found):
+            "its SHA-256 is \(found), but \(expected) was promoted: restore the artifact, or promote again"
         }
     }
 }

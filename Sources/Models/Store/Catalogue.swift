@@ -1,116 +1,215 @@
 import Foundation
 import ObjectStore
 
-/// One change of what is active.
-public struct ModelChange: Codable, Sendable, Hashable {
-    /// nil: the global model.
-    public var userID: String?
-    /// nil: none was active.
-    public var from: Int?
-    /// nil: deactivated.
-    public var to: Int?
-    public var by: String
-    public var reason: String
-    public var timeMilliseconds: Int64
+/// A catalogue that cannot be read or written.
+public enum CatalogueError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// An object of the catalogue is not what it should be: restore it from a copy, or from the history.
+    case malformed(key: String, reason: String)
+    /// Others changed the same manifest again and again meanwhile: try again.
+    case contended(key: String, attempts: Int)
 
-    public var tenant: Tenant { userID.map(Tenant.user) ?? .global }
+    public var description: String {
+        switch self {
+        case .malformed(let key, let reason): "\(key) is damaged: \(reason)"
+        case .contended(let key, let attempts):
+            "\(key) was changed by others in each of \(attempts) attempts; try again"
+        }
+    }
 }
 
 /// Which version is active for whom: 256 shard manifests and the global one, changed by conditional writes only.
+///
+/// Every change is kept: the newest in the tenant's entry, the older ones in objects of their own, which are written
+/// before the manifest lets go of them. Thread-safe; calls block.
 public final class Catalogue: Sendable {
-    struct Manifest: Codable {
-        struct Entry: Codable {
-            var version: Int?
-            var changes: [ModelChange]
-        }
-        /// By user id; the global manifest has one entry, "".
-        var entries: [String: Entry] = [:]
-    }
+    /// Changes that an entry holds before they are folded into an object.
+    static let maximumChangesPerEntry = 4
+    private static let maximumAttempts = 200
 
     private let objects: any ObjectStore
 
     public init(objects: any ObjectStore) { self.objects = objects }
 
+    // MARK: Reading
+
     public func active(_ tenant: Tenant) throws -> Int? {
-        try read(tenant.manifestKey).manifest.entries[tenant.userID ?? ""]?.version
+        try read(tenant.manifestKey).manifest.active(tenant)?.version
     }
 
     /// Every change of a tenant, oldest first.
+    ///
+    /// - Throws: `CatalogueError.malformed` also when a part is missing.
     public func changes(of tenant: Tenant) throws -> [ModelChange] {
-        try read(tenant.manifestKey).manifest.entries[tenant.userID ?? ""]?.changes ?? []
+        guard let entry = try read(tenant.manifestKey).manifest.entries[tenant] else { return [] }
+        guard entry.folded > 0 else { return entry.changes }
+        var changes: [ModelChange] = []
+        for summary in try objects.listAll(prefix: tenant.historyPrefix + "/") {
+            let part = try history(of: tenant, key: summary.key)
+            // Only what the manifest has let go of: an object may have been written for one that was not.
+            changes += part.filter { $0.sequence <= entry.folded }
+        }
+        guard changes.map(\.sequence) == Array(1...entry.folded) else {
+            throw CatalogueError.malformed(
+                key: tenant.historyPrefix, reason: "some of the \(entry.folded) changes are missing")
+        }
+        return changes + entry.changes
     }
 
-    /// Every active version.
-    public func all() throws -> [Tenant: Int] {
-        var active: [Tenant: Int] = [:]
-        for summary in try objects.listAll(prefix: "models/catalogue/") {
-            for (userID, entry) in try read(summary.key).manifest.entries {
-                guard let version = entry.version else { continue }
-                active[userID.isEmpty ? .global : .user(userID)] = version
-            }
-        }
+    /// Everything that is active.
+    public func all() throws -> [Tenant: ActiveModel] {
+        var active: [Tenant: ActiveModel] = [:]
+        for shard in try load(except: [:]).changed { active.merge(shard.active) { $1 } }
         return active
     }
 
-    /// Makes versions active, one write for each manifest they lie in.
+    /// One manifest as it was read.
+    public struct Shard: Sendable {
+        public let key: String
+        public let tag: VersionTag
+        public let active: [Tenant: ActiveModel]
+    }
+
+    /// Reads the manifests that have changed.
     ///
-    /// - Parameter versions: nil: no version of that tenant is active any more.
-    /// - Returns: What changed; a version that was active already is left out.
-    public func activate(
-        _ versions: [Tenant: Int?], by: String, reason: String, timeMilliseconds: Int64
-    ) throws -> [ModelChange] {
-        var changes: [ModelChange] = []
-        for (key, tenants) in Dictionary(grouping: versions.keys, by: \.manifestKey).sorted(by: {
-            $0.key < $1.key
-        }) {
-            changes += try update(key) { manifest in
-                tenants.sorted { $0.description < $1.description }.compactMap { tenant in
-                    var entry = manifest.entries[tenant.userID ?? ""] ?? .init(version: nil, changes: [])
-                    let version = versions[tenant] ?? nil
-                    guard entry.version != version else { return nil }
-                    let change = ModelChange(
-                        userID: tenant.userID, from: entry.version, to: version, by: by, reason: reason,
-                        timeMilliseconds: timeMilliseconds)
-                    entry.version = version
-                    entry.changes.append(change)
-                    manifest.entries[tenant.userID ?? ""] = entry
-                    return change
-                }
-            }
+    /// - Parameter known: The tags of manifests as they were read before, by key.
+    /// - Returns: Those whose tag is another now, and the keys of all there are.
+    public func load(except known: [String: VersionTag]) throws -> (changed: [Shard], keys: Set<String>) {
+        let summaries = try objects.listAll(prefix: Tenant.manifestPrefix)
+        let changed = try summaries.filter { known[$0.key] != $0.tag }.compactMap { summary -> Shard? in
+            let (manifest, tag) = try read(summary.key)
+            guard let tag else { return nil }
+            var active: [Tenant: ActiveModel] = [:]
+            active.reserveCapacity(manifest.entries.count)
+            for tenant in manifest.entries.keys { active[tenant] = manifest.active(tenant) }
+            return Shard(key: summary.key, tag: tag, active: active)
         }
-        return changes
-    }
-
-    /// Removes a tenant and its history.
-    public func remove(_ tenant: Tenant) throws {
-        try update(tenant.manifestKey) { manifest in
-            manifest.entries[tenant.userID ?? ""] = nil
-            return []
-        }
-    }
-
-    @discardableResult
-    private func update(_ key: String, _ change: (inout Manifest) -> [ModelChange]) throws -> [ModelChange] {
-        while true {
-            var (manifest, tag) = try read(key)
-            let changes = change(&manifest)
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            let bytes = [UInt8](try encoder.encode(manifest))
-            // Somebody else may have changed this manifest meanwhile: then look again.
-            if try objects.putIfUnchanged(key, bytes, tag.map { .unchanged($0) } ?? .absent) {
-                return changes
-            }
-        }
+        return (changed, Set(summaries.map(\.key)))
     }
 
     private func read(_ key: String) throws -> (manifest: Manifest, tag: VersionTag?) {
         guard let object = try objects.get(key) else { return (Manifest(), nil) }
         do {
-            return (try JSONDecoder().decode(Manifest.self, from: Data(object.bytes)), object.tag)
+            let manifest = try object.bytes.withUnsafeBytes {
+                try Manifest(json: $0, isGlobal: key == Tenant.globalManifestKey)
+            }
+            return (manifest, object.tag)
         } catch {
-            throw ObjectStoreError.failed(
-                location: "\(objects.location)/\(key)", reason: "it is no catalogue manifest")
+            throw CatalogueError.malformed(key: key, reason: "\(error)")
+        }
+    }
+
+    // MARK: Changing
+
+    /// Makes versions active, one write for each manifest they lie in.
+    ///
+    /// - Parameter onWritten: Told the changes of each manifest as soon as it is written.
+    /// - Returns: What changed; a version that was active already is left out.
+    /// - Throws: `CatalogueError`, `ObjectStoreError`. What `onWritten` was told stays changed.
+    @discardableResult
+    public func activate(
+        _ activations: [Activation], by: String, reason: String, timeMilliseconds: Int64,
+        onWritten: ([ModelChange]) throws -> Void = { _ in }
+    ) throws -> [ModelChange] {
+        var changes: [ModelChange] = []
+        let shards = Dictionary(grouping: activations) { $0.tenant.manifestKey }
+        for (key, activations) in shards.sorted(by: { $0.key < $1.key }) {
+            let made = try update(key) { manifest in
+                try activations.compactMap { activation in
+                    try change(
+                        &manifest, activation, by: by, reason: reason, timeMilliseconds: timeMilliseconds)
+                }
+            }
+            if !made.isEmpty { try onWritten(made) }
+            changes += made
+        }
+        return changes
+    }
+
+    private func change(
+        _ manifest: inout Manifest, _ activation: Activation, by: String, reason: String,
+        timeMilliseconds: Int64
+    ) throws -> ModelChange? {
+        let tenant = activation.tenant
+        var entry = manifest.entries[tenant] ?? Manifest.Entry(changes: [], folded: 0)
+        let before = manifest.active(tenant)
+        // The same number with other bytes is a change: the tenant was erased and began anew elsewhere.
+        guard before?.version != activation.version || before?.sha256 != activation.sha256 else { return nil }
+        if entry.changes.count >= Self.maximumChangesPerEntry { try fold(&entry, of: tenant) }
+        let change = ModelChange(
+            userID: tenant.userID, sequence: entry.folded + entry.changes.count + 1, from: before?.version,
+            to: activation.version, sha256: activation.sha256?.description, by: by, reason: reason,
+            timeMilliseconds: timeMilliseconds)
+        entry.changes.append(change)
+        manifest.entries[tenant] = entry
+        return change
+    }
+
+    /// Removes a tenant and its history.
+    public func remove(_ tenant: Tenant) throws {
+        for summary in try objects.listAll(prefix: tenant.historyPrefix + "/") {
+            try objects.delete(summary.key)
+        }
+        try update(tenant.manifestKey) { manifest in
+            manifest.entries[tenant] = nil
+            return []
+        }
+    }
+
+    /// Reads, changes and writes a manifest, anew whenever somebody else has written it meanwhile.
+    @discardableResult
+    private func update(
+        _ key: String, _ change: (inout Manifest) throws -> [ModelChange]
+    ) throws -> [ModelChange] {
+        for attempt in 0..<Self.maximumAttempts {
+            var (manifest, tag) = try read(key)
+            let before = tag == nil ? 0 : manifest.entries.count
+            let changes = try change(&manifest)
+            if changes.isEmpty && manifest.entries.count == before { return [] }
+            if try objects.putIfUnchanged(key, manifest.json, tag.map { .unchanged($0) } ?? .absent) {
+                return changes
+            }
+            Thread.sleep(forTimeInterval: Double.random(in: 0...0.001) * Double(min(attempt, 32)))
+        }
+        throw CatalogueError.contended(key: key, attempts: Self.maximumAttempts)
+    }
+
+    // MARK: History
+
+    /// Moves an entry's changes into an object of their own.
+    ///
+    /// They are what the manifest says already, so whoever folds them writes the same bytes, and an object that was
+    /// written for a manifest that was not is right all the same.
+    private func fold(_ entry: inout Manifest.Entry, of tenant: Tenant) throws {
+        var json = JSONText()
+        json.append(#"{"changes":"#)
+        Manifest.write(entry.changes, to: &json)
+        json.append("}\n")
+        let first = String(entry.folded + 1)
+        let number = String(repeating: "0", count: max(0, 10 - first.count)) + first
+        try objects.put("\(tenant.historyPrefix)/\(number).json", json.bytes, if: .always)
+        entry.folded += entry.changes.count
+        entry.changes = []
+    }
+
+    private func history(of tenant: Tenant, key: String) throws -> [ModelChange] {
+        guard let object = try objects.get(key) else { return [] }
+        do {
+            guard let name = key.split(separator: "/").last, let first = Int(name.prefix { $0 != "." }) else {
+                throw JSONReader.Malformed(description: "its name is no number")
+            }
+            return try object.bytes.withUnsafeBytes { bytes in
+                var changes: [ModelChange] = []
+                var reader = JSONReader(bytes)
+                try reader.object { reader, name in
+                    guard case "changes" = name else { return try reader.skip() }
+                    changes = try Manifest.readChanges(of: tenant, from: &reader)
+                }
+                try reader.end()
+                changes.number(after: first - 1)
+                return changes
+            }
+        } catch let error as JSONReader.Malformed {
+            throw CatalogueError.malformed(key: key, reason: "\(error)")
         }
     }
 }

@@ -31,7 +31,11 @@ struct JSONSplitter: RecordSplitter {
             case .structure: try continueStructure(byte, body)
             case .scalar: try continueScalar(byte, body)
             case .end:
-                if !Self.isSpace(byte) { try begin(byte, body) }
+                // What follows the array is no part of it; it is for the parser to refuse.
+                if !Self.isSpace(byte) {
+                    isArray = false
+                    try begin(byte, body)
+                }
             }
             if byte == UInt8(ascii: "\n") { line += 1 }
         }

@@ -15,7 +15,7 @@ public final class JobStore: Sendable {
     /// Jobs that have ended are kept up to this number, with their idempotency keys.
     public static let maximumFinished = 10_000
 
-    let database: DatabaseQueue
+    private let database: DatabaseQueue
     private let now: @Sendable () -> Int64
 
     /// - Parameters:
@@ -152,6 +152,17 @@ public final class JobStore: Sendable {
         }
     }
 
+    /// Writes down a part of a job for all users.
+    ///
+    /// - Returns: false when the job is no longer this worker's; nothing was written then.
+    func finishPart(_ claimed: ClaimedJob, _ part: Int, _ result: UsersPart) throws -> Bool {
+        try writeIfHeld(claimed) { db, job in try JobTable.insertPart(db, of: job.id, part, result) }
+    }
+
+    func parts(_ claimed: ClaimedJob) throws -> [Int: UsersPart] {
+        try database.read { try JobTable.parts($0, of: claimed.job.id) }
+    }
+
     /// Ends the leases that a worker of an earlier run of this process held: it is known to be dead.
     func release(worker: String) throws {
         try database.write { try JobTable.endLeases($0, of: worker) }
@@ -188,11 +199,10 @@ struct JobJournal: TrainingJournal {
 
     var isResumed: Bool { claimed.attempt > 1 }
 
-    func finishedParts() throws -> [Int: UsersPart] {
-        try jobs.database.read { try JobTable.parts($0, of: claimed.job.id) }
-    }
+    func finishedParts() throws -> [Int: UsersPart] { try jobs.parts(claimed) }
 
+    /// - Throws: `TrainingError.cancelled` when somebody else has the job.
     func finish(_ part: Int, _ result: UsersPart) throws {
-        try jobs.database.write { try JobTable.insertPart($0, of: claimed.job.id, part, result) }
+        guard try jobs.finishPart(claimed, part, result) else { throw TrainingError.cancelled }
     }
 }

@@ -24,8 +24,12 @@ struct History {
     /// Reads a part, which is then gone.
     func takePart(_ part: Int) throws -> [HistoryRow] {
         var rows: [HistoryRow] = []
-        try parts.take(part, recordSize: MemoryLayout<HistoryRow>.stride) { bytes in
-            bytes.withMemoryRebound(to: HistoryRow.self) { rows.append(contentsOf: $0) }
+        let stride = MemoryLayout<HistoryRow>.stride
+        try parts.take(part, recordSize: stride) { bytes in
+            rows.reserveCapacity(rows.count + bytes.count / stride)
+            for offset in Swift.stride(from: 0, to: bytes.count, by: stride) {
+                rows.append(bytes.loadUnaligned(fromByteOffset: offset, as: HistoryRow.self))
+            }
         }
         return rows
     }

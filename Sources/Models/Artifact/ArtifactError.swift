@@ -1,0 +1,21 @@
+/// Bytes that are no artifact, a damaged one, or one that this service did not sign.
+public enum ArtifactError: Error, Sendable, Hashable, CustomStringConvertible {
+    case notAnArtifact
+    case unknownFormat(Int)
+    case damaged(String)
+    /// A key is configured, and the artifact is unsigned or signed with another one.
+    case wrongSignature
+    /// It would be larger than what is read again.
+    case tooLarge(String)
+
+    public var description: String {
+        switch self {
+        case .notAnArtifact: "it is no model artifact"
+        case .unknownFormat(let version):
+            "its format is \(version); this service reads \(Artifact.formatVersion)"
+        case .damaged(let reason): "it is damaged: \(reason)"
+        case .wrongSignature: "it is not signed with this service's key"
+        case .tooLarge(let reason): "it is too large: \(reason)"
+        }
+    }
+}

@@ -1,0 +1,134 @@
+import Features
+import Foundation
+
+extension ArtifactHeader {
+    /// Canonical: sorted names, so that the same header gives the same bytes.
+    func json() throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(
+            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        return [UInt8](try encoder.encode(self))
+    }
+
+    /// Reads what `json()` wrote. By hand, because `JSONDecoder` takes ten times as long, which would be most of
+    /// loading a model. Members that are not known are passed over.
+    ///
+    /// - Throws: When a member is missing or of the wrong type.
+    init(json: UnsafeRawBufferPointer) throws {
+        var (userID, jobID, parent): (String?, String?, Int?)
+        var (version, rowCount, seed, created): (Int?, Int?, UInt64?, Int?)
+        var (detectorID, detectorVersion, payloadSHA256): (String?, String?, String?)
+        var (threshold, contamination): (Double?, Double?)
+        var (parameters, metrics): ([String: String]?, [String: Double]?)
+        var (preprocessing, trainingRange): (Preprocessing?, Range?)
+        var reader = JSONReader(json)
+        try reader.object { reader, name in
+            switch name {
+            case "userID": userID = try reader.optional { try $0.text() }
+            case "version": version = try reader.integer()
+            case "detectorID": detectorID = try reader.text()
+            case "detectorVersion": detectorVersion = try reader.text()
+            case "parameters": parameters = try reader.dictionary { try $0.text() }
+            case "seed": seed = try reader.unsignedInteger()
+            case "preprocessing": preprocessing = try Preprocessing(from: &reader)
+            case "threshold": threshold = try reader.number()
+            case "contamination": contamination = try reader.number()
+            case "trainingRange": trainingRange = try Range(from: &reader)
+            case "rowCount": rowCount = try reader.integer()
+            case "metrics": metrics = try reader.dictionary { try $0.number() }
+            case "parent": parent = try reader.optional { try $0.integer() }
+            case "createdMilliseconds": created = try reader.integer()
+            case "jobID": jobID = try reader.optional { try $0.text() }
+            case "payloadSHA256": payloadSHA256 = try reader.text()
+            default: try reader.skip()
+            }
+        }
+        try reader.end()
+        self.init(
+            userID: userID, version: try found(version, "version"),
+            detectorID: try found(detectorID, "detectorID"),
+            detectorVersion: try found(detectorVersion, "detectorVersion"),
+            parameters: try found(parameters, "parameters"), seed: try found(seed, "seed"),
+            preprocessing: try found(preprocessing, "preprocessing"),
+            threshold: try found(threshold, "threshold"),
+            contamination: try found(contamination, "contamination"),
+            trainingRange: try found(trainingRange, "trainingRange"),
+            rowCount: try found(rowCount, "rowCount"), metrics: try found(metrics, "metrics"), parent: parent,
+            createdMilliseconds: Int64(try found(created, "createdMilliseconds")), jobID: jobID)
+        self.payloadSHA256 = try found(payloadSHA256, "payloadSHA256")
+    }
+}
+
+extension ArtifactHeader.Range {
+    fileprivate init(from reader: inout JSONReader) throws {
+        var (from, to): (String?, String?)
+        try reader.object { reader, name in
+            switch name {
+            case "from": from = try reader.text()
+            case "to": to = try reader.text()
+            default: try reader.skip()
+            }
+        }
+        self.init(from: try found(from, "from"), to: try found(to, "to"))
+    }
+}
+
+extension Preprocessing {
+    fileprivate init(from reader: inout JSONReader) throws {
+        var (schemaVersion, scaling): (Int?, Scaling?)
+        var (numeric, categorical): ([NumericColumn]?, [CategoricalColumns]?)
+        try reader.object { reader, name in
+            switch name {
+            case "schemaVersion": schemaVersion = try reader.integer()
+            case "scaling": scaling = Scaling(rawValue: try reader.text())
+            case "numeric": numeric = try reader.elements { try NumericColumn(from: &$0) }
+            case "categorical": categorical = try reader.elements { try CategoricalColumns(from: &$0) }
+            default: try reader.skip()
+            }
+        }
+        self.init(
+            schemaVersion: try found(schemaVersion, "schemaVersion"), scaling: try found(scaling, "scaling"),
+            numeric: try found(numeric, "numeric"), categorical: try found(categorical, "categorical"))
+    }
+}
+
+extension Preprocessing.NumericColumn {
+    fileprivate init(from reader: inout JSONReader) throws {
+        var (feature, centre, scale, usual): (String?, Double?, Double?, Double?)
+        try reader.object { reader, name in
+            switch name {
+            case "feature": feature = try reader.text()
+            case "centre": centre = try reader.number()
+            case "scale": scale = try reader.number()
+            case "usual": usual = try reader.number()
+            default: try reader.skip()
+            }
+        }
+        self.init(
+            feature: try found(feature, "feature"), centre: try found(centre, "centre"),
+            scale: try found(scale, "scale"), usual: try found(usual, "usual"))
+    }
+}
+
+extension Preprocessing.CategoricalColumns {
+    fileprivate init(from reader: inout JSONReader) throws {
+        var (feature, categories, usual): (String?, [String]?, String?)
+        try reader.object { reader, name in
+            switch name {
+            case "feature": feature = try reader.text()
+            case "categories": categories = try reader.elements { try $0.text() }
+            case "usual": usual = try reader.text()
+            default: try reader.skip()
+            }
+        }
+        self.init(
+            feature: try found(feature, "feature"), categories: try found(categories, "categories"),
+            usual: try found(usual, "usual"))
+    }
+}
+
+private func found<Value>(_ value: Value?, _ name: StaticString) throws -> Value {
+    guard let value else { throw JSONReader.Malformed(description: "'\(name)' is missing or not known") }
+    return value
+}

@@ -1,0 +1,64 @@
+import Features
+
+/// What is known of a model besides its payload; the JSON header of its artifact.
+public struct ArtifactHeader: Codable, Sendable, Hashable {
+    public struct Range: Codable, Sendable, Hashable {
+        /// Days, `2026-01-31`, both included.
+        public var from: String
+        public var to: String
+
+        public init(from: String, to: String) {
+            self.from = from
+            self.to = to
+        }
+    }
+
+    /// nil: the global model.
+    public var userID: String?
+    public var version: Int
+    public var detectorID: String
+    public var detectorVersion: String
+    public var parameters: [String: String]
+    public var seed: UInt64
+    public var preprocessing: Preprocessing
+    /// `score < threshold` is an anomaly.
+    public var threshold: Double
+    /// The share of alerts that the threshold was chosen for.
+    public var contamination: Double
+    public var trainingRange: Range
+    public var rowCount: Int
+    public var metrics: [String: Double]
+    /// The version that was active when this one was trained.
+    public var parent: Int?
+    /// Epoch milliseconds.
+    public var createdMilliseconds: Int64
+    /// The training job, so that a job that is run again finds what it has stored.
+    public var jobID: String?
+    /// Hexadecimal; filled in by `Artifact`.
+    public var payloadSHA256 = ""
+
+    public init(
+        userID: String?, version: Int = 0, detectorID: String, detectorVersion: String,
+        parameters: [String: String], seed: UInt64, preprocessing: Preprocessing, threshold: Double,
+        contamination: Double, trainingRange: Range, rowCount: Int, metrics: [String: Double], parent: Int?,
+        createdMilliseconds: Int64, jobID: String?
+    ) {
+        self.userID = userID
+        self.version = version
+        self.detectorID = detectorID
+        self.detectorVersion = detectorVersion
+        self.parameters = parameters
+        self.seed = seed
+        self.preprocessing = preprocessing
+        self.threshold = threshold
+        self.contamination = contamination
+        self.trainingRange = trainingRange
+        self.rowCount = rowCount
+        self.metrics = metrics
+        self.parent = parent
+        self.createdMilliseconds = createdMilliseconds
+        self.jobID = jobID
+    }
+
+    public var tenant: Tenant { userID.map(Tenant.user) ?? .global }
+}

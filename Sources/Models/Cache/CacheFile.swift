@@ -1,0 +1,122 @@
+import DetectorAPI
+import Foundation
+import GRDB
+import Logging
+import Transactions
+
+/// The file of a model cache: its tables, its upkeep, and what is done when it is damaged.
+enum CacheFile {
+    static func open(_ path: String) throws -> DatabasePool {
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(5)
+        configuration.prepareDatabase { db in
+            // An artifact is a few of these pages, not dozens. Has an effect on a new file only.
+            try db.execute(sql: "PRAGMA page_size = 16384")
+        }
+        let database = try DatabasePool(path: path, configuration: configuration)
+        try migrator.migrate(database)
+        // Reads what a start relies on, so that damage shows now. The artifacts have checksums of their own.
+        try database.read { db in
+            _ = try Int.fetchOne(db, sql: "SELECT count(version) FROM active")
+            _ = try Int.fetchOne(db, sql: "SELECT sum(size) FROM artifact")
+        }
+        return database
+    }
+
+    private static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        // The layout before this one kept ids as texts. A cache needs nothing of it.
+        migrator.registerMigration("2") { db in
+            try db.execute(
+                sql: """
+                    DROP TABLE IF EXISTS active;
+                    DROP TABLE IF EXISTS artifact;
+                    CREATE TABLE active (
+                        tenant BLOB PRIMARY KEY, shard TEXT NOT NULL, version INTEGER NOT NULL, sha256 BLOB,
+                        sequence INTEGER NOT NULL) WITHOUT ROWID;
+                    CREATE INDEX active_by_shard ON active (shard);
+                    CREATE TABLE shard (key TEXT PRIMARY KEY, tag TEXT NOT NULL) WITHOUT ROWID;
+                    CREATE TABLE artifact (
+                        id INTEGER PRIMARY KEY, tenant BLOB NOT NULL, version INTEGER NOT NULL,
+                        size INTEGER NOT NULL, used INTEGER NOT NULL, sha256 BLOB NOT NULL,
+                        checksum INTEGER NOT NULL, signer BLOB NOT NULL, bytes BLOB NOT NULL);
+                    CREATE UNIQUE INDEX artifact_by_version ON artifact (tenant, version);
+                    CREATE INDEX artifact_by_use ON artifact (used, id, size);
+                    CREATE TABLE total (size INTEGER NOT NULL);
+                    INSERT INTO total VALUES (0);
+                    CREATE TABLE announcement (id INTEGER PRIMARY KEY, change BLOB NOT NULL);
+                    """)
+        }
+        return migrator
+    }
+
+    // MARK: Artifacts
+
+    /// For bytes that this machine wrote itself: finds what a disk does to them, at 10 GB/s.
+    static func checksum(_ bytes: ArtifactBytes) -> Int64 {
+        Int64(bitPattern: TextHash.hash(bytes.bytes))
+    }
+
+    static func now() -> Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
+
+    /// Kept up to date, because summing up takes as long as there are artifacts.
+    static func size(_ db: Database) throws -> Int {
+        try Int.fetchOne(db, sql: "SELECT size FROM total") ?? 0
+    }
+
+    static func add(_ size: Int, _ db: Database) throws {
+        try db.execute(sql: "UPDATE total SET size = size + ?", arguments: [size])
+    }
+
+    static func delete(artifact id: Int64, _ db: Database) throws {
+        let size = try Int.fetchOne(db, sql: "SELECT size FROM artifact WHERE id = ?", arguments: [id])
+        guard let size else { return }
+        try db.execute(sql: "DELETE FROM artifact WHERE id = ?", arguments: [id])
+        try add(-size, db)
+    }
+
+    /// Lets go of the least recently used artifacts of users, never of the global model's.
+    ///
+    /// - Returns: How many.
+    static func evict(downTo maximumSize: Int, _ db: Database) throws -> Int {
+        var evicted = 0
+        while try size(db) > maximumSize {
+            let oldest = try Int64.fetchOne(
+                db, sql: "SELECT id FROM artifact WHERE tenant != x'' ORDER BY used, id LIMIT 1")
+            guard let oldest else { break }
+            try delete(artifact: oldest, db)
+            evicted += 1
+        }
+        return evicted
+    }
+
+    // MARK: Damage
+
+    private static func mark(_ path: String) -> String { path + ".is-damaged" }
+
+    static func isMarkedDamaged(_ path: String) -> Bool {
+        FileManager.default.fileExists(atPath: mark(path))
+    }
+
+    /// Has the next start begin with a new file: this one is in use.
+    static func markDamaged(_ path: String) {
+        _ = FileManager.default.createFile(atPath: mark(path), contents: nil)
+    }
+
+    static func moveAside(_ path: String, logger: Logger) throws {
+        logger.warning(
+            "the model cache is damaged and begun anew",
+            metadata: ["path": "\(path)", "kept": "\(path).damaged"])
+        let files = FileManager.default
+        for suffix in ["", "-wal", "-shm"] where files.fileExists(atPath: path + suffix) {
+            try? files.removeItem(atPath: path + suffix + ".damaged")
+            try files.moveItem(atPath: path + suffix, toPath: path + suffix + ".damaged")
+        }
+        if isMarkedDamaged(path) { try files.removeItem(atPath: mark(path)) }
+    }
+}
+
+extension DatabaseError {
+    /// The file is no database, or no longer one.
+    var isDamage: Bool { [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(resultCode) }
+}

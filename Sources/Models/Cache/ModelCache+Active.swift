@@ -1,0 +1,151 @@
+import Foundation
+import GRDB
+import ObjectStore
+
+/// The table of active versions as this machine last knew it, for a start while the object store is away, and for
+/// reading of the catalogue only what has changed.
+extension ModelCache {
+    /// Everything that is active.
+    public func active() throws -> [Tenant: ActiveModel] {
+        var active: [Tenant: ActiveModel] = [:]
+        try forEachActive { user, model in
+            let tenant =
+                user.isEmpty ? Tenant.global : .user(String(decoding: user, as: UTF8.self))
+            active[tenant] = model
+        }
+        return active
+    }
+
+    /// - Parameter body: Told the user's id in UTF-8, empty for the global model. It must not use this cache.
+    func forEachActive(_ body: (UnsafeRawBufferPointer, ActiveModel) throws -> Void) throws {
+        try database.read { db in
+            let rows = try Row.fetchCursor(db, sql: "SELECT tenant, version, sha256, sequence FROM active")
+            while let row = try rows.next() {
+                let sha256 = try row.withUnsafeData(atIndex: 2) { data in
+                    data.flatMap { data in
+                        data.count == ArtifactHash.size
+                            ? data.withUnsafeBytes { ArtifactHash(stored: $0) } : nil
+                    }
+                }
+                let model = ActiveModel(version: row[1], sha256: sha256, sequence: row[3])
+                try row.withUnsafeData(atIndex: 0) { user in
+                    try (user ?? Data()).withUnsafeBytes { try body($0, model) }
+                }
+            }
+        }
+    }
+
+    /// What is active for a tenant.
+    func active(_ tenant: Tenant) throws -> ActiveModel? {
+        try database.read { db in
+            let row = try Row.fetchOne(
+                db, sql: "SELECT version, sha256, sequence FROM active WHERE tenant = ?",
+                arguments: [tenant.cacheKey])
+            guard let row else { return nil }
+            let sha256: Data? = row[1]
+            return ActiveModel(
+                version: row[0],
+                sha256: sha256.flatMap { data in
+                    data.count == ArtifactHash.size
+                        ? data.withUnsafeBytes { ArtifactHash(stored: $0) } : nil
+                }, sequence: row[2])
+        }
+    }
+
+    /// The tags of the manifests that the table was read from.
+    func shardTags() throws -> [String: VersionTag] {
+        try database.read { db in
+            var tags: [String: VersionTag] = [:]
+            let rows = try Row.fetchCursor(db, sql: "SELECT key, tag FROM shard")
+            while let row = try rows.next() { tags[row[0]] = VersionTag(row[1]) }
+            return tags
+        }
+    }
+
+    /// Replaces the rows of some manifests; forgets manifests that are gone, and artifacts of tenants that are.
+    func replace(_ shards: [Catalogue.Shard], keys: Set<String>) throws {
+        try database.write { db in
+            for key in try String.fetchAll(db, sql: "SELECT key FROM shard") where !keys.contains(key) {
+                try db.execute(sql: "DELETE FROM active WHERE shard = ?", arguments: [key])
+                try db.execute(sql: "DELETE FROM shard WHERE key = ?", arguments: [key])
+            }
+            for shard in shards {
+                try db.execute(sql: "DELETE FROM active WHERE shard = ?", arguments: [shard.key])
+                for (tenant, model) in shard.active { try Self.set(db, tenant, model) }
+                try db.execute(
+                    sql: "INSERT OR REPLACE INTO shard VALUES (?, ?)", arguments: [shard.key, shard.tag.text])
+            }
+            guard !shards.isEmpty else { return }
+            // Somebody may have been erased while this machine was away.
+            let orphans = try Int64.fetchAll(
+                db, sql: "SELECT id FROM artifact WHERE tenant NOT IN (SELECT tenant FROM active)")
+            for id in orphans { try CacheFile.delete(artifact: id, db) }
+        }
+    }
+
+    /// Applies changes that are newer than what the table says.
+    ///
+    /// - Parameter announcing: Keeps them also among those that others have to be told of.
+    func apply(_ changes: [ModelChange], announcing: Bool) throws {
+        let encoder = JSONEncoder()
+        try database.write { db in
+            for change in changes {
+                if announcing {
+                    try db.execute(
+                        sql: "INSERT INTO announcement (change) VALUES (?)",
+                        arguments: [try encoder.encode(change)])
+                }
+                let known = try Int.fetchOne(
+                    db, sql: "SELECT sequence FROM active WHERE tenant = ?",
+                    arguments: [change.tenant.cacheKey])
+                guard known.map({ $0 < change.sequence }) ?? true else { continue }
+                let model = change.to.map { version in
+                    ActiveModel(
+                        version: version, sha256: change.sha256.flatMap { ArtifactHash(hexadecimal: $0) },
+                        sequence: change.sequence)
+                }
+                try Self.set(db, change.tenant, model)
+            }
+        }
+    }
+
+    private static func set(_ db: Database, _ tenant: Tenant, _ model: ActiveModel?) throws {
+        guard let model else {
+            return try db.execute(
+                sql: "DELETE FROM active WHERE tenant = ?", arguments: [tenant.cacheKey])
+        }
+        let statement = try db.cachedStatement(
+            sql: """
+                INSERT OR REPLACE INTO active (tenant, shard, version, sha256, sequence)
+                VALUES (?, ?, ?, ?, ?)
+                """)
+        try statement.execute(arguments: [
+            tenant.cacheKey, tenant.manifestKey, model.version, model.sha256.map { Data($0.bytes) },
+            model.sequence,
+        ])
+    }
+
+    // MARK: Announcements
+
+    /// Changes that others have not been told of yet, oldest first, and up to which row these are.
+    func announcements(limit: Int) throws -> (changes: [ModelChange], lastRow: Int64) {
+        try database.read { db in
+            var changes: [ModelChange] = []
+            var last: Int64 = 0
+            let decoder = JSONDecoder()
+            let rows = try Row.fetchCursor(
+                db, sql: "SELECT id, change FROM announcement ORDER BY id LIMIT ?", arguments: [limit])
+            while let row = try rows.next() {
+                last = row[0]
+                changes.append(try decoder.decode(ModelChange.self, from: row[1] as Data))
+            }
+            return (changes, last)
+        }
+    }
+
+    func forgetAnnouncements(through lastRow: Int64) throws {
+        try database.write { db in
+            try db.execute(sql: "DELETE FROM announcement WHERE id <= ?", arguments: [lastRow])
+        }
+    }
+}

@@ -1,0 +1,141 @@
+/// What is active for the tenants of one shard, and the newest part of their history.
+struct Manifest {
+    struct Entry {
+        /// The newest changes, oldest first; the last one says what is active. Never empty.
+        var changes: [ModelChange]
+        /// So many older ones are in the tenant's history objects.
+        var folded: Int
+    }
+
+    /// By user id in UTF-8, so that the order is the same everywhere. The global manifest has one entry.
+    var entries: [Tenant: Entry] = [:]
+
+    func active(_ tenant: Tenant) -> ActiveModel? {
+        guard let last = entries[tenant]?.changes.last, let version = last.to else { return nil }
+        return ActiveModel(
+            version: version, sha256: last.sha256.flatMap { ArtifactHash(hexadecimal: $0) },
+            sequence: last.sequence)
+    }
+
+    // MARK: JSON
+
+    /// Canonical: entries and members in the order of their names, an entry a line.
+    var json: [UInt8] {
+        var json = JSONText()
+        json.append(#"{"entries":{"#)
+        let sorted = entries.map { (name: $0.manifestName, entry: $1) }.sorted {
+            $0.name.utf8.lexicographicallyPrecedes($1.name.utf8)
+        }
+        for (index, (name, entry)) in sorted.enumerated() {
+            json.append(index == 0 ? "\n" : ",\n")
+            json.append(text: name)
+            json.append(#":{"changes":"#)
+            Self.write(entry.changes, to: &json)
+            json.append(#","folded":"#)
+            json.append(entry.folded)
+            json.append("}")
+        }
+        json.append("\n}}\n")
+        return json.bytes
+    }
+
+    /// - Parameter isGlobal: The one entry is the global model's.
+    init(json: UnsafeRawBufferPointer, isGlobal: Bool) throws {
+        var reader = JSONReader(json)
+        try reader.object { reader, name in
+            guard case "entries" = name else { return try reader.skip() }
+            try reader.object { reader, name in
+                let name = try name.text()
+                let tenant: Tenant
+                if isGlobal {
+                    guard name == Tenant.global.manifestName else {
+                        throw JSONReader.Malformed(description: "'\(name)' is not the global model")
+                    }
+                    tenant = .global
+                } else {
+                    guard let id = percentDecoded(name) else {
+                        throw JSONReader.Malformed(description: "'\(name)' is no user id")
+                    }
+                    tenant = .user(id)
+                }
+                entries[tenant] = try Self.entry(of: tenant, from: &reader)
+            }
+        }
+        try reader.end()
+    }
+
+    init() {}
+
+    private static func entry(of tenant: Tenant, from reader: inout JSONReader) throws -> Entry {
+        var entry = Entry(changes: [], folded: 0)
+        try reader.object { reader, name in
+            switch name {
+            case "changes": entry.changes = try readChanges(of: tenant, from: &reader)
+            case "folded": entry.folded = try reader.integer()
+            default: try reader.skip()
+            }
+        }
+        guard !entry.changes.isEmpty, (0..<1 << 31).contains(entry.folded) else {
+            throw JSONReader.Malformed(description: "'\(tenant.manifestName)' has no changes")
+        }
+        entry.changes.number(after: entry.folded)
+        return entry
+    }
+
+    // MARK: Changes, here and in history objects
+
+    static func write(_ changes: [ModelChange], to json: inout JSONText) {
+        json.append("[")
+        for (index, change) in changes.enumerated() {
+            json.append(index == 0 ? #"{"by":"# : #",{"by":"#)
+            json.append(text: change.by)
+            if let from = change.from {
+                json.append(#","from":"#)
+                json.append(from)
+            }
+            json.append(#","reason":"#)
+            json.append(text: change.reason)
+            if let sha256 = change.sha256 {
+                json.append(#","sha256":"#)
+                json.append(text: sha256)
+            }
+            json.append(#","timeMilliseconds":"#)
+            json.append(change.timeMilliseconds)
+            if let version = change.to {
+                json.append(#","to":"#)
+                json.append(version)
+            }
+            json.append("}")
+        }
+        json.append("]")
+    }
+
+    /// The changes without their numbers in the sequence.
+    static func readChanges(of tenant: Tenant, from reader: inout JSONReader) throws -> [ModelChange] {
+        var changes: [ModelChange] = []
+        try reader.array { reader in
+            var change = ModelChange(
+                userID: tenant.userID, sequence: 0, by: "", reason: "", timeMilliseconds: 0)
+            try reader.object { reader, name in
+                switch name {
+                case "by": change.by = try reader.text()
+                case "from": change.from = try reader.integer()
+                case "reason": change.reason = try reader.text()
+                case "sha256": change.sha256 = try reader.text()
+                case "timeMilliseconds": change.timeMilliseconds = Int64(try reader.integer())
+                case "to": change.to = try reader.integer()
+                default: try reader.skip()
+                }
+            }
+            changes.append(change)
+        }
+        return changes
+    }
+}
+
+extension [ModelChange] {
+    /// Gives the changes the numbers that follow `count`.
+    mutating func number(after count: Int) {
+        for index in indices { self[index].sequence = count + index + 1 }
+    }
+}

@@ -1,0 +1,70 @@
+import ObjectStore
+import Synchronization
+
+/// A store that can be away, and tells what it was asked for.
+final class ScriptedObjectStore: ObjectStore {
+    private struct State {
+        var isAway: @Sendable (String) -> Bool = { _ in false }
+        var beforeGet: @Sendable (String) -> Void = { _ in }
+        var gets: [String] = []
+    }
+
+    private let objects: any ObjectStore
+    private let state = Mutex(State())
+
+    init(_ objects: any ObjectStore) { self.objects = objects }
+
+    var location: String { objects.location }
+
+    /// Keys that have been read, in order.
+    var gets: [String] { state.withLock { $0.gets } }
+
+    /// - Parameter isAway: By key, or prefix for listings.
+    func setAway(_ isAway: @escaping @Sendable (String) -> Bool) { state.withLock { $0.isAway = isAway } }
+    func setAway(_ isAway: Bool) { setAway { _ in isAway } }
+    func beforeGet(_ body: @escaping @Sendable (String) -> Void) { state.withLock { $0.beforeGet = body } }
+
+    private func check(_ key: String) throws(ObjectStoreError) {
+        if state.withLock({ $0.isAway })(key) {
+            throw .unavailable(location: location, reason: "nobody listens")
+        }
+    }
+
+    func get(_ key: String) throws(ObjectStoreError) -> StoredObject? {
+        let beforeGet = state.withLock { state in
+            state.gets.append(key)
+            return state.beforeGet
+        }
+        beforeGet(key)
+        try check(key)
+        return try objects.get(key)
+    }
+
+    func get(_ key: String, range: Range<Int>) throws(ObjectStoreError) -> [UInt8] {
+        try check(key)
+        return try objects.get(key, range: range)
+    }
+
+    func head(_ key: String) throws(ObjectStoreError) -> ObjectSummary? {
+        try check(key)
+        return try objects.head(key)
+    }
+
+    @discardableResult
+    func put(_ key: String, _ bytes: [UInt8], if condition: PutCondition) throws(ObjectStoreError)
+        -> VersionTag
+    {
+        try check(key)
+        return try objects.put(key, bytes, if: condition)
+    }
+
+    func list(prefix: String, after: String?, limit: Int) throws(ObjectStoreError) -> [ObjectSummary] {
+        try check(prefix)
+        return try objects.list(prefix: prefix, after: after, limit: limit)
+    }
+
+    func delete(_ key: String) throws(ObjectStoreError) {
+        try check(key)
+        try objects.delete(key)
+    }
+}
