@@ -128,7 +128,7 @@ let package = Package(
             name: "Benchmarks",
             dependencies: [
                 "Serving", "Training", "Models", "Plugins", "Features", "Transactions", "Kafka", "Redis",
-                "ObjectStore", "Lake", detectorAPI, logging,
+                "ObjectStore", "Lake", "IsolationForest", "ZScoreBaseline", detectorAPI, logging,
             ],
             swiftSettings: strict, linkerSettings: nativeLibraries),
 

@@ -8,6 +8,7 @@ func isWanted(_ name: String) -> Bool { wanted.isEmpty || wanted.contains(name) 
 
 if isWanted("parse") { benchmarkParsing() }
 if isWanted("fold") { benchmarkFolding() }
+if isWanted("detectors") { benchmarkDetectors() }
 if isWanted("score") { try benchmarkScoring() }
 if isWanted("end-to-end"), let brokers = environment["KAFKA_BOOTSTRAP"], let redis = environment["REDIS_URL"]
 {

@@ -26,7 +26,10 @@ import Testing
         let table = Table.bells(rows: 500, columns: 8)
         let plain = try table.fit(["storage": .text("plain")])
         let packed = try table.fit(["storage": .text("packed")])
-        #expect(try table.scores(plain) == table.scores(packed))
+        // Packed thresholds are shorter: the cuts are not quite the same.
+        for (one, other) in zip(try table.scores(plain), try table.scores(packed)) {
+            #expect(abs(one - other) < 0.03)
+        }
         #expect(plain.encode().count < 200_000)
         #expect(packed.encode().count < 40_000)
         #expect(try packed.encode() == table.fit().encode())

@@ -85,6 +85,19 @@ WITH_AVX512 size_t forest_count_above(const int32_t *node_keys, size_t count, in
     return above;
 }
 
+WITH_AVX512 void forest_add_above(const int32_t *node_keys, const int32_t *quantities, size_t count,
+                                  const int32_t *thresholds, int32_t *counts, int32_t *sums) {
+    __m512i limits = _mm512_loadu_si512(thresholds);
+    __m512i counted = _mm512_setzero_si512(), summed = _mm512_setzero_si512();
+    for (size_t i = 0; i < count; i++) {
+        __mmask16 above = _mm512_cmpgt_epi32_mask(_mm512_set1_epi32(node_keys[i]), limits);
+        counted = _mm512_mask_sub_epi32(counted, above, counted, _mm512_set1_epi32(-1));
+        summed = _mm512_mask_add_epi32(summed, above, summed, _mm512_set1_epi32(quantities[i]));
+    }
+    _mm512_storeu_si512(counts, counted);
+    _mm512_storeu_si512(sums, summed);
+}
+
 WITH_AVX512 void forest_list_bits(const uint64_t *bits, size_t words, uint32_t *numbers) {
     __m512i candidates = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     for (size_t i = 0; i < words * 4; i++) {
@@ -116,6 +129,11 @@ size_t forest_part(const uint16_t *rows, const int32_t *node_keys, size_t count,
 size_t forest_count_above(const int32_t *node_keys, size_t count, int32_t word) {
     (void)node_keys, (void)count, (void)word;
     return 0;
+}
+
+void forest_add_above(const int32_t *node_keys, const int32_t *quantities, size_t count,
+                      const int32_t *thresholds, int32_t *counts, int32_t *sums) {
+    (void)node_keys, (void)quantities, (void)count, (void)thresholds, (void)counts, (void)sums;
 }
 
 void forest_list_bits(const uint64_t *bits, size_t words, uint32_t *numbers) {

@@ -37,4 +37,13 @@ enum FeatureKey {
         let low = value < -limit ? -limit : value
         return low > limit ? limit : low
     }
+
+    /// As signed integers, which processors compare more readily.
+    @inline(__always)
+    static func signedKey(ofCentred value: Float) -> Int32 {
+        Int32(bitPattern: key(ofCentred: value) ^ 0x8000_0000)
+    }
+
+    @inline(__always)
+    static func value(ofSigned key: Int32) -> Float { value(of: UInt32(bitPattern: key) ^ 0x8000_0000) }
 }

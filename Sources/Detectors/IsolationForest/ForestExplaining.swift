@@ -18,6 +18,8 @@ extension ForestPointers {
         let keysPerRow = shape.keysPerRow
         let block = max(1, min(rows.count, Self.rowsPerBlock))
         contributions.update(repeating: 0)
+        let expected = PathLength.score(
+            sum: payload.expectedSum, trees: shape.trees, normaliser: payload.normaliser)
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: block * keysPerRow) { keys in
             withUnsafeTemporaryAllocation(of: Double.self, capacity: 4 * shape.leavesPerTree) { scratch in
                 let keys = keys.baseAddress.unsafelyUnwrapped
@@ -44,7 +46,10 @@ extension ForestPointers {
                             sum: sums[row], trees: shape.trees, normaliser: payload.normaliser)
                         scores[first + row] = score
                         let start = (first + row) * shape.columns
-                        scale(contributions, start..<start + shape.columns, to: score)
+                        PathLength.scale(
+                            UnsafeMutableBufferPointer(
+                                rebasing: contributions[start..<start + shape.columns]),
+                            to: score, expected: expected, trees: shape.trees, normaliser: payload.normaliser)
                     }
                 }
             }
@@ -94,24 +99,25 @@ extension ForestPointers {
         let leaves = leaves.assumingMemoryBound(to: Leaf.self) + tree * shape.leavesPerTree
         return paths[Int(leaves[node - shape.leavesPerTree])]
     }
+}
 
-    /// Turns changes of the summed path length into parts of `score - expectedScore`.
-    private func scale(
-        _ contributions: UnsafeMutableBufferPointer<Double>, _ range: Range<Int>, to score: Double
+extension PathLength {
+    /// Turns changes of the summed path length into parts of `score - expected`.
+    static func scale(
+        _ contributions: UnsafeMutableBufferPointer<Double>, to score: Double, expected: Double, trees: Int,
+        normaliser: Double
     ) {
         var total = 0.0
-        for place in range { total += contributions[place] }
-        let expected = PathLength.score(
-            sum: payload.expectedSum, trees: shape.trees, normaliser: payload.normaliser)
+        for contribution in contributions { total += contribution }
         let slope: Double
         if abs(total) > 1e-4 {
             slope = (score - expected) / total
-        } else if payload.normaliser > 0 {
+        } else if normaliser > 0 {
             // The chord has shrunk to a point: the tangent, d(-2^-y)/dy = ln 2 x 2^-y.
-            slope = -score * 0.6931471805599453 / (Double(shape.trees) * payload.normaliser)
+            slope = -score * 0.6931471805599453 / (Double(trees) * normaliser)
         } else {
             slope = 0
         }
-        for place in range { contributions[place] *= slope }
+        for place in contributions.indices { contributions[place] *= slope }
     }
 }

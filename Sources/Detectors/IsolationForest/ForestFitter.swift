@@ -24,38 +24,70 @@ struct ForestFitter {
         sampleSize = min(parameters.sampleSize, rows.count)
     }
 
+    /// As in the paper: the height of a perfectly balanced tree of the sample.
+    private var levels: Int { sampleSize <= 1 ? 0 : Int.bitWidth - (sampleSize - 1).leadingZeroBitCount }
+
     func fit() throws -> ForestModel {
-        // Levels as in the paper: the height of a perfectly balanced tree of the sample.
-        let levels = sampleSize <= 1 ? 0 : Int.bitWidth - (sampleSize - 1).leadingZeroBitCount
-        let shape = ForestShape(columns: rows.columns, trees: parameters.trees, levels: levels)
+        let shape = ForestShape(
+            columns: rows.columns, trees: parameters.trees, levels: levels,
+            spareBits: isPacked ? ForestPacking.spareBits(columns: rows.columns) : 0)
         var sampler = RowSampler(rows: rows.count, size: sampleSize, loops: loops)
         let centres = medians(&sampler)
         let sample = SampleKeys(rows, shape, centres: centres, sampleSize: sampleSize)
         var grower = TreeGrower(shape, sampleSize: sampleSize, loops: loops)
-        let leaves = LeafWriter(shape, sampleSize: sampleSize)
+        let leaves = LeafTable(shape, sampleSize: sampleSize)
         var nodes = [UInt32](repeating: ForestShape.noNode, count: shape.trees * shape.wordsPerTree)
         for tree in 0..<shape.trees {
-            if tree % 16 == 0 {
-                if context.isCancelled() { throw DetectorError.cancelled }
-                context.progress(Double(tree) / Double(shape.trees))
-            }
+            try pause(tree)
             var generator = SeededGenerator(seed: context.seed, stream: UInt64(tree))
             sampler.draw(&generator)
             if !sample.hasAllRows { sample.gather(rows, sampler.chosen) }
             let columns = chooseColumns(&generator)
-            leaves.startTree(tree)
             nodes.withUnsafeMutableBufferPointer { nodes in
                 grower.grow(
-                    sample, sample.hasAllRows ? sampler.chosen : nil, columns: columns, leaves, &generator,
+                    sample, sample.hasAllRows ? sampler.chosen : nil, rule(tree), columns: columns,
+                    leaves.writer(tree: tree),
+                    &generator,
                     words: nodes.baseAddress.unsafelyUnwrapped + tree * shape.wordsPerTree)
             }
         }
         context.progress(1)
         let payload = ForestPayload(
             shape: shape, sampleSize: sampleSize, normaliser: PathLength.average(sampleSize),
-            expectedSum: leaves.expectedSum(), kinds: leaves.paths.count, isPacked: isPacked,
+            expectedSum: leaves.expectedSum(), kinds: leaves.origins.count, isPacked: isPacked,
             nodeCount: leaves.leafCount - shape.trees)
         return ForestModel(payload, payload.artifact(centres: centres, nodes: nodes, leaves: leaves))
+    }
+
+    /// A forest of trees that cut by several columns at once. `max_features` and `storage` do not apply.
+    func fitExtended() throws -> HyperplaneModel {
+        var sampler = RowSampler(rows: rows.count, size: sampleSize, loops: loops)
+        let centres = medians(&sampler)
+        var grower = HyperplaneGrower(rows, centres: centres, terms: parameters.dimensions, levels: levels)
+        for tree in 0..<parameters.trees {
+            try pause(tree)
+            var generator = SeededGenerator(seed: context.seed, stream: UInt64(tree))
+            sampler.draw(&generator)
+            grower.grow(sampler.chosen, &generator)
+        }
+        context.progress(1)
+        return grower.model(trees: parameters.trees, sampleSize: sampleSize)
+    }
+
+    /// Now and then says how far it is, and asks whether to go on.
+    private func pause(_ tree: Int) throws {
+        guard tree % 16 == 0 else { return }
+        if context.isCancelled() { throw DetectorError.cancelled }
+        context.progress(Double(tree) / Double(parameters.trees))
+    }
+
+    /// Two kinds of guidance by turns: what one kind of tree misses the other may see.
+    private func rule(_ tree: Int) -> TreeGrower.Rule {
+        switch parameters.mode {
+        case .standard, .extended: return .none
+        case .auto where rows.count < ForestParameters.guidedRows: return .none
+        case .auto, .guided: return tree % 2 == 0 ? .tails : .gaps
+        }
     }
 
     private var isPacked: Bool {

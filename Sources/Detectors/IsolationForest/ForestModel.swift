@@ -37,7 +37,7 @@ final class ForestModel: Explaining {
     }
 
     func score(_ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>) throws {
-        try check(rows, places: scores.count)
+        try rows.check(columns: columns, places: scores.count)
         withExtendedLifetime(artifact) {
             let forest = ForestPointers(payload, artifact.bytes)
             switch payload.leafWidth {
@@ -52,7 +52,7 @@ final class ForestModel: Explaining {
         _ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>,
         contributions: UnsafeMutableBufferPointer<Double>
     ) throws {
-        try check(rows, places: scores.count)
+        try rows.check(columns: columns, places: scores.count)
         guard contributions.count >= rows.count * columns else {
             throw DetectorError.invalidInput("\(contributions.count) places for contributions are too few")
         }
@@ -65,13 +65,16 @@ final class ForestModel: Explaining {
             }
         }
     }
+}
 
-    private func check(_ rows: FeatureRows, places: Int) throws {
-        guard rows.columns == columns else {
-            throw DetectorError.invalidInput("\(rows.columns) columns, but the model has \(columns)")
+extension FeatureRows {
+    /// - Throws: `DetectorError.invalidInput` for rows of another width or too few places for the scores.
+    func check(columns: Int, places: Int) throws {
+        guard self.columns == columns else {
+            throw DetectorError.invalidInput("\(self.columns) columns, but the model has \(columns)")
         }
-        guard places >= rows.count else {
-            throw DetectorError.invalidInput("\(places) places for \(rows.count) scores")
+        guard places >= count else {
+            throw DetectorError.invalidInput("\(places) places for \(count) scores")
         }
     }
 }

@@ -12,7 +12,7 @@ import DetectorAPI
 /// Each part starts at a multiple of 64. The bytes are what scoring reads; decoding only checks them.
 struct ForestPayload: Sendable {
     static let magic: UInt32 = 0x4652_4F46  // "FORF"
-    static let version: UInt16 = 1
+    static let version: UInt16 = 2
     static let headerSize = 64
 
     let shape: ForestShape
@@ -60,26 +60,19 @@ struct ForestPayload: Sendable {
     }
 
     /// Puts the parts together.
-    func artifact(centres: [Float], nodes: [UInt32], leaves: LeafWriter) -> ArtifactBytes {
+    func artifact(centres: [Float], nodes: [UInt32], leaves: LeafTable) -> ArtifactBytes {
         ArtifactBytes(count: size) { bytes in
             for offset in 0..<nodesOffset { bytes[offset] = 0 }
             writeHeader(to: bytes)
-            copy(centres, to: bytes, at: centresOffset)
-            copy(leaves.paths, to: bytes, at: pathsOffset)
-            copy(leaves.origins, to: bytes, at: originsOffset)
-            copy(nodes, to: bytes, at: nodesOffset)
+            bytes.copy(centres, at: centresOffset)
+            bytes.copy(leaves.paths, at: pathsOffset)
+            bytes.copy(leaves.origins, at: originsOffset)
+            bytes.copy(nodes, at: nodesOffset)
             switch leafWidth {
             case 1: narrow(leaves.leaves, to: bytes, as: UInt8.self)
             case 2: narrow(leaves.leaves, to: bytes, as: UInt16.self)
             default: narrow(leaves.leaves, to: bytes, as: UInt32.self)
             }
-        }
-    }
-
-    private func copy<Element>(_ source: [Element], to bytes: UnsafeMutableRawBufferPointer, at offset: Int) {
-        source.withUnsafeBytes { source in
-            UnsafeMutableRawBufferPointer(rebasing: bytes[offset..<offset + source.count]).copyMemory(
-                from: source)
         }
     }
 
@@ -105,6 +98,7 @@ struct ForestPayload: Sendable {
         bytes.storeBytes(of: expectedSum, toByteOffset: 32, as: Double.self)
         bytes.storeBytes(of: isPacked ? 1 : 0, toByteOffset: 40, as: UInt32.self)
         bytes.storeBytes(of: UInt32(nodeCount), toByteOffset: 44, as: UInt32.self)
+        bytes.storeBytes(of: UInt32(shape.spareBits), toByteOffset: 48, as: UInt32.self)
     }
 }
 
@@ -132,14 +126,16 @@ extension ForestPayload {
         let storage = bytes.loadUnaligned(fromByteOffset: 40, as: UInt32.self)
         isPacked = storage == 1
         nodeCount = Int(bytes.loadUnaligned(fromByteOffset: 44, as: UInt32.self))
+        let spareBits = Int(bytes.loadUnaligned(fromByteOffset: 48, as: UInt32.self))
         guard levels <= ForestShape.maximumLevels, [1, 2, 4].contains(leafWidth), storage <= 1,
             !isPacked || leafWidth == 1,
             (1...ForestShape.maximumColumns).contains(columns),
             (1...ForestParameters.maximumTrees).contains(trees),
             (1...ForestParameters.maximumSampleSize).contains(sampleSize), kinds >= 1,
-            normaliser == 0 || (1...64).contains(normaliser), (0...64 * Double(trees)).contains(expectedSum)
+            normaliser == 0 || (1...64).contains(normaliser), (0...64 * Double(trees)).contains(expectedSum),
+            spareBits == 0 || spareBits == ForestPacking.spareBits(columns: columns)
         else { throw .invalidArtifact("a number in its header is out of range") }
-        shape = ForestShape(columns: columns, trees: trees, levels: levels)
+        shape = ForestShape(columns: columns, trees: trees, levels: levels, spareBits: spareBits)
         guard bytes.count >= nodesOffset else {
             throw .invalidArtifact("\(bytes.count) bytes are too few for its tables")
         }
@@ -205,6 +201,15 @@ extension ForestPayload {
         var greatest: Leaf = 0
         for index in 0..<count { greatest = max(greatest, leaves[index]) }
         return Int(greatest)
+    }
+}
+
+extension UnsafeMutableRawBufferPointer {
+    func copy<Element>(_ source: [Element], at offset: Int) {
+        source.withUnsafeBytes { source in
+            UnsafeMutableRawBufferPointer(rebasing: self[offset..<offset + source.count]).copyMemory(
+                from: source)
+        }
     }
 }
 

@@ -60,7 +60,7 @@ extension ForestPointers {
         var missing = false
         for column in 0..<shape.columns {
             let value = values[column]
-            let key = FeatureKey.key(of: value, centre: centres[column]) & ~shape.selectorMask
+            let key = FeatureKey.key(of: value, centre: centres[column]) & shape.keyMask
             let isMissing = value.isNaN
             keys[column] = isMissing ? FeatureKey.missingLow : key
             second[column] = isMissing ? FeatureKey.missingHigh : key

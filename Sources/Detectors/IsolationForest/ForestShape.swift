@@ -30,7 +30,12 @@ struct ForestShape: Sendable {
     /// Low bits of a word that name the column; at least 4, so that 16 columns fill a vector.
     let columnBits: Int
 
-    init(columns: Int, trees: Int, levels: Int) {
+    /// Bits between the selector and the threshold that are zero, 0 or 8: thresholds that fit in three bytes
+    /// together with their selectors.
+    let spareBits: Int
+
+    init(columns: Int, trees: Int, levels: Int, spareBits: Int = 0) {
+        self.spareBits = spareBits
         self.columns = columns
         self.trees = trees
         self.levels = levels
@@ -51,6 +56,8 @@ struct ForestShape: Sendable {
     var selectorMask: UInt32 { 2 * missingBit - 1 }
     /// Set in a word that sends missing values right: it selects the second half of a row's keys.
     var missingBit: UInt32 { 1 << UInt32(columnBits) }
+    /// The bits of keys and thresholds that count; the others are zero in keys.
+    var keyMask: UInt32 { ~0 << UInt32(columnBits + 1 + spareBits) }
     /// Two keys for each column, rounded up so that every selector has one.
     var keysPerRow: Int { 2 << columnBits }
 

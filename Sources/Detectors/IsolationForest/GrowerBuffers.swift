@@ -42,6 +42,10 @@ final class GrowerBuffers {
     /// For each node of a level its rows' keys in the column that is cut, in the same places as the rows.
     let nodeKeys: UnsafeMutablePointer<Int32>
 
+    /// For `GapFinder`.
+    let quantities: UnsafeMutablePointer<Int32>
+    let candidates: UnsafeMutablePointer<Int32>
+
     init(sampleSize: Int, wordsOfColumns: Int) {
         levels = (
             Level(sampleSize: sampleSize, wordsOfColumns: wordsOfColumns),
@@ -49,6 +53,8 @@ final class GrowerBuffers {
         )
         cuts = .allocate(capacity: sampleSize)
         singles = .allocate(capacity: sampleSize)
+        quantities = .allocate(capacity: sampleSize)
+        candidates = .allocate(capacity: 3 * GapFinder.candidates)
         nodeKeys = .allocate(capacity: sampleSize)
     }
 
@@ -60,6 +66,8 @@ final class GrowerBuffers {
         }
         cuts.deallocate()
         singles.deallocate()
+        quantities.deallocate()
+        candidates.deallocate()
         nodeKeys.deallocate()
     }
 }

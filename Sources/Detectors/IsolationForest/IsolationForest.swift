@@ -10,7 +10,7 @@ public struct IsolationForest: Detector {
 
     public var info: DetectorInfo {
         DetectorInfo(
-            id: "isolation-forest", version: "1.0.0",
+            id: "isolation-forest", version: "1.1.0",
             summary: "Rows that few random cuts separate from the rest are unusual.",
             parameters: ForestParameters.specifications)
     }
@@ -21,13 +21,15 @@ public struct IsolationForest: Detector {
     public func fit(
         _ rows: FeatureRows, labels: UnsafeBufferPointer<Int8>?, context: FitContext
     ) throws -> any DetectorModel {
-        try ForestFitter(rows, ForestParameters(context.parameters), context).fit()
+        let fitter = try ForestFitter(rows, ForestParameters(context.parameters), context)
+        return fitter.parameters.mode == .extended ? try fitter.fitExtended() : try fitter.fit()
     }
 
     /// Checks the bytes. Scoring reads them where they are; only the short form is written out once.
     ///
     /// - Throws: `DetectorError.invalidArtifact`.
     public func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
-        try ForestModel(decoding: artifact)
+        HyperplanePayload.isOne(artifact.bytes)
+            ? try HyperplaneModel(decoding: artifact) : try ForestModel(decoding: artifact)
     }
 }

@@ -1,35 +1,80 @@
-/// Writes the leaves of one tree after another, and numbers their combinations of depth and training rows.
-final class LeafWriter {
-    private(set) var paths: [Int64] = []
-    private(set) var origins: [ForestPayload.LeafOrigin] = []
-    /// `leavesPerTree` numbers for each tree.
+/// Owns the leaves of a forest while it grows, and the numbers of their kinds: combinations of depth and training rows.
+final class LeafTable {
+    /// `leavesPerTree` numbers of kinds for each tree.
     let leaves: UnsafeMutablePointer<UInt32>
     private let shape: ForestShape
     private let sampleSize: Int
-    /// The number of a combination, plus 1; 0 before its first leaf.
+    /// For each combination: its number plus 1, 0 before its first leaf.
     private let numbers: UnsafeMutablePointer<UInt32>
-    /// How many leaves have each combination.
+    /// For each combination: how many leaves have it.
     private let seen: UnsafeMutablePointer<Int>
-    private var tree: UnsafeMutablePointer<UInt32>
+    /// The combinations by their numbers, and how many there are.
+    private let kinds: UnsafeMutablePointer<ForestPayload.LeafOrigin>
+    private let kindCount: UnsafeMutablePointer<Int>
 
     init(_ shape: ForestShape, sampleSize: Int) {
         self.shape = shape
         self.sampleSize = sampleSize
+        let combinations = (shape.levels + 1) * sampleSize
         leaves = .allocate(capacity: shape.trees * shape.leavesPerTree)
-        tree = leaves
-        numbers = .allocate(capacity: (shape.levels + 1) * sampleSize)
-        numbers.initialize(repeating: 0, count: (shape.levels + 1) * sampleSize)
-        seen = .allocate(capacity: (shape.levels + 1) * sampleSize)
-        seen.initialize(repeating: 0, count: (shape.levels + 1) * sampleSize)
+        numbers = .allocate(capacity: combinations)
+        numbers.initialize(repeating: 0, count: combinations)
+        seen = .allocate(capacity: combinations)
+        seen.initialize(repeating: 0, count: combinations)
+        kinds = .allocate(capacity: combinations)
+        kindCount = .allocate(capacity: 1)
+        kindCount.initialize(to: 0)
     }
 
     deinit {
         leaves.deallocate()
         numbers.deallocate()
         seen.deallocate()
+        kinds.deallocate()
+        kindCount.deallocate()
     }
 
-    func startTree(_ tree: Int) { self.tree = leaves + tree * shape.leavesPerTree }
+    /// Where the leaves of one tree go; valid as long as this table.
+    func writer(tree: Int) -> LeafWriter {
+        LeafWriter(
+            levels: shape.levels, sampleSize: sampleSize, tree: leaves + tree * shape.leavesPerTree,
+            numbers: numbers, seen: seen, kinds: kinds, kindCount: kindCount)
+    }
+
+    var origins: [ForestPayload.LeafOrigin] {
+        Array(UnsafeBufferPointer(start: kinds, count: kindCount.pointee))
+    }
+
+    var paths: [Int64] {
+        origins.map { PathLength.fixed(depth: Int($0.depth), count: Int($0.count)) }
+    }
+
+    /// Leaves written, without their copies.
+    var leafCount: Int { origins.reduce(0) { $0 + leaves(of: $1) } }
+
+    /// The rows' path lengths, summed over all trees, for each row of the sample on average.
+    func expectedSum() -> Double {
+        var sum = 0.0
+        for (origin, path) in zip(origins, paths) {
+            sum += Double(leaves(of: origin) * Int(origin.count)) * (Double(path) * 0x1p-32)
+        }
+        return sum / Double(sampleSize)
+    }
+
+    private func leaves(of origin: ForestPayload.LeafOrigin) -> Int {
+        seen[Int(origin.depth) * sampleSize + Int(origin.count) - 1]
+    }
+}
+
+/// Writes the leaves of one tree. Pointers alone: a reference would be counted at every leaf.
+struct LeafWriter {
+    fileprivate let levels: Int
+    fileprivate let sampleSize: Int
+    fileprivate let tree: UnsafeMutablePointer<UInt32>
+    fileprivate let numbers: UnsafeMutablePointer<UInt32>
+    fileprivate let seen: UnsafeMutablePointer<Int>
+    fileprivate let kinds: UnsafeMutablePointer<ForestPayload.LeafOrigin>
+    fileprivate let kindCount: UnsafeMutablePointer<Int>
 
     /// Writes a leaf: a copy at every end below its place.
     @inline(__always)
@@ -42,8 +87,8 @@ final class LeafWriter {
     /// Writes a leaf of the last level.
     @inline(__always)
     func writeLast(position: Int, count: Int) {
-        let place = shape.levels &* sampleSize &+ count &- 1
-        tree[position] = kind(place, depth: shape.levels, count: count)
+        let place = levels &* sampleSize &+ count &- 1
+        tree[position] = kind(place, depth: levels, count: count)
         seen[place] &+= 1
     }
 
@@ -62,9 +107,16 @@ final class LeafWriter {
         return numbers[place] &- 1
     }
 
+    @inline(never)
+    private func addKind(depth: Int, count: Int, _ place: Int) {
+        kinds[kindCount.pointee] = ForestPayload.LeafOrigin(count: UInt32(count), depth: UInt32(depth))
+        kindCount.pointee += 1
+        numbers[place] = UInt32(kindCount.pointee)
+    }
+
     @inline(__always)
     private func fill(depth: Int, position: Int, _ kind: UInt32) {
-        let below = shape.levels &- depth
+        let below = levels &- depth
         let target = tree + position &<< below
         if below < 2 {
             target[0] = kind
@@ -75,26 +127,5 @@ final class LeafWriter {
         for part in 0..<1 &<< (below &- 2) {
             UnsafeMutableRawPointer(target + 4 &* part).storeBytes(of: four, as: SIMD4<UInt32>.self)
         }
-    }
-
-    @inline(never)
-    private func addKind(depth: Int, count: Int, _ place: Int) {
-        paths.append(PathLength.fixed(depth: depth, count: count))
-        origins.append(ForestPayload.LeafOrigin(count: UInt32(count), depth: UInt32(depth)))
-        numbers[place] = UInt32(paths.count)
-    }
-
-    /// Leaves written, without their copies.
-    var leafCount: Int { (0..<(shape.levels + 1) * sampleSize).reduce(0) { $0 + seen[$1] } }
-
-    /// The rows' path lengths, summed over all trees, for each row of the sample on average.
-    func expectedSum() -> Double {
-        var sum = 0.0
-        for kind in paths.indices {
-            let count = Int(origins[kind].count)
-            let leaves = seen[Int(origins[kind].depth) * sampleSize + count - 1]
-            sum += Double(leaves * count) * (Double(paths[kind]) * 0x1p-32)
-        }
-        return sum / Double(sampleSize)
     }
 }

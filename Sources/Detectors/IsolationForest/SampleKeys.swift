@@ -20,7 +20,7 @@ final class SampleKeys {
     private let copies: UnsafeMutablePointer<Float>
 
     init(_ rows: FeatureRows, _ shape: ForestShape, centres: [Float], sampleSize: Int) {
-        keyMask = ~shape.selectorMask
+        keyMask = shape.keyMask
         columns = rows.columns
         self.centres = centres
         // Worth it while the rows are fewer than the trees would turn, and the keys fit in the cache.

@@ -45,6 +45,10 @@ size_t forest_part(const uint16_t *rows, const int32_t *node_keys, size_t count,
 /* How many keys are above `word`. */
 size_t forest_count_above(const int32_t *node_keys, size_t count, int32_t word);
 
+/* For each of 16 thresholds: how many keys are above it, and the sum of their quantities. */
+void forest_add_above(const int32_t *node_keys, const int32_t *quantities, size_t count,
+                      const int32_t *thresholds, int32_t *counts, int32_t *sums);
+
 /* Writes the numbers of the set bits, lowest first. */
 void forest_list_bits(const uint64_t *bits, size_t words, uint32_t *numbers);
 
