@@ -22,7 +22,9 @@ import Testing
     @Test func hugeRangesDoNotOverflowTheSums() {
         let buffers = GrowerBuffers(sampleSize: 3, wordsOfColumns: 1)
         let greatest = Float.greatestFiniteMagnitude
-        for values in [[-greatest, 0, greatest], [0, .leastNonzeroMagnitude, Float(bitPattern: 2)], [-1e-38, 0, 1e38]] {
+        for values in [
+            [-greatest, 0, greatest], [0, .leastNonzeroMagnitude, Float(bitPattern: 2)], [-1e-38, 0, 1e38],
+        ] {
             let keys = values.map { FeatureKey.signedKey(ofCentred: $0) }
             let cut = GrowerBuffers.Cut(low: keys[0], high: keys[2], column: 0, random: 0, word: 0)
             let threshold = GapFinder(buffers, .best).best(cut, keys, count: 3, keyMask: -1)
