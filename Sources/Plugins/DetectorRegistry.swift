@@ -68,6 +68,13 @@ public final class DetectorRegistry: Sendable {
         state.withLock { $0.loaded.last { $0.info.id == id } }
     }
 
+    /// The one with this id whose library has this checksum; while that is not loaded, the newest one.
+    public func detector(id: String, sha256: String?) -> LoadedDetector? {
+        guard let sha256 else { return detector(id: id) }
+        return state.withLock { $0.loaded.last { $0.info.id == id && $0.sha256 == sha256 } }
+            ?? detector(id: id)
+    }
+
     /// Adds a detector that is linked into this process.
     public func register(_ detector: any Detector) {
         let capabilities = (try? TrialRun.run(detector)) ?? []

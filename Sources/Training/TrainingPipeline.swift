@@ -223,6 +223,7 @@ public final class TrainingPipeline: Sendable {
         let tenant = userID.map(Tenant.user) ?? .global
         return ArtifactHeader(
             userID: userID, detectorID: run.detector.info.id, detectorVersion: run.detector.info.version,
+            detectorSHA256: run.detector.sha256.isEmpty ? nil : run.detector.sha256,
             parameters: run.parameters.values.mapValues { "\($0)" }, seed: run.request.seed,
             preprocessing: fitted.preprocessing, threshold: fitted.threshold,
             contamination: run.request.contamination,

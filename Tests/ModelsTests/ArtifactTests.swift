@@ -138,7 +138,9 @@ import Testing
         }
         return ArtifactHeader(
             userID: generator.below(2) == 0 ? nil : text(), version: generator.below(1 << 40),
-            detectorID: text(), detectorVersion: text(), parameters: [text(): text(), "b": text()],
+            detectorID: text(), detectorVersion: text(),
+            detectorSHA256: generator.below(2) == 0 ? nil : text(),
+            parameters: [text(): text(), "b": text()],
             seed: generator.next(),
             preprocessing: Preprocessing(
                 schemaVersion: generator.below(10), scaling: .robust, numeric: numeric,

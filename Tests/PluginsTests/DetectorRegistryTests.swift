@@ -95,6 +95,9 @@ import Testing
         let new = try #require(registry.detector(id: "zscore-baseline"))
         #expect(new.sha256 != old.sha256)
         #expect(registry.detectors.count == 2)
+        // A model asks for the library that fitted it, and makes do with the newest if that is gone.
+        #expect(registry.detector(id: "zscore-baseline", sha256: old.sha256)?.sha256 == old.sha256)
+        #expect(registry.detector(id: "zscore-baseline", sha256: "gone")?.sha256 == new.sha256)
 
         // Two copies of the same module in one process: each has its own types, both share the contract's.
         let newModel = try new.detector.fit(rows, columns: 2)

@@ -19,6 +19,7 @@ extension ArtifactHeader {
         var (userID, jobID, parent): (String?, String?, Int?)
         var (version, rowCount, seed, created): (Int?, Int?, UInt64?, Int?)
         var (detectorID, detectorVersion, payloadSHA256): (String?, String?, String?)
+        var detectorSHA256: String?
         var (threshold, contamination): (Double?, Double?)
         var (parameters, metrics): ([String: String]?, [String: Double]?)
         var (preprocessing, trainingRange): (Preprocessing?, Range?)
@@ -29,6 +30,7 @@ extension ArtifactHeader {
             case "version": version = try reader.integer()
             case "detectorID": detectorID = try reader.text()
             case "detectorVersion": detectorVersion = try reader.text()
+            case "detectorSHA256": detectorSHA256 = try reader.optional { try $0.text() }
             case "parameters": parameters = try reader.dictionary { try $0.text() }
             case "seed": seed = try reader.unsignedInteger()
             case "preprocessing": preprocessing = try Preprocessing(from: &reader)
@@ -48,7 +50,7 @@ extension ArtifactHeader {
         self.init(
             userID: userID, version: try found(version, "version"),
             detectorID: try found(detectorID, "detectorID"),
-            detectorVersion: try found(detectorVersion, "detectorVersion"),
+            detectorVersion: try found(detectorVersion, "detectorVersion"), detectorSHA256: detectorSHA256,
             parameters: try found(parameters, "parameters"), seed: try found(seed, "seed"),
             preprocessing: try found(preprocessing, "preprocessing"),
             threshold: try found(threshold, "threshold"),

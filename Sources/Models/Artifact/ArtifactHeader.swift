@@ -18,6 +18,9 @@ public struct ArtifactHeader: Codable, Sendable, Hashable {
     public var version: Int
     public var detectorID: String
     public var detectorVersion: String
+    /// Of the library that fitted it, hexadecimal: where several of the same id are loaded, that one goes on
+    /// scoring it. nil: a detector linked into its host.
+    public var detectorSHA256: String?
     public var parameters: [String: String]
     public var seed: UInt64
     public var preprocessing: Preprocessing
@@ -39,7 +42,8 @@ public struct ArtifactHeader: Codable, Sendable, Hashable {
 
     public init(
         userID: String?, version: Int = 0, detectorID: String, detectorVersion: String,
-        parameters: [String: String], seed: UInt64, preprocessing: Preprocessing, threshold: Double,
+        detectorSHA256: String? = nil, parameters: [String: String], seed: UInt64,
+        preprocessing: Preprocessing, threshold: Double,
         contamination: Double, trainingRange: Range, rowCount: Int, metrics: [String: Double], parent: Int?,
         createdMilliseconds: Int64, jobID: String?
     ) {
@@ -47,6 +51,7 @@ public struct ArtifactHeader: Codable, Sendable, Hashable {
         self.version = version
         self.detectorID = detectorID
         self.detectorVersion = detectorVersion
+        self.detectorSHA256 = detectorSHA256
         self.parameters = parameters
         self.seed = seed
         self.preprocessing = preprocessing

@@ -39,7 +39,7 @@ public final class ReadyModel: Sendable {
         _ artifact: Artifact, sizeBytes: Int, hash: ArtifactHash, registry: DetectorRegistry
     ) throws {
         let header = artifact.header
-        guard let detector = registry.detector(id: header.detectorID) else {
+        guard let detector = registry.detector(id: header.detectorID, sha256: header.detectorSHA256) else {
             let known = registry.detectors.map(\.info.id).sorted().joined(separator: ", ")
             throw ModelLoadError.unknownDetector(header.detectorID, known: known)
         }

@@ -30,6 +30,8 @@
 #define FEARS_NAN 26        /* fails on a missing value */
 #define ALLOCATES_MUCH 27   /* more memory than it may have */
 #define CRASH_ON_WIDE 28    /* with 1,000 columns or more */
+#define NAN_FAR_AWAY 29     /* a score that is no number, for a feature beyond a million */
+#define CRASH_FAR_AWAY 30   /* SIGSEGV, for a feature beyond a million */
 
 #ifndef FAULT
 #define FAULT NONE
@@ -39,6 +41,7 @@
 #endif
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +155,10 @@ static detector_status score(const detector_model *model, const float *values, u
     }
     for (uint64_t row = 0; row < rows; row++) {
         float value = values[row * model->columns + model->column];
+        bool is_far = false;
+        for (uint64_t column = 0; column < model->columns; column++)
+            is_far = is_far || values[row * model->columns + column] > 1e6f;
+        if (FAULT == CRASH_FAR_AWAY && is_far) *nowhere = 1;
         if (FAULT == FEARS_NAN && isnan(value)) return fail(error, DETECTOR_INVALID_INPUT, "a value is missing");
         scratch = clamp(value, model->mean);
         if (FAULT == SHARES_SCRATCH) {
@@ -160,6 +167,7 @@ static detector_status score(const detector_model *model, const float *values, u
         } else {
             scores[row] = clamp(value, model->mean);
         }
+        if (FAULT == NAN_FAR_AWAY && is_far) scores[row] = NAN;
         if (FAULT == MEETS_NEIGHBOURS && row > 0) scores[row] += 1e-12 * scores[row - 1];
     }
     if (FAULT == SCORE_NAN) scores[rows / 2] = NAN;
