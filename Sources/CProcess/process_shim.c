@@ -4,11 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,11 +21,32 @@ int process_pipe(int ends[2]) {
     return fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0 ? 0 : errno;
 }
 
-static int prepare_files(posix_spawn_file_actions_t *actions, int output, int errors) {
-    int status = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (status == 0) status = posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
-    if (status == 0) status = posix_spawn_file_actions_adddup2(actions, errors, STDERR_FILENO);
-    if (status == 0) status = posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
+int process_socket_pair(int ends[2]) {
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : errno;
+}
+
+int process_shared_memory(int *descriptor) {
+    int made = memfd_create("detector", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (made < 0) return errno;
+    if (fcntl(made, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
+        int error = errno;
+        close(made);
+        return error;
+    }
+    *descriptor = made;
+    return 0;
+}
+
+static int prepare_files(posix_spawn_file_actions_t *actions, const process_files *files) {
+    int status = files->input < 0
+                     ? posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+                     : posix_spawn_file_actions_adddup2(actions, files->input, STDIN_FILENO);
+    if (status == 0) status = posix_spawn_file_actions_adddup2(actions, files->output, STDOUT_FILENO);
+    if (status == 0) status = posix_spawn_file_actions_adddup2(actions, files->errors, STDERR_FILENO);
+    int first_closed = STDERR_FILENO + 1;
+    if (status == 0 && files->shared >= 0)
+        status = posix_spawn_file_actions_adddup2(actions, files->shared, first_closed++);
+    if (status == 0) status = posix_spawn_file_actions_addclosefrom_np(actions, first_closed);
     return status;
 }
 
@@ -39,15 +64,15 @@ static int prepare_signals(posix_spawnattr_t *attributes) {
     return status;
 }
 
-int process_spawn(pid_t *pid, const char *executable, char *const arguments[], char *const environment[], int output,
-                  int errors) {
+int process_spawn(pid_t *pid, const char *executable, char *const arguments[], char *const environment[],
+                  const process_files *files) {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     int status = posix_spawn_file_actions_init(&actions);
     if (status != 0) return status;
     status = posix_spawnattr_init(&attributes);
     if (status == 0) {
-        status = prepare_files(&actions, output, errors);
+        status = prepare_files(&actions, files);
         if (status == 0) status = prepare_signals(&attributes);
         if (status == 0) status = posix_spawn(pid, executable, &actions, &attributes, arguments, environment);
         posix_spawnattr_destroy(&attributes);
@@ -83,11 +108,27 @@ static void limit(int resource, rlim_t value) {
     setrlimit(resource, &current);
 }
 
+static void *wait_for_end(void *socket) {
+    struct pollfd polled = {.fd = (int)(intptr_t)socket, .events = POLLRDHUP};
+    while (poll(&polled, 1, -1) < 0 && errno == EINTR) {}
+    _exit(0);
+}
+
+int process_end_with_peer(int socket) {
+    pthread_t thread;
+    int status = pthread_create(&thread, NULL, wait_for_end, (void *)(intptr_t)socket);
+    return status == 0 ? pthread_detach(thread) : status;
+}
+
+void process_limit_memory(uint64_t memory) {
+    if (memory > 0) limit(RLIMIT_AS, memory);
+    limit(RLIMIT_CORE, 0);
+}
+
 void process_limit(uint64_t memory, unsigned seconds) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (memory > 0) limit(RLIMIT_AS, memory);
+    process_limit_memory(memory);
     limit(RLIMIT_CPU, seconds);
-    limit(RLIMIT_CORE, 0);
     alarm(seconds);
 }
 

@@ -39,6 +39,7 @@ public final class DetectorRegistry: Sendable {
     private let ownFolder: String?
     private let folders: [String]
     private let probe: PluginProbe?
+    private let isolation: PluginIsolation?
     private let logger: Logger
     private let state = Mutex(State())
     /// Held by the one scan that runs. Loading takes long; `state` is held for moments only.
@@ -48,12 +49,15 @@ public final class DetectorRegistry: Sendable {
     ///   - ownFolder: The executable's folder, where libraries without a stamp are the build's own.
     ///   - folders: Folders in which every `lib*.so` should be a plugin.
     ///   - probe: Tries the plugins of `folders` in another process before they are loaded into this one.
+    ///   - isolation: Runs the plugins of `folders` in processes of their own; nil: in this one.
     public init(
-        ownFolder: String? = nil, folders: [String] = [], probe: PluginProbe? = nil, logger: Logger
+        ownFolder: String? = nil, folders: [String] = [], probe: PluginProbe? = nil,
+        isolation: PluginIsolation? = nil, logger: Logger
     ) {
         self.ownFolder = ownFolder
         self.folders = folders
         self.probe = probe
+        self.isolation = isolation
         self.logger = logger
     }
 
@@ -82,7 +86,7 @@ public final class DetectorRegistry: Sendable {
             $0.add(
                 LoadedDetector(
                     detector: detector, info: detector.info, path: nil, sha256: "",
-                    capabilities: capabilities))
+                    capabilities: capabilities, isIsolated: false))
         }
     }
 
@@ -150,7 +154,12 @@ public final class DetectorRegistry: Sendable {
         let copy = isInPlace ? nil : try PrivateCopy(of: file)
         defer { withExtendedLifetime(copy) {} }
         if let copy, !isOwn { try probe?.check(copy.path, name: file.path) }
-        let detector = try PluginLibrary.open(copy?.path ?? file.path, name: file.path, stamp: stamp)
+        let detector: any Detector
+        if let isolation, let copy, !isOwn {
+            detector = try IsolatedDetector(isolation, library: copy)
+        } else {
+            detector = try PluginLibrary.open(copy?.path ?? file.path, name: file.path, stamp: stamp)
+        }
         let capabilities: Set<DetectorCapability>
         do {
             capabilities = try TrialRun.run(detector)
@@ -159,7 +168,7 @@ public final class DetectorRegistry: Sendable {
         }
         let loaded = LoadedDetector(
             detector: detector, info: detector.info, path: file.path, sha256: file.sha256,
-            capabilities: capabilities)
+            capabilities: capabilities, isIsolated: detector is IsolatedDetector)
         let replaced = self.detector(id: loaded.info.id)
         state.withLock { $0.add(loaded) }
         var metadata: Logger.Metadata = ["id": "\(loaded.info.id)", "path": "\(file.path)"]

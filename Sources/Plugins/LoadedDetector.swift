@@ -25,6 +25,8 @@ public struct LoadedDetector: Sendable {
     public let sha256: String
     /// Of the models that it fits.
     public let capabilities: Set<DetectorCapability>
+    /// It runs in a process of its own.
+    public let isIsolated: Bool
 }
 
 /// A library that was not loaded, and why.

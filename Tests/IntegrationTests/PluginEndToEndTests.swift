@@ -96,16 +96,50 @@ import Testing
         #expect(try await service.interrupt() == 0)
     }
 
+    /// A crash in a process of its own costs one batch the user's model, and nothing else.
+    @Test func anIsolatedDetectorCrashesAlone() async throws {
+        let deployment = try Deployment()
+        let (service, plugins) = try await serve(deployment, ["plugins.isolation": "process"])
+        try Self.compile(Self.fixture, "CRASH_FAR_AWAY", to: plugins.appending(path: "libfixture.so"))
+        #expect(try await service.post("/v1/detectors/rescan").status == 200)
+        #expect(try await service.loaded("fixture").first?["isolation"] as? String == "process")
+        let job = try await service.train(#"{"user_id":"user-000002","detector":"fixture",\#(Self.range)}"#)
+        let version = try #require(job.value("models", 0, "version") as? Int)
+        #expect(try await service.post("/v1/models/\(version)/promote?user_id=user-000002").status == 200)
+        let lines = try Fixtures.lines("stream.jsonl").filter { $0.contains("\"user-000002\"") }
+        let far = try #require(lines.first).replacing(/"amount":[0-9.]+/, with: #""amount":1e15"#)
+
+        try deployment.produce([lines[1]])
+        #expect(
+            try deployment.consume("anomalies", count: 1).first?.contains(#""detector":"fixture""#) == true)
+        try deployment.produce([far])
+        let second = try deployment.consume("anomalies", count: 2)
+        #expect(
+            second.count { $0.contains(#""fallback":"detector-away""#) && $0.contains(#""tenant":"global""#) }
+                == 1)
+        // The stream goes on.
+        let others = try Fixtures.lines("stream.jsonl").filter { $0.contains("\"user-000003\"") }
+        try deployment.produce(Array(others[..<3]))
+        #expect(try deployment.consume("anomalies", count: 5).count == 5)
+        #expect(service.logText.contains("a detector's process has ended"))
+        #expect(service.logText.contains("SIGSEGV"))
+        #expect(try await service.get("/metrics").text.contains("ml_models_quarantined 0"))
+        #expect(try await service.interrupt() == 0)
+    }
+
     // MARK: What the tests are made of
 
-    private func serve(_ deployment: Deployment) async throws -> (ServiceProcess, plugins: URL) {
+    private func serve(_ deployment: Deployment, _ more: [String: String] = [:]) async throws -> (
+        ServiceProcess, plugins: URL
+    ) {
         let plugins = deployment.folder.appending(path: "plugins")
         try FileManager.default.createDirectory(at: plugins, withIntermediateDirectories: true)
         try Fixtures.upload("store", to: try Fixtures.s3(prefix: deployment.run))
         try Fixtures.upload("lake", to: try Fixtures.s3(prefix: "\(deployment.run)/lake"))
-        let settings = try deployment.settings([
-            "stream.publish": "all", "plugins.folders": plugins.path, "plugins.seconds": "1",
-        ])
+        let settings = try deployment.settings(
+            [
+                "stream.publish": "all", "plugins.folders": plugins.path, "plugins.seconds": "1",
+            ].merging(more) { $1 })
         return (try await ServiceProcess(settings: settings, folder: deployment.folder), plugins)
     }
 

@@ -11,7 +11,8 @@ struct Detectors: AsyncParsableCommand {
               ml-service detectors list
               ml-service detectors verify libRobustZScorePlugin.so
             """,
-        subcommands: [List.self, Verify.self, Probe.self, VerifyChild.self], defaultSubcommand: List.self)
+        subcommands: [List.self, Verify.self, Probe.self, VerifyChild.self, Isolated.self],
+        defaultSubcommand: List.self)
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -40,6 +41,7 @@ struct Detectors: AsyncParsableCommand {
             print("\(detector.info.id) \(detector.info.version): \(detector.info.summary)")
             if let path = detector.path { print("  \(path)") }
             print("  sha256 \(detector.sha256)")
+            if detector.isIsolated { print("  in a process of its own") }
             if !detector.capabilities.isEmpty {
                 print("  \(detector.capabilities.map(\.rawValue).sorted().joined(separator: ", "))")
             }
@@ -129,5 +131,14 @@ struct Detectors: AsyncParsableCommand {
         @Argument var arguments: [String]
 
         func run() throws { throw ExitCode(runVerification(arguments: arguments)) }
+    }
+
+    /// What runs a detector when `plugins.isolation` is `process`.
+    struct Isolated: ParsableCommand {
+        static let configuration = CommandConfiguration(shouldDisplay: false)
+
+        @Argument var arguments: [String]
+
+        func run() throws { throw ExitCode(runIsolatedDetector(arguments: arguments)) }
     }
 }

@@ -112,6 +112,12 @@ extension Setting {
             key: "plugins.folders", kind: .text, defaultValue: "",
             meaning: "folders of detector plugins, colon-separated, besides the executable's own"),
         Setting(
+            key: "plugins.isolation", kind: .choice(["none", "process"]), defaultValue: "none",
+            meaning: "process: the plugins of those folders run in processes of their own, which may crash"),
+        Setting(
+            key: "plugins.memory", kind: .integer(0...(1 << 20)), defaultValue: "4096",
+            meaning: "MiB of address space of such a process; 0: no limit"),
+        Setting(
             key: "plugins.seconds", kind: .integer(0...86_400), defaultValue: "30",
             meaning: "how often serve looks for new plugins; 0: only when POST /v1/detectors/rescan asks"),
         Setting(

@@ -70,7 +70,12 @@ struct Parts {
         let folders = settings.text("plugins.folders").split(separator: ":").map(String.init)
         let registry = DetectorRegistry(
             ownFolder: (executable as NSString).deletingLastPathComponent, folders: folders,
-            probe: PluginProbe(executable: executable, arguments: ["detectors", "probe"]), logger: logger)
+            probe: PluginProbe(executable: executable, arguments: ["detectors", "probe"]),
+            isolation: settings.text("plugins.isolation") != "process"
+                ? nil
+                : PluginIsolation(
+                    executable: executable, arguments: ["detectors", "isolated"],
+                    memoryMiB: settings.integer("plugins.memory")), logger: logger)
         registry.rescan()
         return registry
     }

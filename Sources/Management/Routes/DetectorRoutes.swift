@@ -28,6 +28,8 @@ private struct DetectorsView: Encodable {
         let capabilities: [DetectorCapability]
         /// New models are this one's; an older one of the same id keeps the models that it has.
         let isCurrent: Bool
+        /// `process`, or `none`: in this one.
+        let isolation: String
         let parameters: [Parameter]
     }
 
@@ -47,6 +49,7 @@ private struct DetectorsView: Encodable {
                 path: detector.path, sha256: detector.sha256,
                 capabilities: detector.capabilities.sorted { $0.rawValue < $1.rawValue },
                 isCurrent: index == detectors.lastIndex { $0.info.id == detector.info.id },
+                isolation: detector.isIsolated ? "process" : "none",
                 parameters: detector.info.parameters.map {
                     Parameter(
                         name: $0.name, type: "\($0.kind)", default: "\($0.defaultValue)", meaning: $0.meaning)

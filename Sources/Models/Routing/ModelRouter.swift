@@ -38,6 +38,7 @@ public final class ModelRouter: Sendable {
     private let misses = Counter(label: "ml_model_cache_misses_total", dimensions: [("cache", "memory")])
     private let evictions = Counter(
         label: "ml_model_cache_evictions_total", dimensions: [("cache", "memory")])
+    private let fallbacks = Counter(label: "ml_detector_away_total")
     private let quarantined = Gauge(label: "ml_models_quarantined")
 
     /// - Parameter maximumSize: Bytes of users' ready models in memory.
@@ -154,6 +155,8 @@ public final class ModelRouter: Sendable {
             return .model(try loader.load(tenant, version: key.version))
         } catch let error as ObjectStoreError {
             throw error
+        } catch is DetectorAway {
+            return .unusable(.detectorAway)
         } catch {
             var missing: String?
             if case ModelLoadError.unknownDetector(let id, _) = error { missing = id }
@@ -180,6 +183,28 @@ public final class ModelRouter: Sendable {
                 model: QuarantinedModel(
                     tenant: tenant, version: version, fallback: .quarantined, reason: reason),
                 missingDetector: nil))
+    }
+
+    /// Notes that a model failed while it scored: it goes into quarantine, unless the process that its detector runs in
+    /// is to blame; then this batch alone does without it.
+    ///
+    /// - Parameter cause: What it threw, if it threw.
+    /// - Returns: Why the fallback scores.
+    public func noteFailure(of model: ReadyModel, _ cause: (any Error)?, reason: String) -> FallbackReason {
+        guard let away = cause as? DetectorAway else {
+            quarantine(model.tenant, version: model.version, reason: reason)
+            return .quarantined
+        }
+        fallbacks.increment()
+        if away.hasJustEnded {
+            logger.error(
+                "a detector's process has ended",
+                metadata: [
+                    "detector": "\(model.header.detectorID)", "tenant": "\(model.tenant)",
+                    "version": "\(model.version)", "reason": "\(away)",
+                ])
+        }
+        return .detectorAway
     }
 
     /// The versions that do not serve here although they are, or were, active.

@@ -3,6 +3,8 @@ public enum FallbackReason: String, Sendable, Hashable, CaseIterable {
     case noUserModel = "no-user-model"
     case loadFailed = "load-failed"
     case quarantined
+    /// The process that the model's detector runs in has crashed and is started again.
+    case detectorAway = "detector-away"
 }
 
 public enum Route: Sendable {

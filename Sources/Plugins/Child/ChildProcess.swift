@@ -60,7 +60,9 @@ struct ChildProcess {
     func run(line: (Data) -> Bool) throws(Failure) -> Outcome {
         let report = try Pipe()
         let complaint = try Pipe()
-        let pid = try spawn(output: report.writing, errors: complaint.writing)
+        let pid = try Self.spawn(
+            executable, arguments,
+            process_files(input: -1, output: report.writing, errors: complaint.writing, shared: -1))
         report.closeWriting()
         complaint.closeWriting()
         var deadline = ContinuousClock.now + .milliseconds(timeLimitMilliseconds)
@@ -80,13 +82,14 @@ struct ChildProcess {
             if lines.size > Self.maximumReport { killed = .saidTooMuch }
             if ContinuousClock.now > deadline { killed = .timedOut(milliseconds: timeLimitMilliseconds) }
         }
-        var status: Int32 = 0
-        let signal = process_end(pid, &status)
-        let end: ChildEnd = signal == 0 ? .exited(status) : signal > 0 ? .signalled(signal) : .unknown
+        let end = Self.end(pid)
         return Outcome(end: killed ?? end, complaint: Self.oneLine(kept))
     }
 
-    private func spawn(output: Int32, errors: Int32) throws(Failure) -> pid_t {
+    /// Starts a process that has the environment of this one.
+    static func spawn(_ executable: String, _ arguments: [String], _ files: process_files) throws(Failure)
+        -> pid_t
+    {
         // A crash is expected here: no minutes spent on its backtrace.
         var environment = ProcessInfo.processInfo.environment
         environment["SWIFT_BACKTRACE"] = "enable=no"
@@ -94,12 +97,22 @@ struct ChildProcess {
         let pairs = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { for text in words + pairs { free(text) } }
         var pid: pid_t = 0
-        let status = process_spawn(&pid, executable, words, pairs, output, errors)
+        var files = files
+        let status = process_spawn(&pid, executable, words, pairs, &files)
         guard status == 0 else {
             throw Failure(
                 description: "\(executable) cannot be started: \(String(cString: strerror(status)))")
         }
         return pid
+    }
+
+    /// Ends a child and what it started.
+    ///
+    /// - Returns: How it had ended by itself, if it had.
+    static func end(_ pid: pid_t) -> ChildEnd {
+        var status: Int32 = 0
+        let signal = process_end(pid, &status)
+        return signal == 0 ? .exited(status) : signal > 0 ? .signalled(signal) : .unknown
     }
 
     private static func oneLine(_ data: Data) -> String {

@@ -6,7 +6,7 @@ import Glibc
 /// Libraries are loaded from such copies, for three reasons: what was checked is what is loaded; overwriting a
 /// library in place would pull the code from under a process that has it mapped; and `dlopen` gives the old
 /// library for a path that it knows.
-final class PrivateCopy {
+final class PrivateCopy: Sendable {
     let path: String
     private let folder: String
 

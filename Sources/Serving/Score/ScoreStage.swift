@@ -22,7 +22,7 @@ public struct ScoredBatch: Sendable {
 /// Scores a batch group by group, and explains what lies below the threshold.
 ///
 /// A model that throws or gives a score that is not finite is put in quarantine, and its transactions are
-/// scored by the global model.
+/// scored by the global model. Where its detector's process has crashed, that is for this batch only.
 public func score(_ routed: RoutedBatch, with router: ModelRouter, reasonCount: Int = 3) throws -> ScoredBatch
 {
     let windowed = routed.windowed
@@ -44,10 +44,10 @@ public func score(_ routed: RoutedBatch, with router: ModelRouter, reasonCount: 
             try encoded.explainAnomalies(windowed, reasonCount: reasonCount, into: &reasons)
         } catch let failure as ScoringFailure {
             guard group.model.tenant != .global else { throw ServingError.globalModelFails(failure.reason) }
-            router.quarantine(group.model.tenant, version: group.model.version, reason: failure.reason)
+            let fallback = router.noteFailure(of: group.model, failure.cause, reason: failure.reason)
             guard let global = try router.globalModel() else { throw ServingError.noGlobalModel }
             groups[index].rows = []
-            groups.append(RouteGroup(model: global, fallback: .quarantined, rows: group.rows))
+            groups.append(RouteGroup(model: global, fallback: fallback, rows: group.rows))
         }
         index += 1
     }
@@ -67,6 +67,12 @@ private func categoryHashes(_ transactions: TransactionBatch) -> [UInt64] {
 
 private struct ScoringFailure: Error {
     let reason: String
+    /// What the model threw; nil: it gave a score that is not finite.
+    let cause: (any Error)?
+
+    init(_ what: String, _ cause: any Error) { (reason, self.cause) = ("\(what): \(cause)", cause) }
+
+    init(_ reason: String) { (self.reason, cause) = (reason, nil) }
 }
 
 /// A group's rows as its model wants them.
@@ -112,9 +118,9 @@ private struct EncodedRows {
                 }
             }
         } catch {
-            throw ScoringFailure(reason: "scoring threw: \(error)")
+            throw ScoringFailure("scoring threw", error)
         }
-        guard scores.allSatisfy(\.isFinite) else { throw ScoringFailure(reason: "a score was not finite") }
+        guard scores.allSatisfy(\.isFinite) else { throw ScoringFailure("a score was not finite") }
     }
 
     /// Attributes the scores below the threshold to features.
@@ -140,7 +146,7 @@ private struct EncodedRows {
                 }
             }
         } catch {
-            throw ScoringFailure(reason: "explaining threw: \(error)")
+            throw ScoringFailure("explaining threw", error)
         }
         let width = UserWindow.featureCount
         for (place, position) in positions.enumerated() {

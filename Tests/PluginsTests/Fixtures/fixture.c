@@ -32,6 +32,7 @@
 #define CRASH_ON_WIDE 28    /* with 1,000 columns or more */
 #define NAN_FAR_AWAY 29     /* a score that is no number, for a feature beyond a million */
 #define CRASH_FAR_AWAY 30   /* SIGSEGV, for a feature beyond a million */
+#define HANG_FAR_AWAY 31    /* for ever, for a feature beyond a million */
 
 #ifndef FAULT
 #define FAULT NONE
@@ -159,6 +160,7 @@ static detector_status score(const detector_model *model, const float *values, u
         for (uint64_t column = 0; column < model->columns; column++)
             is_far = is_far || values[row * model->columns + column] > 1e6f;
         if (FAULT == CRASH_FAR_AWAY && is_far) *nowhere = 1;
+        while (FAULT == HANG_FAR_AWAY && is_far) sleep(1);
         if (FAULT == FEARS_NAN && isnan(value)) return fail(error, DETECTOR_INVALID_INPUT, "a value is missing");
         scratch = clamp(value, model->mean);
         if (FAULT == SHARES_SCRATCH) {
