@@ -103,8 +103,9 @@ class IsolatedModel: DetectorModel, @unchecked Sendable {  // immutable but for 
         }
         let layout = SharedLayout.Batch(
             rows: rows.count, columns: rows.columns, isExplained: contributions != nil)
-        do {
-            try processes.call(countingCrashes: { self.crashes.withLock { $0 += 1 } }) { process in
+        try processes.call(
+            countingCrashes: { self.crashes.withLock { $0 += 1 } },
+            { process in
                 try process.load(id, artifact)
                 try process.region.require(layout.size)
                 try process.region.write(UnsafeRawBufferPointer(rows.values), at: layout.values)
@@ -116,13 +117,13 @@ class IsolatedModel: DetectorModel, @unchecked Sendable {  // immutable but for 
                     process.region.copy(
                         at: layout.contributions, into: contributions, count: rows.count * rows.columns)
                 }
-            }
-            crashes.withLock { $0 = 0 }
-        }
+            })
+        crashes.withLock { $0 = 0 }
     }
 }
 
-final class ExplainingIsolatedModel: IsolatedModel, Explaining, @unchecked Sendable {  // as the model it extends
+// Adds no state.
+final class ExplainingIsolatedModel: IsolatedModel, Explaining, @unchecked Sendable {
     func explain(
         _ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>,
         contributions: UnsafeMutableBufferPointer<Double>
@@ -146,7 +147,8 @@ private final class DetectorProcesses: Sendable {
     private static let longestPause = Duration.seconds(30)
 
     private struct State {
-        nonisolated(unsafe) var idle: [DetectorProcess] = []  // handed to one thread at a time
+        // Handed to one thread at a time.
+        nonisolated(unsafe) var idle: [DetectorProcess] = []
         var crashCount = 0
         var startsAgain = ContinuousClock.now
         var lastReason = ""
