@@ -10,14 +10,15 @@ enum PluginLibrary {
     /// Loads the library, for ever, and calls its entry function.
     ///
     /// - Parameters:
-    ///   - path: What to load: an absolute path.
+    ///   - path: What to load.
     ///   - name: What to call it in messages.
     ///   - stamp: Checked before.
     /// - Throws: `PluginRefusal`.
     static func open(_ path: String, name: String, stamp: PluginStamp) throws(PluginRefusal) -> any Detector {
         // RTLD_NOW: a missing symbol is an error here and not a crash in the middle of a batch. RTLD_LOCAL: two
         // plugins, or two versions of one, do not see each other's symbols.
-        guard let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
+        // A name without a slash would be looked for where the system's libraries are.
+        guard let handle = dlopen(path.contains("/") ? path : "./\(path)", RTLD_NOW | RTLD_LOCAL) else {
             throw PluginRefusal(path: name, reason: "the loader says: \(loaderMessage())")
         }
         let entryName = stamp.isPlainC ? plainEntrySymbol : detectorPluginEntrySymbol
