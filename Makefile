@@ -17,8 +17,9 @@ build: ## what is needed, and the release build
 	@scripts/setup
 	@swift build -c release
 
-test: ## unit tests, and integration tests against a real broker, Redis and S3 server
+test: ## unit tests, the detectors under AddressSanitizer, integration tests on a real broker, Redis, S3
 	@scripts/setup --tests
+	@scripts/asan
 	@scripts/test
 
 bench: ## speed of the parts and end to end, on this machine

@@ -37,12 +37,19 @@ typedef struct detector_plugin_stamp {
 /* What the host that links this expects of a Swift plugin. */
 DETECTOR_PLUGIN_EXTERN const detector_plugin_stamp *detector_plugin_host_stamp(void);
 
+/* A sanitizer would put space around the stamp, and it would have another size. */
+#if defined(__clang__)
+#define DETECTOR_PLUGIN_PLAIN __attribute__((no_sanitize("address")))
+#else
+#define DETECTOR_PLUGIN_PLAIN
+#endif
+
 /* One line in one C or C++ file of the plugin; 0 as the version says that it has a plain C entry only. Declared
  * before it is defined, because a constant of C++ would otherwise be the file's own and the linker drop it. */
 #define DETECTOR_PLUGIN_STAMP(swift_version)                                                               \
     DETECTOR_PLUGIN_EXTERN __attribute__((visibility("default")))                                          \
     const detector_plugin_stamp detector_plugin_stamp_v1;                                                  \
-    __attribute__((used, section(DETECTOR_PLUGIN_SECTION)))                                                \
+    DETECTOR_PLUGIN_PLAIN __attribute__((used, section(DETECTOR_PLUGIN_SECTION)))                          \
     const detector_plugin_stamp detector_plugin_stamp_v1 = {                                               \
         {'M', 'L', 'S', 'V', 'C', 'D', 'E', 'T'},                                                          \
         DETECTOR_PLUGIN_C_ABI_VERSION, (swift_version), DETECTOR_PLUGIN_COMPILER}
