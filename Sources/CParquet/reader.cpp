@@ -59,6 +59,18 @@ pq::Range chunk_range(const parquet::ColumnChunkMetaData &chunk) {
     return {start, chunk.total_compressed_size()};
 }
 
+/// Limits what one file holds. The cap asks the pool below it how much is in use: of the default pool that would be all
+/// files together.
+std::shared_ptr<arrow::MemoryPool> limited_pool(int64_t bytes) {
+    struct Limited {
+        explicit Limited(int64_t bytes) : own(arrow::default_memory_pool()), capped(&own, bytes) {}
+        arrow::ProxyMemoryPool own;
+        arrow::CappedMemoryPool capped;
+    };
+    auto pools = std::make_shared<Limited>(bytes);
+    return {pools, &pools->capped};
+}
+
 std::vector<pq::Range> group_ranges(const pq_file &file, int32_t group, const std::vector<int> &leaves) {
     auto metadata = file.metadata->RowGroup(group);
     std::vector<pq::Range> ranges;
@@ -72,8 +84,8 @@ pq_file *pq_open(const pq_source *source, const pq_read_options *options, pq_err
     std::shared_ptr<pq::StoreFile> store;
     pq_file *opened = pq::guard(error, static_cast<pq_file *>(nullptr), [&]() -> pq_file * {
         auto file = std::make_unique<pq_file>();
-        file->pool = std::make_shared<arrow::CappedMemoryPool>(arrow::default_memory_pool(), options->memory_bytes);
-        file->store = store = std::make_shared<pq::StoreFile>(*source, *options, file->pool.get());
+        file->pool = limited_pool(options->memory_bytes);
+        file->store = store = std::make_shared<pq::StoreFile>(*source, *options, file->pool);
         int64_t size = source->size_bytes;
         int64_t ahead = size <= options->whole_bytes ? size : std::min(size, options->tail_bytes);
         store->pin({size - ahead, ahead});

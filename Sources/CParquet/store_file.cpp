@@ -7,8 +7,8 @@
 
 namespace pq {
 
-StoreFile::StoreFile(pq_source source, pq_read_options options, arrow::MemoryPool *pool)
-    : source_(source), options_(options), pool_(pool) {}
+StoreFile::StoreFile(pq_source source, pq_read_options options, std::shared_ptr<arrow::MemoryPool> pool)
+    : source_(source), options_(options), pool_(std::move(pool)) {}
 
 arrow::Status StoreFile::request(int64_t position, int64_t length, uint8_t *out) {
     while (length > 0) {
@@ -25,7 +25,7 @@ arrow::Status StoreFile::request(int64_t position, int64_t length, uint8_t *out)
 }
 
 StoreFile::Segment StoreFile::read_segment(Range range, bool pinned) {
-    std::shared_ptr<arrow::Buffer> bytes = check(arrow::AllocateBuffer(range.length, pool_));
+    std::shared_ptr<arrow::Buffer> bytes = check(arrow::AllocateBuffer(range.length, pool_.get()));
     check(request(range.offset, range.length, bytes->mutable_data()));
     return {range.offset, std::move(bytes), pinned};
 }
@@ -95,7 +95,7 @@ arrow::Result<std::shared_ptr<arrow::Buffer>> StoreFile::ReadAt(
     if (const Segment *segment = holding(position, length)) {
         return arrow::SliceBuffer(segment->bytes, position - segment->offset, length);
     }
-    ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::Buffer> buffer, arrow::AllocateBuffer(length, pool_));
+    ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::Buffer> buffer, arrow::AllocateBuffer(length, pool_.get()));
     ARROW_RETURN_NOT_OK(request(position, length, buffer->mutable_data()));
     return buffer;
 }

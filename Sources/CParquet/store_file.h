@@ -24,7 +24,7 @@ struct Range {
 /// what becomes a request, and a source that blocks cannot starve one of those pools.
 class StoreFile : public arrow::io::RandomAccessFile {
   public:
-    StoreFile(pq_source source, pq_read_options options, arrow::MemoryPool *pool);
+    StoreFile(pq_source source, pq_read_options options, std::shared_ptr<arrow::MemoryPool> pool);
 
     /// The few longer ranges that bring these ones. Ranges that do not lie within the file are left out: whoever reads
     /// them gets the error.
@@ -71,7 +71,8 @@ class StoreFile : public arrow::io::RandomAccessFile {
 
     pq_source source_;
     pq_read_options options_;
-    arrow::MemoryPool *pool_;
+    /// Before the segments, which give their memory back to it.
+    std::shared_ptr<arrow::MemoryPool> pool_;
     std::vector<Segment> segments_;
     int64_t position_ = 0;
     bool closed_ = false;
