@@ -49,8 +49,8 @@ public struct Rejection: Sendable, Hashable, CustomStringConvertible {
         self.field = field
     }
 
-    public var description: String {
-        let place = field.map { ", field \($0)" } ?? ""
-        return "message \(messageIndex)\(place): \(reason.rawValue): \(reason.explanation)"
-    }
+    /// What is wrong and what is expected instead, for whoever has the message before them.
+    public var detail: String { field.map { "field \($0): \(reason.explanation)" } ?? reason.explanation }
+
+    public var description: String { "message \(messageIndex): \(reason.rawValue): \(detail)" }
 }

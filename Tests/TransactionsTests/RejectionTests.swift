@@ -97,7 +97,7 @@ import Transactions
 
     @Test func saysWhatIsWrong() {
         let rejection = Rejection(messageIndex: 3, reason: .userIDLength, field: "user_id")
-        #expect(rejection.description == "message 3, field user_id: user-id-length: expected 1 to 256 bytes")
+        #expect(rejection.description == "message 3: user-id-length: field user_id: expected 1 to 256 bytes")
         #expect(Set(RejectionReason.allCases.map(\.rawValue)).count == 13)
     }
 }

@@ -33,7 +33,7 @@ public final class ConsumeStage {
             let source = records.slices[Int(records.sliceIndex[index])].source
             return DeadLetter(
                 payload: Array(records.payloads[index]), source: source, offset: records.offsets[index],
-                reason: rejection.reason.rawValue, detail: rejection.description)
+                reason: rejection.reason.rawValue, detail: rejection.detail)
         }
         let messages = transactions.messageIndex
         return withExtendedLifetime(records.owner) {
