@@ -5,7 +5,8 @@ import Synchronization
 public final class RedisWindowStore: WindowStore {
     /// Compares every token before the first write, so that all blobs are written or none.
     ///
-    /// KEYS are the users' blobs; ARGV holds, for each, the expected token (empty: no blob) and the new blob.
+    /// KEYS are the users' blobs; ARGV holds, for each, the expected token (empty: no blob) and the new blob. Written in
+    /// slices, as `unpack` takes fewer than 8,000 values.
     private static let compareAndSet = RedisScript(
         """
         for i = 1, #KEYS do
@@ -13,8 +14,13 @@ public final class RedisWindowStore: WindowStore {
                 return 0
             end
         end
-        for i = 1, #KEYS do
-            redis.call('SET', KEYS[i], ARGV[2 * i])
+        for first = 1, #KEYS, 1000 do
+            local set = {}
+            for i = first, math.min(first + 999, #KEYS) do
+                set[#set + 1] = KEYS[i]
+                set[#set + 1] = ARGV[2 * i]
+            end
+            redis.call('MSET', unpack(set))
         end
         return 1
         """)
