@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 export PKG_CONFIG_PATH := $(CURDIR)/.deps/pkgconfig:$(PKG_CONFIG_PATH)
 
-.PHONY: help run build test bench lint format fixtures stack clean
+.PHONY: help run build test bench soak lint format fixtures stack clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ bench: ## speed of the parts and end to end, on this machine
 	@scripts/setup --tests
 	@swift build -c release
 	@scripts/bench
+
+soak: ## memory of serve over ten minutes of stream, on the real parts
+	@scripts/setup --tests
+	@swift build -c release
+	@scripts/soak
 
 lint: ## formatting, and the rules of this repository
 	@scripts/setup
