@@ -173,6 +173,9 @@ let package = Package(
             name: "PluginsTests",
             dependencies: ["Plugins", "PluginChild", detectorAPI, stampLayout, logging],
             exclude: ["Fixtures"], swiftSettings: strict),
+        .testTarget(
+            name: "HostTests", dependencies: ["Host", logging], swiftSettings: strict,
+            linkerSettings: nativeLibraries),
         .testTarget(name: "ManagementTests", dependencies: ["Management"], swiftSettings: strict),
         .testTarget(
             name: "FeaturesTests", dependencies: ["Features", "Transactions"], exclude: ["Fixtures"],

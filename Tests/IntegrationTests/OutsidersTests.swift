@@ -1,11 +1,13 @@
 import Foundation
 import Testing
 
-/// What people outside of this repository build on: the examples, and the page that says how to write a detector.
+/// What people outside of this repository rely on: the examples, the page that says how to write a detector, the README.
 @Suite(.serialized) struct OutsidersTests {
     @Test func theExamplesBuildAndPassVerification() throws { try run("examples") }
 
     @Test func thePageForAuthorsIsTrue() throws { try run("run-page", "docs/writing-a-detector.md") }
+
+    @Test func theReadmesCommandsWork() throws { try run("run-page", "README.md") }
 
     private func run(_ script: String, _ arguments: String...) throws {
         let process = Process()

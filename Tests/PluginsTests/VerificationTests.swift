@@ -78,6 +78,8 @@ import Testing
         let verification = verify(try folder.write("libx.so", [1, 2, 3]))
         #expect(verification.checks.first?.detail == "it is not an ELF file")
         #expect(verification.checks.dropFirst().allSatisfy { $0.outcome == .notReached })
+        #expect(verification.table().contains(" is refused: "))
+        #expect(!verification.table().contains("\n"))
         let crash = verify(try CompiledFixture.compile("CRASH_AT_LOAD", into: folder))
         #expect(crash.checks.first?.detail == "was ended by SIGSEGV")
         #expect(!crash.hasPassed)

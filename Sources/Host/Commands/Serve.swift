@@ -81,6 +81,11 @@ struct Serve: AsyncParsableCommand {
         let data = try DataDirectory(settings.text("data.directory"))
         let parts = try Parts(settings)
         let logger = parts.logger
+        let strangers = Settings.unknownVariables(ProcessInfo.processInfo.environment)
+        if !strangers.isEmpty {
+            logger.notice(
+                "variables that name no setting", metadata: ["names": "\(strangers.joined(separator: " "))"])
+        }
         _ = try parts.promotion.start(logger: logger)
         var services: [any Service] = []
 

@@ -205,6 +205,13 @@ struct Settings: Sendable {
         try visit(root, prefix: "")
     }
 
+    /// Variables that start as ours do and name no setting: a misspelt one, or what an orchestrator sets for a service
+    /// of this name.
+    static func unknownVariables(_ environment: [String: String]) -> [String] {
+        let known = Set(Setting.all.map(\.environmentName) + ["ML_SERVICE_CONFIG"])
+        return environment.keys.filter { $0.hasPrefix("ML_SERVICE_") && !known.contains($0) }.sorted()
+    }
+
     func text(_ key: String) -> String { values[key] ?? "" }
     /// nil when empty.
     func optionalText(_ key: String) -> String? { values[key].flatMap { $0.isEmpty ? nil : $0 } }

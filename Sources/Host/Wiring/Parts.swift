@@ -102,7 +102,9 @@ struct Parts {
 }
 
 extension LoggingSystem {
-    private static let once: Void = LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+    private static let once: Void = LoggingSystem.bootstrap {
+        RepeatedLines(StreamLogHandler.standardError(label: $0))
+    }
 
     /// Commands may be wired more than once in a process; logging may not.
     fileprivate static func bootstrapOnce() { once }

@@ -35,6 +35,7 @@ struct Streams {
         self.snapshots = snapshots
 
         if let input = settings.optionalText("stream.file") {
+            try FileTransactionStream.checkReadable(input)
             if let saved = checkpoint, !FileTransactionStream.canResume(saved, input: input) {
                 try memory?.forgetOffsets()
                 checkpoint = []
@@ -43,11 +44,15 @@ struct Streams {
             description = input
         } else if let brokers = settings.optionalText("stream.brokers") {
             let kafka = try Self.kafkaSettings(brokers, settings)
-            if settings.integer("stream.partitions") > 0 {
-                try Self.makeTopics(kafka, settings, logger: logger)
-            }
-            open = Self.kafka(
+            let openStream = Self.kafka(
                 kafka, settings, instance: try data.instance(), guarantee: nil, logger: logger, keep: nil)
+            let haveTopics = Mutex(settings.integer("stream.partitions") == 0)
+            open = {
+                try haveTopics.withLock { haveTopics in
+                    if !haveTopics { haveTopics = try Self.makeTopics(kafka, settings, logger: logger) }
+                }
+                return try openStream()
+            }
             description = "kafka://\(brokers)/\(settings.text("stream.topic"))"
             if memory != nil {
                 logger.warning(
@@ -118,16 +123,23 @@ struct Streams {
         return kafka
     }
 
-    private static func makeTopics(_ kafka: KafkaSettings, _ settings: Settings, logger: Logger) throws {
+    /// - Returns: Whether there is no need to try again.
+    /// - Throws: `KafkaError` when no broker answers.
+    private static func makeTopics(
+        _ kafka: KafkaSettings, _ settings: Settings, logger: Logger
+    ) throws -> Bool {
         let admin = try KafkaAdmin(settings: kafka, logger: logger)
         let topics = ["stream.topic", "stream.anomalies", "stream.deadletters"].map {
             KafkaAdmin.NewTopic(name: settings.text($0), partitions: settings.integer("stream.partitions"))
         }
         do {
             try admin.createTopics(topics, timeoutMilliseconds: 10_000)
+        } catch let error as KafkaError where error.isRetryable {
+            throw error
         } catch {
             // Perhaps nobody may make topics here, and they are there already; reading says if not.
             logger.warning("topics could not be made", metadata: ["reason": "\(error)"])
         }
+        return true
     }
 }

@@ -16,8 +16,13 @@ public struct DetectorVerification: Sendable, Hashable, Codable {
 
     public init(path: String) { self.path = path }
 
-    /// For people: one line a check, and what the failed ones failed on.
+    /// For people: one line a check, and what the failed ones failed on; for what could not be loaded one line in all.
     public func table() -> String {
+        if let failure = checks.first, failure.outcome == .failed,
+            checks.dropFirst().allSatisfy({ $0.outcome == .notReached })
+        {
+            return "\(path) is refused: \(failure.detail)"
+        }
         let title = [id, version].compactMap(\.self).joined(separator: " ")
         var lines = ["\(title.isEmpty ? "no detector" : title)  \(path)"]
         if !sha256.isEmpty { lines.append("sha256 \(sha256)") }

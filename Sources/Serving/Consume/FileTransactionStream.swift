@@ -94,6 +94,13 @@ public final class FileTransactionStream: TransactionStream {
         return saved?.input == settings.input ? saved : nil
     }
 
+    /// - Throws: `StreamFileError` when there is nothing to read at the path.
+    public static func checkReadable(_ input: String) throws {
+        guard input == "-" || access(input, R_OK) == 0 else {
+            throw StreamFileError(path: input, action: "read", code: errno)
+        }
+    }
+
     /// Whether a checkpoint is of this input, so that the windows' offsets are those of its lines.
     public static func canResume(_ checkpoint: [UInt8], input: String) -> Bool {
         let saved = try? JSONDecoder().decode(Checkpoint.self, from: Data(checkpoint))

@@ -1,0 +1,40 @@
+import Logging
+import Testing
+
+@testable import Host
+
+@Suite struct RepeatedLinesTests {
+    private let memory = RepeatedLines.Memory()
+    private let start = ContinuousClock.now
+
+    private func admit(_ text: String, after seconds: Double) -> Int? {
+        let event = LogEvent(
+            level: .error, message: "\(text)", metadata: nil, source: nil, file: "", function: "", line: 0)
+        return memory.admit(event, at: start + .seconds(seconds))
+    }
+
+    @Test func aRepeatedLineIsSaidOnceInAWhileAndCounted() {
+        #expect(admit("broker 1: connection refused (after 0ms)", after: 0) == 0)
+        #expect(admit("broker 1: connection refused (after 12ms)", after: 1) == nil)
+        #expect(admit("broker 1: connection refused (after 3ms)", after: 29) == nil)
+        #expect(admit("broker 1: connection refused (after 0ms)", after: 31) == 2)
+        #expect(admit("broker 1: connection refused (after 0ms)", after: 62) == 0)
+    }
+
+    @Test func otherLinesPass() {
+        #expect(admit("broker 1 is away", after: 0) == 0)
+        #expect(admit("broker 2 is away", after: 0) == 0)
+        for number in 0..<1_000 { #expect(admit("user \(number)", after: 0) == 0) }
+        #expect(admit("broker 1 is away", after: 1) == nil)
+        for number in 0..<1_000 { #expect(admit("user \(number)", after: 40) == 0) }
+    }
+}
+
+@Suite struct SettingsTests {
+    @Test func misspeltVariablesAreNamed() {
+        let environment = [
+            "ML_SERVICE_REDISURL": "x", "ML_SERVICE_REDIS_URL": "x", "ML_SERVICE_CONFIG": "x", "HOME": "x",
+        ]
+        #expect(Settings.unknownVariables(environment) == ["ML_SERVICE_REDISURL"])
+    }
+}
