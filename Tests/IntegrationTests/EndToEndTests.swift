@@ -31,7 +31,7 @@ import Testing
                 "stream.file": Fixtures.folder.appending(path: "stream.jsonl").path, "store.uri": store.path,
                 "stream.publish": "all", "stream.output": output.path,
             ], folder: deployment.folder)
-        try await waitUntil("the stream has ended", timeoutSeconds: 60) {
+        try await waitUntil("the stream has ended", timeoutSeconds: 180) {
             try await service.get("/readyz").value("state") as? String == "finished"
         }
         #expect(try await service.interrupt() == 0)
@@ -52,7 +52,7 @@ import Testing
         for part in 0..<2 {
             try deployment.produce(Array(lines[lines.count * part / 3..<lines.count * (part + 1) / 3]))
             let service = try await ServiceProcess(settings: settings, folder: deployment.folder)
-            try await waitUntil("some batches are through", timeoutSeconds: 60) {
+            try await waitUntil("some batches are through", timeoutSeconds: 180) {
                 try await Self.metric("ml_batches_total", of: service) >= 2
             }
             service.kill()
@@ -62,7 +62,8 @@ import Testing
         let service = try await ServiceProcess(settings: settings, folder: deployment.folder)
         let verdicts = try deployment.consume("anomalies", count: golden.count)
         #expect(verdicts.count == golden.count, "\(service.logText.suffix(2_000))")
-        #expect(Fixtures.comparable(verdicts) == Fixtures.comparable(golden))
+        let differing = zip(Fixtures.comparable(verdicts), Fixtures.comparable(golden)).first { $0 != $1 }
+        #expect(differing == nil)
 
         // What is no transaction is kept, whole, and the stream went on.
         let malformed = try Fixtures.lines("stream.jsonl").count - golden.count

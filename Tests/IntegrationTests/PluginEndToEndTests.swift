@@ -12,7 +12,7 @@ import Testing
         let built = deployment.folder.appending(path: "libHalfSpaceTrees.so")
         try Self.compile(Self.halfSpaceTrees, to: built)
         try FileManager.default.copyItem(at: built, to: plugins.appending(path: "libHalfSpaceTrees.so"))
-        try await waitUntil("the plugin is listed", timeoutSeconds: 30) {
+        try await waitUntil("the plugin is listed", timeoutSeconds: 120) {
             try await service.loaded("half-space-trees").count == 1
         }
 

@@ -134,7 +134,7 @@ struct Streams {
         }
         do {
             try admin.createTopics(topics, timeoutMilliseconds: 10_000)
-        } catch let error as KafkaError where error.isRetryable {
+        } catch  where error.isRetryable {
             throw error
         } catch {
             // Perhaps nobody may make topics here, and they are there already; reading says if not.

@@ -84,7 +84,7 @@ struct Deployment {
     }
 
     /// Reads committed messages of a topic from its beginning until there are so many, and a moment longer, so that
-    /// one too many would be seen.
+    /// one too many would be seen; gives up when none has come for a while.
     func consume(_ name: String, count: Int, timeoutSeconds: Double = 90) throws -> [String] {
         let consumer = try KafkaConsumer(
             settings: try kafka, groupID: "reader-\(UUID().uuidString)", topics: [topic(name)],
@@ -100,6 +100,7 @@ struct Deployment {
             for index in 0..<messages.count {
                 found.append(String(decoding: messages.payload(index), as: UTF8.self))
             }
+            if messages.count > 0, !isComplete { deadline = ContinuousClock.now + .seconds(timeoutSeconds) }
             if found.count >= count, !isComplete {
                 isComplete = true
                 deadline = ContinuousClock.now + .seconds(1)

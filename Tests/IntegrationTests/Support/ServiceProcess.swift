@@ -31,7 +31,7 @@ final class ServiceProcess {
         process.standardOutput = output
         process.standardError = output
         try process.run()
-        try await waitUntil("the service answers", timeoutSeconds: 60) { [self] in
+        try await waitUntil("the service answers", timeoutSeconds: 180) { [self] in
             guard process.isRunning else { throw ServiceFailure("ml-service ended: \(logText)") }
             return (try? await get("/healthz").status) == 200
         }
@@ -53,7 +53,7 @@ final class ServiceProcess {
     /// - Returns: The exit status.
     func interrupt() async throws -> Int32 {
         Foundation.kill(process.processIdentifier, SIGINT)
-        try await waitUntil("the service ends", timeoutSeconds: 30) { [process] in !process.isRunning }
+        try await waitUntil("the service ends", timeoutSeconds: 120) { [process] in !process.isRunning }
         return process.terminationStatus
     }
 
