@@ -18,6 +18,7 @@ let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let stampLayout = Target.Dependency.product(name: "CDetectorPlugin", package: "DetectorAPI")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 
 let package = Package(
@@ -109,8 +110,8 @@ let package = Package(
         .target(
             name: "Management",
             dependencies: [
-                "Training", "Models", "Plugins", "Serving", detectorAPI, crypto, logging, metrics, nioPosix,
-                .product(name: "Hummingbird", package: "hummingbird"),
+                "Training", "Models", "Plugins", "Serving", detectorAPI, crypto, logging, metrics, nioCore,
+                nioPosix, .product(name: "Hummingbird", package: "hummingbird"),
             ],
             swiftSettings: strict),
         .executableTarget(

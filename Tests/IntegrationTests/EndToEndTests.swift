@@ -164,6 +164,8 @@ import Testing
             #expect(answer.value("field") as? String == field, "\(answer.text)")
         }
         #expect(try await service.post("/v1/train", "nonsense").status == 400)
+        let long = String(repeating: " ", count: 3 << 20)
+        #expect(try await service.post("/v1/train", long).status == 413)
         #expect(try await service.get("/v1/train/nothing").status == 404)
         #expect(try await service.get("/nothing").status == 404)
 

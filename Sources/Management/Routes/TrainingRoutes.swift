@@ -1,13 +1,19 @@
 import Foundation
 import Hummingbird
 import Lake
+import NIOCore
 import Training
 
 func addTrainingRoutes(to router: Router<BasicRequestContext>, _ services: ManagementServices) {
     router.post("/v1/train") { request, context in
         try services.adminKey.check(request)
         var request = request
-        let body = try await request.collectBody(upTo: 1 << 20)
+        let body: ByteBuffer
+        do {
+            body = try await request.collectBody(upTo: 1 << 20)
+        } catch is NIOTooManyBytesError {
+            throw Problem(.contentTooLarge, "too-large", "the body must be at most 1 MiB")
+        }
         let training = try TrainBody.request(Data(body.readableBytesView))
         do {
             try training.check(services.registry)
