@@ -1,9 +1,12 @@
 import DetectorAPI
+import Synchronization
 
 /// A forest whose nodes cut by several columns at once, scored from the artifact's bytes.
 final class HyperplaneModel: Explaining {
     private let artifact: ArtifactBytes
     private let payload: HyperplanePayload
+    /// For each node the mean path length of the training rows below it; computed when first asked for.
+    private let expectations = Mutex<[Double]?>(nil)
 
     /// - Throws: `DetectorError.invalidArtifact`.
     init(decoding artifact: ArtifactBytes) throws(DetectorError) {
@@ -56,7 +59,11 @@ final class HyperplaneModel: Explaining {
         contributions.update(repeating: 0)
         withExtendedLifetime(artifact) {
             let forest = HyperplanePointers(payload, artifact.bytes)
-            let expectations = expectations(forest)
+            let expectations = expectations.withLock { known in
+                let expectations = known ?? self.expectations(forest)
+                known = expectations
+                return expectations
+            }
             withUnsafeTemporaryAllocation(of: Double.self, capacity: columns) { values in
                 let values = values.baseAddress.unsafelyUnwrapped
                 for row in 0..<rows.count {
@@ -137,7 +144,6 @@ final class HyperplaneModel: Explaining {
         }
     }
 
-    /// For each node the mean path length of the training rows below it.
     private func expectations(_ forest: HyperplanePointers) -> [Double] {
         var sums = [Double](repeating: 0, count: payload.nodes)
         var weights = sums
