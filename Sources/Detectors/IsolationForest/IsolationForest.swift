@@ -21,15 +21,15 @@ public struct IsolationForest: Detector {
     public func fit(
         _ rows: FeatureRows, labels: UnsafeBufferPointer<Int8>?, context: FitContext
     ) throws -> any DetectorModel {
-        let fitter = try ForestFitter(rows, ForestParameters(context.parameters), context)
-        return fitter.parameters.mode == .extended ? try fitter.fitExtended() : try fitter.fit()
+        try ForestFitter(rows, ForestParameters(context.parameters), context).fit()
     }
 
     /// Checks the bytes. Scoring reads them where they are; only the short form is written out once.
     ///
     /// - Throws: `DetectorError.invalidArtifact`.
     public func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
-        HyperplanePayload.isOne(artifact.bytes)
+        if CategoryOrders.areIn(artifact.bytes) { return try CategoricalModel(decoding: artifact) }
+        return HyperplanePayload.isOne(artifact.bytes)
             ? try HyperplaneModel(decoding: artifact) : try ForestModel(decoding: artifact)
     }
 }
