@@ -6,6 +6,7 @@ struct ForestFitter {
     let parameters: ForestParameters
     let context: FitContext
     let sampleSize: Int
+    private let weights: RowWeights?
     private let loops: GrowerLoops
 
     init(
@@ -25,7 +26,10 @@ struct ForestFitter {
         self.parameters = parameters
         self.context = context
         self.loops = loops
-        sampleSize = min(parameters.sampleSize, rows.count)
+        weights = try context.weights.map { weights throws(DetectorError) in
+            try RowWeights(weights, rows: rows.count)
+        }
+        sampleSize = min(parameters.sampleSize, weights?.rows ?? rows.count)
     }
 
     /// As in the paper: the height of a perfectly balanced tree of the sample.
@@ -41,7 +45,7 @@ struct ForestFitter {
         let shape = ForestShape(
             columns: rows.columns, trees: parameters.trees, levels: levels,
             spareBits: isPacked ? ForestPacking.spareBits(columns: rows.columns) : 0)
-        var sampler = RowSampler(rows: rows.count, size: sampleSize, loops: loops)
+        var sampler = RowSampler(rows: rows.count, size: sampleSize, weights: weights, loops: loops)
         let centres = medians(&sampler)
         let sample = SampleKeys(rows, shape, centres: centres, sampleSize: sampleSize)
         var grower = TreeGrower(shape, sampleSize: sampleSize, loops: loops)
@@ -71,7 +75,7 @@ struct ForestFitter {
 
     /// A forest of trees that cut by several columns at once. `max_features` and `storage` do not apply.
     private func fitExtended() throws -> HyperplaneModel {
-        var sampler = RowSampler(rows: rows.count, size: sampleSize, loops: loops)
+        var sampler = RowSampler(rows: rows.count, size: sampleSize, weights: weights, loops: loops)
         let centres = medians(&sampler)
         var grower = HyperplaneGrower(rows, centres: centres, terms: parameters.dimensions, levels: levels)
         for tree in 0..<parameters.trees {
@@ -96,7 +100,7 @@ struct ForestFitter {
     private func rule(_ tree: Int) -> TreeGrower.Rule {
         switch parameters.mode {
         case .standard, .extended: return .none
-        case .auto where rows.count < ForestParameters.guidedRows: return .none
+        case .auto where (weights?.rows ?? rows.count) < ForestParameters.guidedRows: return .none
         case .auto, .guided: return tree % 2 == 0 ? .tails : .gaps
         }
     }

@@ -12,12 +12,16 @@ public struct IsolationForest: Detector {
         DetectorInfo(
             id: "isolation-forest", version: "1.1.0",
             summary: "Rows that few random cuts separate from the rest are unusual.",
-            parameters: ForestParameters.specifications)
+            parameters: ForestParameters.specifications, uses: [.categories, .weights])
     }
 
     /// Fits on a sample of the rows for each tree; `labels` are ignored.
     ///
-    /// - Throws: `DetectorError.invalidInput` for no rows or more than 32,768 columns, `.cancelled`.
+    /// A row with a weight is drawn for a tree as likely as that weight says, one of weight 0 never; where no more rows
+    /// have a weight than `max_samples`, every tree gets all of them. Columns of categories are split by subsets.
+    ///
+    /// - Throws: `DetectorError.invalidInput` for no rows, more than 32,768 columns, a column of more than 65,536
+    ///   categories, or weights that cannot be; `.cancelled`.
     public func fit(
         _ rows: FeatureRows, labels: UnsafeBufferPointer<Int8>?, context: FitContext
     ) throws -> any DetectorModel {
