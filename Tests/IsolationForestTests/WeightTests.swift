@@ -37,7 +37,9 @@ import Testing
         #expect(all.sorted() == [1, 2, 3, 5])
     }
 
-    @Test(arguments: ["guided", "extended"]) func rowsWithoutWeightAreAsIfTheyWereNotThere(mode: String) throws {
+    @Test(arguments: ["guided", "extended"]) func rowsWithoutWeightAreAsIfTheyWereNotThere(mode: String)
+        throws
+    {
         // Half of the rows are of another kind, of weight 0.
         var table = Table.bells(rows: 2000, columns: 3)
         var weights = [Float](repeating: 1, count: 2000)

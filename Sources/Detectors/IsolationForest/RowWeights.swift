@@ -36,7 +36,9 @@ struct RowWeights {
         for (row, weight) in weights.enumerated() where weight > 0 {
             sums[leaves + row] = max(1, UInt64((Double(weight) / total * Self.units).rounded()))
         }
-        for node in stride(from: leaves - 1, to: 0, by: -1) { sums[node] = sums[2 * node] + sums[2 * node + 1] }
+        for node in stride(from: leaves - 1, to: 0, by: -1) {
+            sums[node] = sums[2 * node] + sums[2 * node + 1]
+        }
     }
 
     /// Draws different rows.
