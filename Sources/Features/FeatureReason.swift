@@ -70,8 +70,9 @@ extension PreprocessingPlan {
                     usual: .number(column.usual), contribution: contributions[index]))
         }
         for (group, columns) in zip(groups, preprocessing.categorical) {
-            let contribution = contributions[group.firstColumn...group.firstColumn + group.categoryCount]
-                .reduce(0, +)
+            let contribution = contributions[
+                group.firstColumn..<group.firstColumn + group.columnCount
+            ].reduce(0, +)
             guard contribution < 0 else { continue }
             let text = batch.text(FeatureSchema.categorical[group.source].field, row)
             found.append(

@@ -61,7 +61,7 @@ public enum FeatureSchema {
                     + "at least 1 s; missing when a place is"),
         ]
 
-    /// Columns to be one-hot encoded, with the text that each reads.
+    /// Columns to be encoded, with the text that each reads.
     public static let categorical: [(feature: Feature, field: TextField)] = [
         (category("category", "merchant category of the transaction"), .category),
         (category("country", "country of the transaction"), .country),

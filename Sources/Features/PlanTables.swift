@@ -72,7 +72,11 @@ final class PlanTables: @unchecked Sendable {  // nothing is written after init
                 case 2: categories.2
                 default: categories.3
                 }
-            if hash != 0 { encoded[group.column(of: hash, slots: slots)] = 1 }
+            if group.isCode {
+                encoded[group.firstColumn] = hash == 0 ? .nan : Float(group.number(of: hash, slots: slots))
+            } else if hash != 0 {
+                encoded[group.firstColumn + group.number(of: hash, slots: slots)] = 1
+            }
         }
     }
 }
@@ -92,10 +96,10 @@ private func bounded(_ value: Float) -> Float {
     return value > limit ? limit : value < -limit ? -limit : value
 }
 
-/// A place in a hash table: a category's hash and column. Hash 0, which no text has, means that it is free.
+/// A place in a hash table: a category's hash and number. Hash 0, which no text has, means that it is free.
 struct CategorySlot: Sendable, BitwiseCopyable {
     var hash: UInt64 = 0
-    var column = 0
+    var number = 0
 }
 
 /// The columns of one categorical feature, found by open addressing.
@@ -103,8 +107,10 @@ struct CategoryGroup: Sendable, BitwiseCopyable {
     /// Position in `FeatureSchema.categorical`.
     let source: Int
     let firstColumn: Int
-    /// Categories of their own; the pool's column follows theirs.
+    /// Categories of their own; the pool follows them.
     let categoryCount: Int
+    /// One column of the categories' numbers, not one for each.
+    let isCode: Bool
     /// The table's place in the slots of all groups.
     private let firstSlot: Int
     /// The table's size, a power of two and at least twice the number of categories, less one.
@@ -112,7 +118,8 @@ struct CategoryGroup: Sendable, BitwiseCopyable {
 
     /// - Parameter slots: The tables of the groups before; this one's is appended.
     init(
-        _ group: Preprocessing.CategoricalColumns, firstColumn: Int, slots: inout [CategorySlot]
+        _ group: Preprocessing.CategoricalColumns, _ encoding: Preprocessing.Encoding, firstColumn: Int,
+        slots: inout [CategorySlot]
     ) throws(PreprocessingError) {
         let categories = group.categories
         var isSorted = categories.count <= Preprocessing.maximumCategories
@@ -125,6 +132,7 @@ struct CategoryGroup: Sendable, BitwiseCopyable {
         source = FeatureSchema.categorical.firstIndex { $0.feature.name == group.feature } ?? 0
         self.firstColumn = firstColumn
         categoryCount = categories.count
+        isCode = encoding == .native
         var size = 2
         while size < 2 * categories.count { size *= 2 }
         firstSlot = slots.count
@@ -134,18 +142,20 @@ struct CategoryGroup: Sendable, BitwiseCopyable {
             let hash = TextHash.hash(category)
             var slot = Int(truncatingIfNeeded: hash) & mask
             while slots[firstSlot + slot].hash != 0 { slot = (slot + 1) & mask }
-            slots[firstSlot + slot] = CategorySlot(hash: hash, column: firstColumn + index)
+            slots[firstSlot + slot] = CategorySlot(hash: hash, number: index)
         }
     }
 
-    /// The column of a text's hash, which is not 0: its own or the pool's.
+    var columnCount: Int { isCode ? 1 : categoryCount + 1 }
+
+    /// The number of a text's hash, which is not 0: its category's or the pool's.
     @inline(__always)
-    func column(of hash: UInt64, slots: UnsafeMutableBufferPointer<CategorySlot>) -> Int {
+    func number(of hash: UInt64, slots: UnsafeMutableBufferPointer<CategorySlot>) -> Int {
         var slot = Int(truncatingIfNeeded: hash) & mask
         while slots[firstSlot + slot].hash != 0 {
-            if slots[firstSlot + slot].hash == hash { return slots[firstSlot + slot].column }
+            if slots[firstSlot + slot].hash == hash { return slots[firstSlot + slot].number }
             slot = (slot + 1) & mask
         }
-        return firstColumn + categoryCount
+        return categoryCount
     }
 }

@@ -1,25 +1,30 @@
 /// One encoded column: what a detector sees, and the schema feature that it came from.
 public struct FeatureColumnInfo: Sendable, Hashable {
-    /// `amount`, `category=grocery`, `category=other`.
+    /// `amount`, `category=grocery`, `category=other`; `category` for a column of codes.
     public let name: String
     /// Position of the feature in `FeatureSchema.all`.
     public let feature: Int
-    /// The category that the column stands for; nil for a number. `Preprocessing.pooled` stands for all rare ones.
+    /// The category that the column stands for; nil for a number or codes. `Preprocessing.pooled` stands for all rare
+    /// ones.
     public let category: String?
+    /// Of a column of codes: they are 0..<cardinality, the last one the pool's. nil for any other column.
+    public let cardinality: Int?
 
-    public init(name: String, feature: Int, category: String?) {
+    public init(name: String, feature: Int, category: String?, cardinality: Int? = nil) {
         self.name = name
         self.feature = feature
         self.category = category
+        self.cardinality = cardinality
     }
 }
 
-/// How features become the columns of a detector: scaling and one-hot encoding, fitted in training, kept in the artifact's
+/// How features become the columns of a detector: scaling and encoding, fitted in training, kept in the artifact's
 /// header, and applied alike in training and serving.
 ///
 /// Columns: the kept numeric features in the schema's order, then for each kept categorical feature its categories,
 /// ascending by their UTF-8 bytes, and the pool of all others. A missing number stays NaN. A missing category is 0 in
-/// all of its feature's columns.
+/// all of its feature's columns. With native encoding a categorical feature has one column: the number of its category
+/// in that order, NaN for a missing one.
 public struct Preprocessing: Codable, Sendable, Hashable {
     /// What a number is measured in.
     public enum Scaling: String, Codable, Sendable, Hashable, CaseIterable {
@@ -29,6 +34,14 @@ public struct Preprocessing: Codable, Sendable, Hashable {
         case standard
         /// (x - median) / interquartile range.
         case robust
+    }
+
+    /// What a categorical feature becomes.
+    public enum Encoding: String, Codable, Sendable, Hashable, CaseIterable {
+        /// A column of 0 and 1 for each category: any detector can use it.
+        case oneHot = "one-hot"
+        /// One column of codes, for detectors that make use of categories.
+        case native
     }
 
     /// A kept numeric feature: its column is (x - centre) / scale.
@@ -76,11 +89,21 @@ public struct Preprocessing: Codable, Sendable, Hashable {
     public var scaling: Scaling
     public var numeric: [NumericColumn]
     public var categorical: [CategoricalColumns]
+    /// nil: one-hot, as artifacts say that were written before there was a choice.
+    private var chosenEncoding: Encoding?
+
+    private enum CodingKeys: String, CodingKey {
+        case schemaVersion, scaling, numeric, categorical
+        case chosenEncoding = "encoding"
+    }
+
+    public var encoding: Encoding { chosenEncoding ?? .oneHot }
 
     public init(
         schemaVersion: Int = FeatureSchema.version, scaling: Scaling,
-        numeric: [NumericColumn], categorical: [CategoricalColumns]
+        numeric: [NumericColumn], categorical: [CategoricalColumns], encoding: Encoding = .oneHot
     ) {
+        chosenEncoding = encoding == .oneHot ? nil : encoding
         self.schemaVersion = schemaVersion
         self.scaling = scaling
         self.numeric = numeric
@@ -102,6 +125,13 @@ public struct Preprocessing: Codable, Sendable, Hashable {
         }
         for group in categorical {
             guard let feature = FeatureSchema.index(of: group.feature) else { continue }
+            if encoding == .native {
+                columns.append(
+                    FeatureColumnInfo(
+                        name: group.feature, feature: feature, category: nil,
+                        cardinality: group.categories.count + 1))
+                continue
+            }
             for category in group.categories + [Self.pooled] {
                 let name = "\(group.feature)=\(category)"
                 columns.append(FeatureColumnInfo(name: name, feature: feature, category: category))

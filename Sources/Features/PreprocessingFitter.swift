@@ -13,13 +13,16 @@ public struct PreprocessingFitter: Sendable {
         public var categoricalFeatures: [String]?
         /// Categories rarer than this share of the rows that have one are pooled; 0...1, default 0.01.
         public var minimumShare: Double
-        /// At most so many categories of a feature have columns of their own; 0...255, default 32.
+        /// At most so many categories of a feature have columns, or codes, of their own; 0...255, default 32.
         public var maximumCategories: Int
+        public var encoding: Preprocessing.Encoding
 
         public init(
             scaling: Preprocessing.Scaling = .standard, numericFeatures: [String]? = nil,
-            categoricalFeatures: [String]? = nil, minimumShare: Double = 0.01, maximumCategories: Int = 32
+            categoricalFeatures: [String]? = nil, minimumShare: Double = 0.01, maximumCategories: Int = 32,
+            encoding: Preprocessing.Encoding = .oneHot
         ) {
+            self.encoding = encoding
             self.scaling = scaling
             self.numericFeatures = numericFeatures
             self.categoricalFeatures = categoricalFeatures
@@ -102,7 +105,8 @@ public struct PreprocessingFitter: Sendable {
         where counters[index].total > 0 && options.categoricalFeatures?.contains(feature.name) ?? true {
             categorical.append(columns(feature.name, counters[index]))
         }
-        return Preprocessing(scaling: options.scaling, numeric: numeric, categorical: categorical)
+        return Preprocessing(
+            scaling: options.scaling, numeric: numeric, categorical: categorical, encoding: options.encoding)
     }
 
     private func column(_ name: String, _ index: Int) -> Preprocessing.NumericColumn {

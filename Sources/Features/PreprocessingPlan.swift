@@ -28,8 +28,10 @@ public struct PreprocessingPlan: Sendable {
         var slots: [CategorySlot] = []
         var column = scales.count
         for group in preprocessing.categorical {
-            groups.append(try CategoryGroup(group, firstColumn: column, slots: &slots))
-            column += group.categories.count + 1
+            let compiled = try CategoryGroup(
+                group, preprocessing.encoding, firstColumn: column, slots: &slots)
+            groups.append(compiled)
+            column += compiled.columnCount
         }
         guard column > 0 else { throw .noColumns }
         self.preprocessing = preprocessing
@@ -54,7 +56,7 @@ public struct PreprocessingPlan: Sendable {
     /// - Parameters:
     ///   - numeric: `UserWindow.featureCount` features; NaN is missing.
     ///   - categories: `categoryCount` hashes in the order of `FeatureSchema.categorical`; 0 is missing.
-    ///   - encoded: `columnCount` places; each becomes finite or, for a missing number, NaN.
+    ///   - encoded: `columnCount` places; each becomes finite or, for what is missing, NaN.
     public func apply(
         numeric: UnsafeBufferPointer<Float>, categories: UnsafeBufferPointer<UInt64>,
         into encoded: UnsafeMutableBufferPointer<Float>

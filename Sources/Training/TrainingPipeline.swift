@@ -94,7 +94,8 @@ public final class TrainingPipeline: Sendable {
         var fitSettings: FitSettings {
             FitSettings(
                 detector: detector.detector, parameters: parameters, seed: request.seed,
-                contamination: request.contamination, isCancelled: isCancelled)
+                contamination: request.contamination, encoding: request.encoding ?? .oneHot,
+                isCancelled: isCancelled)
         }
 
         func checkCancellation() throws {

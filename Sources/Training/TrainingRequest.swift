@@ -1,4 +1,5 @@
 import DetectorAPI
+import Features
 import Lake
 import Models
 import Plugins
@@ -18,8 +19,12 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     public var seed: UInt64
     /// The alert budget: the share of training rows that the threshold may call anomalous. Above 0, at most 0.5.
     public var contamination: Double
+    /// What categorical features become; nil: one-hot. Native for detectors that make use of categories.
+    public var encoding: Encoding?
     /// Make the model active: the global one in any case, a user's only if it has earned it.
     public var promote: Bool
+
+    public typealias Encoding = Preprocessing.Encoding
 
     public static let defaultDetector = "isolation-forest"
     /// Ten years.
@@ -28,7 +33,7 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     public init(
         userID: String? = nil, allUsers: Bool = false, from: LakeDay, to: LakeDay,
         detectorID: String = defaultDetector, parameters: [String: String] = [:], seed: UInt64 = 0,
-        contamination: Double = 0.01, promote: Bool = false
+        contamination: Double = 0.01, encoding: Encoding? = nil, promote: Bool = false
     ) {
         self.userID = userID
         self.allUsers = allUsers
@@ -38,11 +43,22 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
         self.parameters = parameters
         self.seed = seed
         self.contamination = contamination
+        self.encoding = encoding
         self.promote = promote
     }
 
     /// Whose model; of no meaning when `allUsers`.
     public var tenant: Tenant { userID.map(Tenant.user) ?? .global }
+
+    /// The encoding of that name.
+    ///
+    /// - Throws: `TrainingError.invalidRequest` with those that there are.
+    public static func encoding(_ name: String) throws -> Encoding {
+        if let encoding = Encoding(rawValue: name) { return encoding }
+        let known = Encoding.allCases.map(\.rawValue).joined(separator: ", ")
+        throw TrainingError.invalidRequest(
+            field: "encoding", reason: "there is no encoding \(name); there are: \(known)")
+    }
 
     /// - Throws: `TrainingError.invalidRequest` naming the field at fault.
     /// - Returns: The detector and its checked parameters.
@@ -66,6 +82,9 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
             throw TrainingError.invalidRequest(
                 field: "detector", reason: "there is no detector \(detectorID); loaded are: \(known)")
         }
+        try check(
+            encoding != .native || detector.info.uses.contains(.categories), "encoding",
+            "detector \(detectorID) would take the codes of categories for numbers; use one-hot")
         do {
             return (
                 detector, try detector.info.checked(parameters.mapValues { ParameterValue(parsing: $0) })

@@ -153,4 +153,57 @@ import Transactions
         let json = try JSONEncoder().encode(expected)
         #expect(try JSONDecoder().decode([FeatureReason].self, from: json) == expected)
     }
+
+    // MARK: Native encoding
+
+    private var native: Preprocessing {
+        Preprocessing(
+            scaling: example.scaling, numeric: example.numeric, categorical: example.categorical,
+            encoding: .native)
+    }
+
+    @Test func nativeEncodingGivesCodes() throws {
+        let plan = try PreprocessingPlan(native)
+        #expect(plan.columns.map(\.name) == ["amount", "count_1h", "category", "currency"])
+        #expect(plan.columns.map(\.cardinality) == [nil, nil, 3, 2])
+        #expect(plan.columns.allSatisfy { $0.category == nil })
+        let row = try row(["amount": 14, "count_1h": 3])
+        #expect(apply(plan, row, batch(category: "grocery", currency: "EUR")) == [2, 3, 1, 0])
+        #expect(apply(plan, row, batch(category: "fuel", currency: "USD")) == [2, 3, 0, 1])
+        #expect(apply(plan, row, batch(category: "casino", currency: "other")) == [2, 3, 2, 1])
+        let missing = apply(plan, row, batch())
+        #expect(missing[..<2] == [2, 3] && missing[2].isNaN && missing[3].isNaN)
+    }
+
+    @Test func reasonsOfCodesNameTheFeatureAndItsCategory() throws {
+        let plan = try PreprocessingPlan(native)
+        let row = try row(["amount": 400])
+        let reasons = row.withUnsafeBufferPointer { row in
+            [-0.25, 0.5, -0.5, 0.125].withUnsafeBufferPointer {
+                plan.reasons(
+                    contributions: $0, numeric: row, batch: batch(category: "casino"), row: 0, limit: 5)
+            }
+        }
+        #expect(
+            reasons == [
+                FeatureReason(
+                    name: "category", value: .text("casino"), usual: .text("grocery"), contribution: -0.5),
+                FeatureReason(name: "amount", value: .number(400), usual: .number(10), contribution: -0.25),
+            ])
+    }
+
+    @Test func theEncodingIsKeptAndWithoutOneItIsOneHot() throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let json = String(decoding: try encoder.encode(native), as: UTF8.self)
+        #expect(json.contains("\"encoding\":\"native\""))
+        #expect(try JSONDecoder().decode(Preprocessing.self, from: Data(json.utf8)) == native)
+        let old = String(decoding: try encoder.encode(example), as: UTF8.self)
+        #expect(!old.contains("encoding"))
+        #expect(try JSONDecoder().decode(Preprocessing.self, from: Data(old.utf8)).encoding == .oneHot)
+        let strange = json.replacingOccurrences(of: "native", with: "hashed")
+        #expect(throws: DecodingError.self) {
+            try JSONDecoder().decode(Preprocessing.self, from: Data(strange.utf8))
+        }
+    }
 }

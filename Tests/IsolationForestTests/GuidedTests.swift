@@ -38,7 +38,8 @@ import Testing
         for row in 0..<256 { table.values[3 * row + 2] = 1 }
         table.withRows { rows in
             let shape = ForestShape(columns: 3, trees: 100, levels: 8)
-            let sample = SampleKeys(rows, shape, centres: [0, 0, 0], sampleSize: 256)
+            let source = SourceRows(rows: rows, orders: nil)
+            let sample = SampleKeys(source, shape, centres: [0, 0, 0], sampleSize: 256)
             let weights = ColumnWeights(columns: 3, sampleSize: 256)
             weights.measure(sample, rows: (0..<256).map { UInt16($0) }, count: 256)
             var counts = [0, 0, 0]

@@ -77,6 +77,18 @@ import Testing
         #expect(scores.allSatisfy { $0.isFinite })
     }
 
+    @Test func missingValuesGoWithTheMajority() throws {
+        // One column, nine of ten rows around 0 and the others around 40.
+        var table = Table.bells(rows: 500, columns: 1)
+        for row in stride(from: 0, to: 500, by: 10) { table.values[row] += 40 }
+        for mode in ["standard", "guided"] {
+            let model = try table.fit(["mode": .text(mode)])
+            let scores = try Table(values: [.nan, 0, 40, 90], columns: 1).scores(model)
+            #expect(abs(scores[0] - scores[1]) < 0.1)
+            #expect(scores[0] > scores[2] && scores[2] > scores[3])
+        }
+    }
+
     @Test func rowsOfAnotherWidthAreRefused() throws {
         let model = try Table.bells(rows: 100, columns: 3).fit()
         #expect(throws: DetectorError.self) { try Table.bells(rows: 10, columns: 4).scores(model) }

@@ -71,7 +71,7 @@ import Testing
         #expect(refusal.path == path)
         #expect(refusal.reason.contains("the magic is \"XLSVCDET\", this host's is \"MLSVCDET\""))
         #expect(refusal.reason.contains("the C ABI version is 7, this host's is 1"))
-        #expect(refusal.reason.contains("the Swift API version is 9, this host's is 1"))
+        #expect(refusal.reason.contains("the Swift API version is 9, this host's is 2"))
         #expect(refusal.reason.contains("the compiler is \"2.0.0?"))
     }
 

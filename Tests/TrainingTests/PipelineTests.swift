@@ -33,6 +33,24 @@ import Testing
         #expect(try workshop.router.globalModel()?.version == 1)
     }
 
+    @Test func categoriesThatTheDetectorSplitsItselfAreServedAsTheyWereTrained() throws {
+        let workshop = try Workshop()
+        try workshop.generate(users: 60, days: 40)
+        var request = Workshop.request(days: 40, promote: true)
+        request.encoding = .native
+        _ = try workshop.run(request)
+        let header = try #require(try workshop.models.header(of: .global, version: 1))
+        #expect(header.preprocessing.encoding == .native)
+        #expect(try #require(header.metrics["auroc"]) > 0.8)
+        #expect(try #require(header.metrics["score_stability"]) > 0.8)
+        let served = try #require(try workshop.router.globalModel())
+        #expect(served.plan.columns.count { $0.cardinality != nil } == header.preprocessing.categorical.count)
+        #expect(
+            served.model.columns == header.preprocessing.numeric.count
+                + header.preprocessing.categorical.count)
+        #expect(served.model is any Explaining)
+    }
+
     @Test func withoutPromoteItIsACandidate() throws {
         let workshop = try Workshop()
         try workshop.generate(users: 5, days: 20)

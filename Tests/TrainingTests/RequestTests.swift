@@ -36,6 +36,12 @@ import Testing
         #expect(try fault { $0.contamination = 0 } == "contamination")
         #expect(try fault { $0.contamination = 0.6 } == "contamination")
         #expect(try fault { $0.contamination = .nan } == "contamination")
+        #expect(try fault { $0.encoding = .native } == nil)
+        #expect(
+            try fault {
+                $0.encoding = .native
+                $0.detectorID = "amount"
+            } == "encoding")
         #expect(try fault { $0.userID = "" } == "user_id")
         #expect(try fault { $0.userID = String(repeating: "x", count: 257) } == "user_id")
         #expect(
@@ -51,5 +57,16 @@ import Testing
         request.seed = .max
         let json = try JSONEncoder().encode(request)
         #expect(try JSONDecoder().decode(TrainingRequest.self, from: json) == request)
+    }
+
+    @Test func aRequestOfBeforeThereWereEncodingsIsOneHot() throws {
+        var request = Workshop.request(days: 3)
+        let json = String(decoding: try JSONEncoder().encode(request), as: UTF8.self)
+        #expect(!json.contains("encoding"))
+        #expect(try JSONDecoder().decode(TrainingRequest.self, from: Data(json.utf8)).encoding == nil)
+        request.encoding = try TrainingRequest.encoding("native")
+        let chosen = try JSONEncoder().encode(request)
+        #expect(try JSONDecoder().decode(TrainingRequest.self, from: chosen) == request)
+        #expect(throws: TrainingError.self) { try TrainingRequest.encoding("hashed") }
     }
 }

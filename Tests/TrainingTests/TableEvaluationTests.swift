@@ -82,4 +82,23 @@ import Testing
         #expect(result.parameters["n_estimators"] == "10")
         #expect(result.auroc.mean > 0.7)
     }
+
+    @Test func rowsCountAsTheirWeightSays() throws {
+        let result = try TableEvaluation(
+            try detector("isolation-forest"), path: try table(), label: "y", seeds: 2, parameters: [:],
+            weight: "day")
+        #expect(result.columns == 1)
+        #expect(result.rows == 12)
+        func field(_ detector: LoadedDetector, _ weight: String) throws -> String? {
+            do {
+                _ = try TableEvaluation(
+                    detector, path: try table(), label: "y", seeds: 1, parameters: [:], weight: weight)
+                return nil
+            } catch TrainingError.invalidRequest(let field, let reason) {
+                return "\(field): \(reason)"
+            }
+        }
+        #expect(try field(try detector("isolation-forest"), "name")?.hasPrefix("weight: ") == true)
+        #expect(try field(try detector("amount"), "day") == "weight: detector amount makes no use of weights")
+    }
 }

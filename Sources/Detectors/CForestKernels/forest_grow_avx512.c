@@ -11,39 +11,40 @@ int forest_growing_is_supported(void) {
            __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 
-/* The least of both: the lower half of a vector for `low`, the upper half for `high`, turned round. */
-WITH_AVX512 static inline forest_range_result reduce(__m512i low, __m512i high) {
-    __m256i lows = _mm256_min_epi32(_mm512_castsi512_si256(low), _mm512_extracti64x4_epi64(low, 1));
-    __m256i highs = _mm256_max_epi32(_mm512_castsi512_si256(high), _mm512_extracti64x4_epi64(high, 1));
-    highs = _mm256_xor_si256(highs, _mm256_set1_epi32(-1));
-    __m256i both = _mm256_min_epi32(_mm256_permute2x128_si256(lows, highs, 0x20),
-                                    _mm256_permute2x128_si256(lows, highs, 0x31));
+/* Keys are fetched one by one: a gather takes longer for the few rows of most nodes, on some processors by far. */
+WITH_AVX512 static inline __m256i fetch(const int32_t *keys, const uint16_t *rows) {
+    __m128i a = _mm_insert_epi32(_mm_cvtsi32_si128(keys[rows[0]]), keys[rows[1]], 1);
+    __m128i b = _mm_insert_epi32(_mm_cvtsi32_si128(keys[rows[2]]), keys[rows[3]], 1);
+    __m128i c = _mm_insert_epi32(_mm_cvtsi32_si128(keys[rows[4]]), keys[rows[5]], 1);
+    __m128i d = _mm_insert_epi32(_mm_cvtsi32_si128(keys[rows[6]]), keys[rows[7]], 1);
+    return _mm256_set_m128i(_mm_unpacklo_epi64(c, d), _mm_unpacklo_epi64(a, b));
+}
+
+WITH_AVX512 forest_range_result forest_range(const int32_t *keys, const uint16_t *rows, size_t count,
+                                             int32_t *node_keys) {
+    __m256i low = _mm256_set1_epi32(INT32_MAX), high = _mm256_set1_epi32(INT32_MIN);
+    size_t i = 0;
+#pragma clang loop unroll(disable)
+    for (; i + 8 < count; i += 8) {
+        __m256i values = fetch(keys, rows + i);
+        _mm256_storeu_si256((__m256i *)(node_keys + i), values);
+        low = _mm256_min_epi32(low, values);
+        high = _mm256_max_epi32(high, values);
+    }
+    __m256i values = fetch(keys, rows + i);
+    _mm256_storeu_si256((__m256i *)(node_keys + i), values);
+    __mmask8 rest = (__mmask8)_bzhi_u32(0xFF, (unsigned)(count - i));
+    low = _mm256_mask_min_epi32(low, rest, low, values);
+    high = _mm256_mask_max_epi32(high, rest, high, values);
+    /* The greatest, turned round, is a least one too: both at once. */
+    high = _mm256_xor_si256(high, _mm256_set1_epi32(-1));
+    __m256i both = _mm256_min_epi32(_mm256_permute2x128_si256(low, high, 0x20),
+                                    _mm256_permute2x128_si256(low, high, 0x31));
     both = _mm256_min_epi32(both, _mm256_shuffle_epi32(both, 0x4E));
     both = _mm256_min_epi32(both, _mm256_shuffle_epi32(both, 0xB1));
     forest_range_result result = {_mm_cvtsi128_si32(_mm256_castsi256_si128(both)),
                                   ~_mm_cvtsi128_si32(_mm256_extracti128_si256(both, 1))};
     return result;
-}
-
-WITH_AVX512 forest_range_result forest_range(const int32_t *keys, const uint16_t *rows, size_t count,
-                                             int32_t *node_keys) {
-    __m512i low = _mm512_set1_epi32(INT32_MAX), high = _mm512_set1_epi32(INT32_MIN);
-    size_t i = 0;
-#pragma clang loop unroll(disable)
-    for (; i + 16 < count; i += 16) {
-        __m512i at = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(rows + i)));
-        __m512i values = _mm512_i32gather_epi32(at, keys, 4);
-        _mm512_storeu_si512(node_keys + i, values);
-        low = _mm512_min_epi32(low, values);
-        high = _mm512_max_epi32(high, values);
-    }
-    __mmask16 rest = (__mmask16)_bzhi_u32(0xFFFF, (unsigned)(count - i));
-    __m512i at = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(rest, rows + i));
-    __m512i values = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), rest, at, keys, 4);
-    _mm512_mask_storeu_epi32(node_keys + i, rest, values);
-    low = _mm512_mask_min_epi32(low, rest, low, values);
-    high = _mm512_mask_max_epi32(high, rest, high, values);
-    return reduce(low, high);
 }
 
 /* Sixteen rows to the two growing ends. */

@@ -88,7 +88,10 @@ struct ColumnPicker {
         let total = UInt64(UInt32(bitPattern: ends[columns &- 1]))
         let place = Int32(truncatingIfNeeded: (UInt64(random) &* total) >> 32)
         var column = 0
-        for end in 0..<columns { column &+= ends[end] <= place ? 1 : 0 }
+        // 1 for each end that is not above the place: a sign bit, since a comparison becomes a branch, guessed wrong.
+        for end in 0..<columns {
+            column &+= Int(truncatingIfNeeded: UInt32(bitPattern: ends[end] &- place &- 1) &>> 31)
+        }
         return column
     }
 

@@ -1,7 +1,10 @@
 import DetectorAPI
 
 extension ForestPointers {
+    /// Rows that share the values of a tree's nodes.
     private static var rowsPerBlock: Int { 256 }
+    /// For fewer rows than this, only the values along their paths are computed.
+    private static var fewRows: Int { 8 }
 
     /// Scores and says which features shortened or lengthened the paths.
     ///
@@ -11,93 +14,101 @@ extension ForestPointers {
     /// paths of Saabas ("Interpreting random forests", 2014), known from the treeinterpreter package. The score
     /// is a function of the summed paths alone, so each feature's sum, times the slope of the chord between
     /// the expected and the actual score, is its part of the difference of the two.
+    ///
+    /// A row's contributions are the same bits in every batch: the sums that values are made of are whole numbers.
     func explain<Leaf: FixedWidthInteger & UnsignedInteger>(
         _ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>,
-        contributions: UnsafeMutableBufferPointer<Double>, leaf: Leaf.Type
+        contributions: UnsafeMutableBufferPointer<Double>, leaf: Leaf.Type, walk: ForestWalk
     ) {
-        let keysPerRow = shape.keysPerRow
-        let block = max(1, min(rows.count, Self.rowsPerBlock))
         contributions.update(repeating: 0)
-        let expected = PathLength.score(
-            sum: payload.expectedSum, trees: shape.trees, normaliser: payload.normaliser)
-        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: block * keysPerRow) { keys in
-            withUnsafeTemporaryAllocation(of: Double.self, capacity: 4 * shape.leavesPerTree) { scratch in
-                let keys = keys.baseAddress.unsafelyUnwrapped
-                let values = scratch.baseAddress.unsafelyUnwrapped
-                keys.initialize(repeating: 0, count: block * keysPerRow)
-                var sums = [Int64](repeating: 0, count: block)
-                for first in stride(from: 0, to: rows.count, by: block) {
-                    let count = min(block, rows.count - first)
-                    for row in 0..<count {
-                        _ = writeKeys(of: rows, row: first + row, to: keys + row * keysPerRow)
-                        sums[row] = 0
-                    }
-                    for tree in 0..<shape.trees {
-                        writeValues(tree: tree, to: values, leaf: leaf)
-                        for row in 0..<count {
-                            let target = contributions.baseAddress.unsafelyUnwrapped
-                            sums[row] += credit(
-                                tree: tree, keys: keys + row * keysPerRow, values: values,
-                                to: target + (first + row) * shape.columns, leaf: leaf)
+        let block = max(1, min(rows.count, Self.rowsPerBlock, (1 << 20) / shape.keysPerRow))
+        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: block * shape.keysPerRow) { keys in
+            withUnsafeTemporaryAllocation(of: UInt32.self, capacity: max(block, shape.trees)) { positions in
+                withExpectations(leaf) { expectations in
+                    let keys = keys.baseAddress.unsafelyUnwrapped
+                    let positions = positions.baseAddress.unsafelyUnwrapped
+                    keys.initialize(repeating: 0, count: block * shape.keysPerRow)
+                    for first in stride(from: 0, to: rows.count, by: block) {
+                        let part = rows[first..<min(first + block, rows.count)]
+                        let explained = ExplainedRows(
+                            scores: scores.baseAddress.unsafelyUnwrapped + first,
+                            contributions: contributions.baseAddress.unsafelyUnwrapped
+                                + first * shape.columns)
+                        if part.count < Self.fewRows {
+                            for row in 0..<part.count {
+                                explainAlone(part, row, explained, keys, positions, expectations, walk)
+                            }
+                        } else {
+                            explainTogether(part, explained, keys, positions, expectations, walk)
                         }
-                    }
-                    for row in 0..<count {
-                        let score = PathLength.score(
-                            sum: sums[row], trees: shape.trees, normaliser: payload.normaliser)
-                        scores[first + row] = score
-                        let start = (first + row) * shape.columns
-                        PathLength.scale(
-                            UnsafeMutableBufferPointer(
-                                rebasing: contributions[start..<start + shape.columns]),
-                            to: score, expected: expected, trees: shape.trees, normaliser: payload.normaliser)
                     }
                 }
             }
         }
     }
 
-    /// The nodes' values as a heap with the root at 1, the leaves at `leavesPerTree` and after.
-    ///
-    /// - Parameter values: `4 x leavesPerTree` places; the second half is used on the way.
-    private func writeValues<Leaf: FixedWidthInteger & UnsignedInteger>(
-        tree: Int, to values: UnsafeMutablePointer<Double>, leaf: Leaf.Type
-    ) {
-        let leaves = leaves.assumingMemoryBound(to: Leaf.self) + tree * shape.leavesPerTree
-        let weights = values + 2 * shape.leavesPerTree
-        for position in 0..<shape.leavesPerTree {
-            let kind = Int(leaves[position])
-            // A leaf above the last level has a copy at each end below it.
-            let copies = Double(1 << (shape.levels - Int(origins[kind].depth)))
-            let weight = Double(origins[kind].count) / copies
-            weights[shape.leavesPerTree + position] = weight
-            values[shape.leavesPerTree + position] = weight * (Double(paths[kind]) * 0x1p-32)
-        }
-        for node in stride(from: shape.leavesPerTree - 1, to: 0, by: -1) {
-            weights[node] = weights[2 * node] + weights[2 * node + 1]
-            values[node] = values[2 * node] + values[2 * node + 1]
-        }
-        for node in 1..<2 * shape.leavesPerTree { values[node] /= weights[node] }
+    /// Where what is said of a block of rows goes.
+    private struct ExplainedRows {
+        let scores: UnsafeMutablePointer<Double>
+        let contributions: UnsafeMutablePointer<Double>
     }
 
-    /// Walks one row down one tree, credits its steps to the features and returns its path length.
-    private func credit<Leaf: FixedWidthInteger & UnsignedInteger>(
-        tree: Int, keys: UnsafePointer<UInt32>, values: UnsafePointer<Double>,
-        to contributions: UnsafeMutablePointer<Double>, leaf: Leaf.Type
-    ) -> Int64 {
-        let words = nodes + tree * shape.wordsPerTree
-        var node = 1
-        for level in 0..<shape.levels {
-            let word = words[shape.word(level: level, position: node - 1 << level)]
-            let child = 2 * node + (word < keys[Int(word & shape.selectorMask)] ? 1 : 0)
-            // Below a leaf there is no node and nothing changes.
-            if word != ForestShape.noNode {
-                let column = Int(word & (shape.missingBit - 1))
-                contributions[column] += values[child] - values[node]
-            }
-            node = child
+    /// One row down all trees.
+    private func explainAlone<Leaf>(
+        _ rows: FeatureRows, _ row: Int, _ explained: ExplainedRows, _ keys: UnsafeMutablePointer<UInt32>,
+        _ positions: UnsafeMutablePointer<UInt32>, _ expectations: NodeExpectations<Leaf>, _ walk: ForestWalk
+    ) {
+        let anyMissing = writeKeys(of: rows, row: row, to: keys)
+        walk(
+            shape, words: nodes, wordStride: shape.wordsPerTree, keys: keys, keyStride: 0,
+            anyMissing: anyMissing, count: shape.trees, positions: positions)
+        let target = explained.contributions + row * shape.columns
+        var sum: Int64 = 0
+        for tree in 0..<shape.trees {
+            let position = Int(positions[tree])
+            expectations.followPath(tree: tree, to: position)
+            sum &+= expectations.creditPath(tree: tree, to: position, target)
         }
-        let leaves = leaves.assumingMemoryBound(to: Leaf.self) + tree * shape.leavesPerTree
-        return paths[Int(leaves[node - shape.leavesPerTree])]
+        finish(row, sum: sum, explained)
+    }
+
+    /// Some rows down one tree after another.
+    private func explainTogether<Leaf>(
+        _ rows: FeatureRows, _ explained: ExplainedRows, _ keys: UnsafeMutablePointer<UInt32>,
+        _ positions: UnsafeMutablePointer<UInt32>, _ expectations: NodeExpectations<Leaf>, _ walk: ForestWalk
+    ) {
+        var anyMissing = false
+        for row in 0..<rows.count {
+            let isMissing = writeKeys(of: rows, row: row, to: keys + row * shape.keysPerRow)
+            anyMissing = anyMissing || isMissing
+        }
+        withUnsafeTemporaryAllocation(of: Int64.self, capacity: rows.count) { sums in
+            sums.initialize(repeating: 0)
+            for tree in 0..<shape.trees {
+                walk(
+                    shape, words: nodes + tree * shape.wordsPerTree, wordStride: 0, keys: keys,
+                    keyStride: shape.keysPerRow, anyMissing: anyMissing, count: rows.count,
+                    positions: positions)
+                expectations.writeAll(tree: tree)
+                for row in 0..<rows.count {
+                    sums[row] &+= expectations.credit(
+                        tree: tree, to: Int(positions[row]), explained.contributions + row * shape.columns)
+                }
+            }
+            for row in 0..<rows.count { finish(row, sum: sums[row], explained) }
+        }
+    }
+
+    private func finish(_ row: Int, sum: Int64, _ explained: ExplainedRows) {
+        let score = PathLength.score(sum: sum, trees: shape.trees, normaliser: payload.normaliser)
+        explained.scores[row] = score
+        PathLength.scale(
+            UnsafeMutableBufferPointer(
+                start: explained.contributions + row * shape.columns, count: shape.columns),
+            to: score,
+            expected: PathLength.score(
+                sum: payload.expectedSum, trees: shape.trees, normaliser: payload.normaliser),
+            trees: shape.trees, normaliser: payload.normaliser)
     }
 }
 

@@ -2,10 +2,11 @@ import DetectorAPI
 
 /// Grows the trees of a forest and writes its artifact.
 struct ForestFitter {
-    let rows: FeatureRows
+    let rows: SourceRows
     let parameters: ForestParameters
     let context: FitContext
     let sampleSize: Int
+    private let weights: RowWeights?
     private let loops: GrowerLoops
 
     init(
@@ -13,25 +14,38 @@ struct ForestFitter {
         loops: GrowerLoops = .best
     ) throws {
         guard rows.count > 0 else { throw DetectorError.invalidInput("there are no rows to fit on") }
-        guard rows.columns <= ForestShape.maximumColumns else {
-            throw DetectorError.invalidInput("more than \(ForestShape.maximumColumns) columns")
+        let orders = try CategoryOrders(context.columns, columns: rows.columns, seed: context.seed)
+        let source = SourceRows(rows: rows, orders: orders)
+        guard source.columns <= ForestShape.maximumColumns else {
+            throw DetectorError.invalidInput(
+                "more than \(ForestShape.maximumColumns) columns, a categorical one counting as \(orders?.orders ?? 1)"
+            )
         }
         guard rows.count < UInt32.max else { throw DetectorError.invalidInput("more than 2^32 - 2 rows") }
-        self.rows = rows
+        self.rows = source
         self.parameters = parameters
         self.context = context
         self.loops = loops
-        sampleSize = min(parameters.sampleSize, rows.count)
+        weights = try context.weights.map { weights throws(DetectorError) in
+            try RowWeights(weights, rows: rows.count)
+        }
+        sampleSize = min(parameters.sampleSize, weights?.rows ?? rows.count)
     }
 
     /// As in the paper: the height of a perfectly balanced tree of the sample.
     private var levels: Int { sampleSize <= 1 ? 0 : Int.bitWidth - (sampleSize - 1).leadingZeroBitCount }
 
-    func fit() throws -> ForestModel {
+    /// Fits the kind of forest that the parameters ask for.
+    func fit() throws -> any DetectorModel {
+        let forest: any Explaining = parameters.mode == .extended ? try fitExtended() : try fitForest()
+        return rows.orders.map { CategoricalModel($0, forest) } ?? forest
+    }
+
+    private func fitForest() throws -> ForestModel {
         let shape = ForestShape(
             columns: rows.columns, trees: parameters.trees, levels: levels,
             spareBits: isPacked ? ForestPacking.spareBits(columns: rows.columns) : 0)
-        var sampler = RowSampler(rows: rows.count, size: sampleSize, loops: loops)
+        var sampler = RowSampler(rows: rows.count, size: sampleSize, weights: weights, loops: loops)
         let centres = medians(&sampler)
         let sample = SampleKeys(rows, shape, centres: centres, sampleSize: sampleSize)
         var grower = TreeGrower(shape, sampleSize: sampleSize, loops: loops)
@@ -41,7 +55,7 @@ struct ForestFitter {
             try pause(tree)
             var generator = SeededGenerator(seed: context.seed, stream: UInt64(tree))
             sampler.draw(&generator)
-            if !sample.hasAllRows { sample.gather(rows, sampler.chosen) }
+            if !sample.hasAllRows { sample.gather(sampler.chosen) }
             let columns = chooseColumns(&generator)
             nodes.withUnsafeMutableBufferPointer { nodes in
                 grower.grow(
@@ -60,15 +74,16 @@ struct ForestFitter {
     }
 
     /// A forest of trees that cut by several columns at once. `max_features` and `storage` do not apply.
-    func fitExtended() throws -> HyperplaneModel {
-        var sampler = RowSampler(rows: rows.count, size: sampleSize, loops: loops)
+    private func fitExtended() throws -> HyperplaneModel {
+        var sampler = RowSampler(rows: rows.count, size: sampleSize, weights: weights, loops: loops)
         let centres = medians(&sampler)
         var grower = HyperplaneGrower(rows, centres: centres, terms: parameters.dimensions, levels: levels)
         for tree in 0..<parameters.trees {
             try pause(tree)
             var generator = SeededGenerator(seed: context.seed, stream: UInt64(tree))
             sampler.draw(&generator)
-            grower.grow(sampler.chosen, &generator)
+            let columns = rows.orders == nil ? nil : chooseColumns(&generator)
+            grower.grow(sampler.chosen, columns: columns, &generator)
         }
         context.progress(1)
         return grower.model(trees: parameters.trees, sampleSize: sampleSize)
@@ -85,7 +100,7 @@ struct ForestFitter {
     private func rule(_ tree: Int) -> TreeGrower.Rule {
         switch parameters.mode {
         case .standard, .extended: return .none
-        case .auto where rows.count < ForestParameters.guidedRows: return .none
+        case .auto where (weights?.rows ?? rows.count) < ForestParameters.guidedRows: return .none
         case .auto, .guided: return tree % 2 == 0 ? .tails : .gaps
         }
     }
@@ -103,11 +118,13 @@ struct ForestFitter {
         var generator = SeededGenerator(seed: context.seed, stream: .max)
         sampler.draw(&generator)
         let step = max(1, sampler.chosen.count / 32)
+        let chosen = stride(from: 0, to: sampler.chosen.count, by: step).map { Int(sampler.chosen[$0]) }
+        let copies = rows.copies(of: chosen)
         var values: [Float] = []
         return (0..<rows.columns).map { column in
             values.removeAll(keepingCapacity: true)
-            for place in stride(from: 0, to: sampler.chosen.count, by: step) {
-                let value = rows.values[Int(sampler.chosen[place]) * rows.columns + column]
+            for place in chosen.indices {
+                let value = copies[place * rows.columns + column]
                 if value.isFinite { values.append(value) }
             }
             values.sort()
@@ -117,18 +134,18 @@ struct ForestFitter {
 
     /// The columns that a tree may cut, one bit each.
     private func chooseColumns(_ generator: inout SeededGenerator) -> [UInt64] {
-        let wanted = max(1, Int(Double(rows.columns) * parameters.columnShare))
-        var bits = [UInt64](repeating: 0, count: (rows.columns + 63) / 64)
+        let columns = rows.rows.columns
+        let wanted = max(1, Int(Double(columns) * parameters.columnShare))
+        var bits = [UInt64](repeating: 0, count: (columns + 63) / 64)
         // Knuth, volume 2, algorithm S.
         var chosen = 0
-        for column in 0..<rows.columns {
-            let isChosen =
-                wanted == rows.columns || generator.below(rows.columns - column) < wanted - chosen
+        for column in 0..<columns {
+            let isChosen = wanted == columns || generator.below(columns - column) < wanted - chosen
             if isChosen {
                 bits[column / 64] |= 1 << UInt64(column % 64)
                 chosen += 1
             }
         }
-        return bits
+        return rows.orders?.drawOrders(bits, &generator) ?? bits
     }
 }

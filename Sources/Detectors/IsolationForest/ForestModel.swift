@@ -59,9 +59,14 @@ final class ForestModel: Explaining {
         withExtendedLifetime(artifact) {
             let forest = ForestPointers(payload, artifact.bytes)
             switch payload.leafWidth {
-            case 1: forest.explain(rows, into: scores, contributions: contributions, leaf: UInt8.self)
-            case 2: forest.explain(rows, into: scores, contributions: contributions, leaf: UInt16.self)
-            default: forest.explain(rows, into: scores, contributions: contributions, leaf: UInt32.self)
+            case 1:
+                forest.explain(rows, into: scores, contributions: contributions, leaf: UInt8.self, walk: walk)
+            case 2:
+                forest.explain(
+                    rows, into: scores, contributions: contributions, leaf: UInt16.self, walk: walk)
+            default:
+                forest.explain(
+                    rows, into: scores, contributions: contributions, leaf: UInt32.self, walk: walk)
             }
         }
     }

@@ -1,5 +1,8 @@
 /// Memory for growing trees, allocated once.
 final class GrowerBuffers {
+    /// Rows after the last one that loops may read, and keys that they may write: they take eight at a time.
+    static let excess = 7
+
     struct Node {
         /// The place of its first row.
         var first: UInt32
@@ -30,7 +33,8 @@ final class GrowerBuffers {
         init(sampleSize: Int, wordsOfColumns: Int) {
             nodes = .allocate(capacity: sampleSize)
             columns = .allocate(capacity: sampleSize * wordsOfColumns)
-            rows = .allocate(capacity: sampleSize)
+            rows = .allocate(capacity: sampleSize + GrowerBuffers.excess)
+            rows.initialize(repeating: 0, count: sampleSize + GrowerBuffers.excess)
         }
     }
 
@@ -55,7 +59,7 @@ final class GrowerBuffers {
         singles = .allocate(capacity: sampleSize)
         quantities = .allocate(capacity: sampleSize)
         candidates = .allocate(capacity: 3 * GapFinder.candidates)
-        nodeKeys = .allocate(capacity: sampleSize)
+        nodeKeys = .allocate(capacity: sampleSize + Self.excess)
     }
 
     deinit {

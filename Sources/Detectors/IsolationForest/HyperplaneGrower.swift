@@ -7,9 +7,13 @@ import DetectorAPI
 /// deviation in the node, so that units do not matter, and the threshold is uniform between the least and the
 /// greatest projection of the node's rows, so that every cut divides them.
 struct HyperplaneGrower {
-    private let rows: FeatureRows
+    private let rows: SourceRows
+    /// The rows of the tree that grows, as it sees them.
+    private var sample: [Float] = []
     private let centres: [Float]
     private let terms: Int
+    /// For each column whether it holds the places of categories.
+    private let isCategorical: [Bool]
     private let levels: Int
     private(set) var nodes: [HyperplaneNode] = []
     private(set) var starts: [UInt32] = []
@@ -19,6 +23,7 @@ struct HyperplaneGrower {
     private(set) var pathSum = 0.0
     private var numbers: [UInt64: UInt32] = [:]
     private var projections: [Double] = []
+    /// Those that the tree may cut.
     private var columns: [Int]
 
     private struct Waiting {
@@ -27,17 +32,25 @@ struct HyperplaneGrower {
         var depth: Int
     }
 
-    init(_ rows: FeatureRows, centres: [Float], terms: Int, levels: Int) {
+    init(_ rows: SourceRows, centres: [Float], terms: Int, levels: Int) {
         self.rows = rows
         self.centres = centres
-        self.terms = min(terms, rows.columns)
+        // Of a categorical column a tree sees one order.
+        self.terms = min(terms, rows.rows.columns)
         self.levels = levels
+        isCategorical = (0..<rows.columns).map { rows.orders?.isCategorical($0) ?? false }
         columns = Array(0..<rows.columns)
     }
 
     /// Grows one tree from the chosen rows.
-    mutating func grow(_ chosen: [UInt32], _ generator: inout SeededGenerator) {
-        var order = chosen.map(Int.init)
+    ///
+    /// - Parameter allowed: One bit for each column that it may cut; nil: all.
+    mutating func grow(_ chosen: [UInt32], columns allowed: [UInt64]?, _ generator: inout SeededGenerator) {
+        sample = rows.copies(of: chosen.map(Int.init))
+        if let allowed {
+            columns = (0..<rows.columns).filter { allowed[$0 / 64] >> UInt64($0 % 64) & 1 != 0 }
+        }
+        var order = Array(chosen.indices)
         starts.append(UInt32(nodes.count))
         // A node's place in the queue is its number in the tree.
         var queue = [Waiting(first: 0, count: order.count, depth: 0)]
@@ -108,6 +121,8 @@ struct HyperplaneGrower {
     }
 
     /// Some columns that vary among the rows, each with a random coefficient over its deviation.
+    ///
+    /// A column of categories is cut alone: with others in the sum, what goes left would be no subset of them.
     private mutating func drawTerms(
         _ rows: ArraySlice<Int>, _ generator: inout SeededGenerator
     ) -> [HyperplaneTerm] {
@@ -118,6 +133,8 @@ struct HyperplaneGrower {
             let column = columns[place]
             candidates -= 1
             columns.swapAt(place, candidates)
+            let isCategorical = isCategorical[column]
+            if isCategorical && !own.isEmpty { continue }
             let deviation = deviation(rows, column)
             guard deviation > 0 else { continue }
             // A sum of twelve uniform numbers is near enough to normal for a direction.
@@ -126,6 +143,7 @@ struct HyperplaneGrower {
             let coefficient = Float(bell / deviation)
             if coefficient.isFinite {
                 own.append(HyperplaneTerm(column: UInt32(column), coefficient: coefficient))
+                if isCategorical { break }
             }
         }
         return own
@@ -145,7 +163,7 @@ struct HyperplaneGrower {
     }
 
     private func distance(_ row: Int, _ column: Int) -> Double {
-        Hyperplane.distance(rows.values[row * rows.columns + column], from: centres[column])
+        Hyperplane.distance(sample[row * rows.columns + column], from: centres[column])
     }
 }
 

@@ -1,7 +1,7 @@
 import CForestKernels
 import DetectorAPI
 
-/// Draws rows without replacement, every set of them equally likely.
+/// Draws rows without replacement: every set of them equally likely, or by weights.
 struct RowSampler {
     /// The rows drawn; the order means nothing.
     private(set) var chosen: [UInt32]
@@ -11,11 +11,15 @@ struct RowSampler {
     private var bits: [UInt64] = []
     /// Many rows: a hash set of those drawn, 0 for a free place.
     private var drawn: [UInt32] = []
+    private var weights: RowWeights?
 
-    init(rows: Int, size: Int, loops: GrowerLoops = .best) {
+    /// - Precondition: At least `size` rows can be drawn.
+    init(rows: Int, size: Int, weights: RowWeights? = nil, loops: GrowerLoops = .best) {
         self.rows = rows
         self.loops = loops
+        self.weights = weights
         chosen = [UInt32](repeating: 0, count: size)
+        if weights != nil { return }
         if size == rows {
             for row in 0..<size { chosen[row] = UInt32(row) }
         } else if rows <= 16 * size {
@@ -26,7 +30,9 @@ struct RowSampler {
     }
 
     mutating func draw(_ generator: inout SeededGenerator) {
-        if !bits.isEmpty {
+        if weights != nil {
+            weights?.draw(into: &chosen, &generator)
+        } else if !bits.isEmpty {
             drawBits(&generator)
         } else if !drawn.isEmpty {
             drawWithRejection(&generator)

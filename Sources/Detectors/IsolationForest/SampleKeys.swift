@@ -14,14 +14,16 @@ final class SampleKeys {
     /// Whether a value is missing among the rows that have keys.
     private(set) var hasMissing = false
     let keys: UnsafeMutablePointer<Int32>
+    private let source: SourceRows
     private let centres: [Float]
     private let keyMask: UInt32
     /// The rows of one tree, as they are.
     private let copies: UnsafeMutablePointer<Float>
 
-    init(_ rows: FeatureRows, _ shape: ForestShape, centres: [Float], sampleSize: Int) {
+    init(_ rows: SourceRows, _ shape: ForestShape, centres: [Float], sampleSize: Int) {
         keyMask = shape.keyMask
         columns = rows.columns
+        source = rows
         self.centres = centres
         // Worth it while the rows are fewer than the trees would turn, and the keys fit in the cache.
         hasAllRows =
@@ -30,8 +32,19 @@ final class SampleKeys {
         capacity = hasAllRows ? rows.count : sampleSize
         keys = .allocate(capacity: capacity * columns)
         copies = .allocate(capacity: hasAllRows ? 0 : capacity * columns)
-        if hasAllRows {
-            for row in 0..<rows.count { write(rows, row, to: row) }
+        if hasAllRows { writeAll() }
+    }
+
+    private func writeAll() {
+        if source.orders == nil {
+            for row in 0..<source.count { write(source.rows, row, to: row) }
+            return
+        }
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { wide in
+            for row in 0..<source.count {
+                source.copy(row, to: wide.baseAddress.unsafelyUnwrapped)
+                write(FeatureRows(UnsafeBufferPointer(wide), columns: columns), 0, to: row)
+            }
         }
     }
 
@@ -44,12 +57,8 @@ final class SampleKeys {
     ///
     /// Rows are copied first and turned into keys then: copying is so short that a dozen rows are on their way
     /// from memory at once, which is what the time goes into when rows are many.
-    func gather(_ rows: FeatureRows, _ chosen: [UInt32]) {
-        let source = rows.values.baseAddress.unsafelyUnwrapped
-        for place in chosen.indices {
-            (copies + place &* columns).update(
-                from: source + Int(chosen[place]) &* columns, count: columns)
-        }
+    func gather(_ chosen: [UInt32]) {
+        for place in chosen.indices { source.copy(Int(chosen[place]), to: copies + place &* columns) }
         hasMissing = false
         let copied = FeatureRows(
             UnsafeBufferPointer(start: copies, count: capacity * columns), columns: columns)

@@ -131,6 +131,9 @@ struct Evaluate: AsyncParsableCommand {
     @Option(help: "How many seeds, from 0.")
     var seeds = 5
 
+    @Option(help: "A numeric column that says how much each row counts in fitting; it is no feature then.")
+    var weight: String?
+
     @Option(
         name: .customLong("set"),
         help: ArgumentHelp("One of the detector's parameters; may be repeated.", valueName: "name=value"))
@@ -145,7 +148,7 @@ struct Evaluate: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try await Settings.load(file: nil, flags: [:])
-        let command = (detector: detector, table: table, label: label, seeds: seeds)
+        let command = (detector: detector, table: table, label: label, seeds: seeds, weight: weight)
         let values = try assignments(parameters, option: "--set")
         let result = try await blocking {
             let registry = try Parts.registry(settings, logger: Parts.logger(settings))
@@ -155,7 +158,8 @@ struct Evaluate: AsyncParsableCommand {
                 )
             }
             return try TableEvaluation(
-                loaded, path: command.table, label: command.label, seeds: command.seeds, parameters: values)
+                loaded, path: command.table, label: command.label, seeds: command.seeds, parameters: values,
+                weight: command.weight)
         }
         if json {
             let encoder = JSONEncoder()

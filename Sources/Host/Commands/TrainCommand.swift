@@ -1,4 +1,5 @@
 import ArgumentParser
+import Features
 import Foundation
 import Lake
 import Training
@@ -40,6 +41,12 @@ struct Train: AsyncParsableCommand {
     @Option(help: "The share of alerts that the threshold is chosen for.")
     var contamination = 0.01
 
+    @Option(
+        help:
+            "What categories become: one-hot columns, or native codes for a detector that splits them itself."
+    )
+    var encoding = Preprocessing.Encoding.oneHot
+
     @Option(help: "Seed of all randomness.")
     var seed: UInt64 = 0
 
@@ -54,7 +61,7 @@ struct Train: AsyncParsableCommand {
         let request = TrainingRequest(
             userID: user, allUsers: allUsers, from: try day(from, "--from"), to: try day(to, "--to"),
             detectorID: detector, parameters: try assignments(parameters, option: "--parameter"), seed: seed,
-            contamination: contamination, promote: promote)
+            contamination: contamination, encoding: encoding == .oneHot ? nil : encoding, promote: promote)
         let display = ProgressDisplay()
         let lake = lake
         let outcome = try await blocking {
@@ -107,3 +114,5 @@ func assignments(_ pairs: [String], option: String) throws -> [String: String] {
     }
     return values
 }
+
+extension Preprocessing.Encoding: ExpressibleByArgument {}

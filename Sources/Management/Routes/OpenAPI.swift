@@ -41,6 +41,10 @@ enum OpenAPI {
                   "detector": { "type": "string", "default": "isolation-forest" },
                   "parameters": { "type": "object" },
                   "contamination": { "type": "number", "default": 0.01 },
+                  "encoding": {
+                    "type": "string", "enum": ["one-hot", "native"], "default": "one-hot",
+                    "description": "What categories become; native for detectors that make use of them."
+                  },
                   "seed": { "type": "integer", "default": 0 },
                   "promote": { "type": "boolean", "default": false }
                 }

@@ -86,6 +86,7 @@ private struct TrainBody: Decodable {
     let detector: String?
     let parameters: [String: Value]?
     let contamination: Double?
+    let encoding: String?
     let seed: UInt64?
     let promote: Bool?
 
@@ -95,8 +96,8 @@ private struct TrainBody: Decodable {
             throw Problem(.badRequest, "invalid-json", "the body must be a JSON object")
         }
         let known: Set = [
-            "user_id", "all_users", "date_range", "detector", "parameters", "contamination", "seed",
-            "promote",
+            "user_id", "all_users", "date_range", "detector", "parameters", "contamination", "encoding",
+            "seed", "promote",
         ]
         if let stranger = object.keys.filter({ !known.contains($0) }).min() {
             throw Problem.invalid(
@@ -115,13 +116,20 @@ private struct TrainBody: Decodable {
         {
             throw Problem.invalid("it has the wrong type", field: path(context.codingPath))
         }
+        let encoding: TrainingRequest.Encoding?
+        do {
+            encoding = try body.encoding.map(TrainingRequest.encoding)
+        } catch TrainingError.invalidRequest(let field, let reason) {
+            throw Problem.invalid(reason, field: field)
+        }
         return TrainingRequest(
             userID: body.userId, allUsers: body.allUsers ?? false,
             from: try day(body.dateRange.start, "date_range.start"),
             to: try day(body.dateRange.end, "date_range.end"),
             detectorID: body.detector ?? TrainingRequest.defaultDetector,
             parameters: (body.parameters ?? [:]).mapValues(\.text), seed: body.seed ?? 0,
-            contamination: body.contamination ?? 0.01, promote: body.promote ?? false)
+            contamination: body.contamination ?? 0.01, encoding: encoding,
+            promote: body.promote ?? false)
     }
 
     private static func path(_ keys: [any CodingKey]) -> String {

@@ -80,18 +80,21 @@ extension Preprocessing {
     fileprivate init(from reader: inout JSONReader) throws {
         var (schemaVersion, scaling): (Int?, Scaling?)
         var (numeric, categorical): ([NumericColumn]?, [CategoricalColumns]?)
+        var encoding = Encoding.oneHot
         try reader.object { reader, name in
             switch name {
             case "schemaVersion": schemaVersion = try reader.integer()
             case "scaling": scaling = Scaling(rawValue: try reader.text())
             case "numeric": numeric = try reader.elements { try NumericColumn(from: &$0) }
+            case "encoding": encoding = try found(Encoding(rawValue: try reader.text()), "encoding")
             case "categorical": categorical = try reader.elements { try CategoricalColumns(from: &$0) }
             default: try reader.skip()
             }
         }
         self.init(
             schemaVersion: try found(schemaVersion, "schemaVersion"), scaling: try found(scaling, "scaling"),
-            numeric: try found(numeric, "numeric"), categorical: try found(categorical, "categorical"))
+            numeric: try found(numeric, "numeric"), categorical: try found(categorical, "categorical"),
+            encoding: encoding)
     }
 }
 

@@ -113,9 +113,10 @@ struct IsolatedDescription: Codable {
     let version: String
     let summary: String
     let parameters: [Parameter]
+    let uses: Set<FitInput>
 
     init(_ info: DetectorInfo) {
-        (id, version, summary) = (info.id, info.version, info.summary)
+        (id, version, summary, uses) = (info.id, info.version, info.summary, info.uses)
         parameters = info.parameters.map { specification in
             let kind: Kind =
                 switch specification.kind {
@@ -140,7 +141,7 @@ struct IsolatedDescription: Codable {
             return ParameterSpecification(
                 parameter.name, kind, default: parameter.value.parameterValue, meaning: parameter.meaning)
         }
-        return DetectorInfo(id: id, version: version, summary: summary, parameters: checked)
+        return DetectorInfo(id: id, version: version, summary: summary, parameters: checked, uses: uses)
     }
 }
 
@@ -198,9 +199,12 @@ struct IsolatedContext: Codable {
     let seed: UInt64
     let parameters: [String: IsolatedDescription.Value]
     let columns: [Column]
+    /// The bytes of one `Float` for each row.
+    let weights: Data?
 
     init(_ context: FitContext) {
         seed = context.seed
+        weights = context.weights.map { $0.withUnsafeBytes { Data($0) } }
         parameters = context.parameters.values.mapValues(IsolatedDescription.Value.init)
         columns = context.columns.map { column in
             if case .categorical(let cardinality) = column.kind {
@@ -217,6 +221,11 @@ struct IsolatedContext: Codable {
             columns: columns.map {
                 FeatureColumn(
                     name: $0.name, kind: $0.cardinality.map { .categorical(cardinality: $0) } ?? .numeric)
+            },
+            weights: weights.map { weights in
+                weights.withUnsafeBytes { bytes in
+                    (0..<bytes.count / 4).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+                }
             }, progress: progress)
     }
 }

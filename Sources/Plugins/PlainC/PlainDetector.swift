@@ -19,6 +19,9 @@ struct PlainDetector: Detector {
         guard context.columns.count == rows.columns else {
             throw DetectorError.invalidInput("\(context.columns.count) columns described of \(rows.columns)")
         }
+        guard context.weights == nil else {
+            throw DetectorError.invalidInput("a detector in plain C takes no weights of rows")
+        }
         guard labels.map({ $0.count == rows.count }) ?? true else {
             throw DetectorError.invalidInput("there is not one label for each row")
         }

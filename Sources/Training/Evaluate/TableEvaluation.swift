@@ -62,20 +62,27 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
     ///   - seeds: How many, from 0; at least 1.
     ///   - parameters: As a person would type them.
     ///   - split: nil: judged on the rows that it was fitted on.
+    ///   - weight: A numeric column, then no feature: how much each row counts in fitting. nil: all alike.
     /// - Throws: `LakeError` for a table that cannot be read, `TrainingError` for one that cannot be judged by,
     ///   `DetectorError`.
     public init(
         _ loaded: LoadedDetector, path: String, label: String, seeds: Int, parameters: [String: String],
-        split: TimeSplit? = nil
+        split: TimeSplit? = nil, weight: String? = nil
     ) throws {
+        guard weight == nil || loaded.info.uses.contains(.weights) else {
+            throw TrainingError.invalidRequest(
+                field: "weight", reason: "detector \(loaded.info.id) makes no use of weights")
+        }
         let table = try readTable(path: path, labelColumn: label)
         let values = try Self.checked(parameters, loaded)
-        let parts = try TableParts(table, path: path, label: label, split: split)
+        var parts = try TableParts(table, path: path, label: label, split: split)
+        let weights = try weight.map { try parts.takeWeights($0, path: path) }
         let features = parts.columns.map { FeatureColumn(name: $0) }
         var measures: [[Double]] = []
         for seed in 0..<max(seeds, 1) {
             let started = ContinuousClock.now
-            let context = FitContext(seed: UInt64(seed), parameters: values, columns: features)
+            let context = FitContext(
+                seed: UInt64(seed), parameters: values, columns: features, weights: weights)
             let model = try parts.training.withUnsafeBufferPointer {
                 try loaded.detector.fit(
                     FeatureRows($0, columns: features.count), labels: nil, context: context)
@@ -140,9 +147,9 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
 
 /// A table cut into what fits and what judges, row-major.
 private struct TableParts {
-    let columns: [String]
-    let training: [Float]
-    let judged: [Float]
+    private(set) var columns: [String]
+    private(set) var training: [Float]
+    private(set) var judged: [Float]
     /// Of the judged rows: both kinds.
     let labels: [Bool]
 
@@ -195,5 +202,25 @@ private struct TableParts {
         guard labels.contains(true), labels.contains(false) else {
             throw TrainingError.noData("\(path): column \(label) does not tell anomalies from normal rows")
         }
+    }
+
+    /// Takes a column out of the features.
+    ///
+    /// - Returns: Its values in the training rows.
+    mutating func takeWeights(_ column: String, path: String) throws -> [Float] {
+        guard let place = columns.firstIndex(of: column), columns.count > 1 else {
+            throw TrainingError.invalidRequest(
+                field: "weight",
+                reason: "\(path) has no numeric column \(column) besides another one; it has: "
+                    + columns.joined(separator: ", "))
+        }
+        let width = columns.count
+        let weights = stride(from: place, to: training.count, by: width).map { training[$0] }
+        func others(_ values: [Float]) -> [Float] {
+            values.indices.filter { $0 % width != place }.map { values[$0] }
+        }
+        (training, judged) = (others(training), others(judged))
+        columns.remove(at: place)
+        return weights
     }
 }

@@ -9,6 +9,8 @@ struct FitSettings: Sendable {
     let seed: UInt64
     /// The alert budget.
     let contamination: Double
+    /// Native only for a detector that makes use of categories.
+    var encoding = Preprocessing.Encoding.oneHot
     var isCancelled: @Sendable () -> Bool = { false }
     var progress: @Sendable (Double) -> Void = { _ in }
 }
@@ -29,17 +31,23 @@ struct FittedModel {
 /// The threshold is the score at place floor(contamination x rows) of the ascending training scores: as many rows lie
 /// below it, fewer when scores are tied.
 func fit(_ rows: RowTable, names: CategoryNames, _ settings: FitSettings) throws -> FittedModel {
-    try fit(rows, preprocessing: rows.preprocessing(names), settings)
+    try fit(rows, preprocessing: rows.preprocessing(names, settings.encoding), settings)
 }
 
 /// The same with a preprocessing that was fitted before.
 func fit(_ rows: RowTable, preprocessing: Preprocessing, _ settings: FitSettings) throws -> FittedModel {
     let plan = try PreprocessingPlan(preprocessing)
+    precondition(
+        preprocessing.encoding == .oneHot || settings.detector.info.uses.contains(.categories),
+        "the detector would take codes for numbers")
     let encoded = rows.encoded(plan)
     let context = FitContext(
         seed: settings.seed, parameters: settings.parameters,
-        columns: plan.columns.map { FeatureColumn(name: $0.name) }, isCancelled: settings.isCancelled,
-        progress: settings.progress)
+        columns: plan.columns.map { column in
+            FeatureColumn(
+                name: column.name,
+                kind: column.cardinality.map { .categorical(cardinality: $0) } ?? .numeric)
+        }, isCancelled: settings.isCancelled, progress: settings.progress)
     // Detectors may use what is known of anomalies; a row that nobody labelled counts as usual.
     let labels = rows.labels.contains { $0 >= 0 } ? rows.labels.map { max($0, 0) } : nil
     let model: any DetectorModel

@@ -68,9 +68,9 @@ struct RowTable: Sendable {
         }
     }
 
-    /// Fits scaling and one-hot encoding to the rows.
-    func preprocessing(_ names: CategoryNames) -> Preprocessing {
-        var fitter = PreprocessingFitter()
+    /// Fits scaling and encoding to the rows.
+    func preprocessing(_ names: CategoryNames, _ encoding: Preprocessing.Encoding) -> Preprocessing {
+        var fitter = PreprocessingFitter(options: .init(encoding: encoding))
         var texts = [String?](repeating: nil, count: Self.categoryCount)
         features.withUnsafeBufferPointer { features in
             for row in 0..<count {

@@ -7,12 +7,18 @@ public struct DetectorInfo: Sendable, Hashable {
     /// One sentence for people.
     public let summary: String
     public let parameters: [ParameterSpecification]
+    /// What `fit` makes use of besides rows of numbers. The host gives it nothing else.
+    public let uses: Set<FitInput>
 
-    public init(id: String, version: String, summary: String, parameters: [ParameterSpecification]) {
+    public init(
+        id: String, version: String, summary: String, parameters: [ParameterSpecification],
+        uses: Set<FitInput> = []
+    ) {
         self.id = id
         self.version = version
         self.summary = summary
         self.parameters = parameters
+        self.uses = uses
     }
 
     /// The parameters to fit with: what was given, checked, and defaults for the rest.
@@ -34,6 +40,15 @@ public struct DetectorInfo: Sendable, Hashable {
         }
         return ParameterValues(values)
     }
+}
+
+/// What a detector may make use of when it fits. One that says nothing of it never gets it: it would take codes of
+/// categories for numbers, and rows of no weight for others.
+public enum FitInput: String, Sendable, Hashable, Codable, CaseIterable {
+    /// Columns of kind `.categorical`.
+    case categories
+    /// `FitContext.weights`.
+    case weights
 }
 
 /// One parameter: its type, range, default and meaning.

@@ -34,7 +34,9 @@ typedef struct forest_range_result {
 /* 1 if this processor and system can run forest_range and forest_part. */
 int forest_growing_is_supported(void);
 
-/* Copies keys[rows[i]] to node_keys[i] and gives the least and the greatest; count is at least 1. */
+/* Copies keys[rows[i]] to node_keys[i] and gives the least and the greatest; count is at least 1.
+ * Works on eight rows at once: up to seven rows after the last are read, which must name keys as well, and as many
+ * node_keys after the last are written. */
 forest_range_result forest_range(const int32_t *keys, const uint16_t *rows, size_t count, int32_t *node_keys);
 
 /* Copies the rows whose key is not above `word` to the start of target and the others to its end.
