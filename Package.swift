@@ -158,7 +158,7 @@ let package = Package(
         .testTarget(
             name: "EnsembleTests",
             dependencies: ["Ensemble", "IsolationForest", "ZScoreBaseline", detectorAPI],
-            swiftSettings: strict),
+            exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "ServingTests", dependencies: ["Serving"], swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",

@@ -1,4 +1,5 @@
 import DetectorAPI
+import Foundation
 import Testing
 
 @testable import Ensemble
@@ -17,6 +18,19 @@ import Testing
                 #expect(decoded.encode() == bytes)
             }
         }
+    }
+
+    /// An artifact as detector version 1.0.0 wrote it, of 3 columns and learned weights, and the bits of three scores.
+    /// Never to be made anew.
+    @Test func formatVersion1() throws {
+        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(
+            path: "Fixtures/ensemble-v1.bin")
+        let model = try Ensemble().decode(ArtifactBytes(copying: [UInt8](try Data(contentsOf: file))))
+        let rows = Table(values: [12.5, 50, 1, 99, .nan, 0, 1e9, -3, 7], columns: 3)
+        #expect(
+            try rows.scores(model).map(\.bitPattern) == [
+                0xBFD0_4F77_0C41_EE30, 0xBFE0_703A_F233_D9BF, 0xBFEF_FAB8_75E7_E783,
+            ])
     }
 
     /// Nothing that is done to the bytes may crash, and what is accepted gives finite scores.

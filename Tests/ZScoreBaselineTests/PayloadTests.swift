@@ -5,9 +5,9 @@ import Testing
 
 /// What was written stays readable, and small.
 @Suite struct PayloadTests {
-    /// Format 1, as detector version 1.0.0 wrote it: fitted on 20 rows of 3 columns, some values missing, the last one a
-    /// number of 0, 1 and 2. With each the bits of three scores. Never to be made anew.
-    struct Old: Sendable {
+    /// An artifact as it was written once: fitted on 20 rows of 3 columns, some values missing, the last one a number of 0,
+    /// 1 and 2. With it the bits of three scores. Never to be made anew.
+    struct Kept: Sendable {
         let artifact: String
         let scores: [UInt64]
     }
@@ -19,29 +19,44 @@ import Testing
         "00000000000000000000000000000000000000000000000000000000003240c7713c9d62794440ec15a802cd3ecc4000000000"
         + "00003340000000ece66549404a63dcdad7cdc2400000000000003340000000000000f03f0000000000002840"
 
+    /// Detector version 1.0.0.
     static let version1 = [
-        Old(
+        Kept(
             artifact: "5a5343520100010003" + robust,
             scores: [0xBFC9_B7D0_62FA_70F6, 0xBFE4_0FF2_5068_BF2C, 0xBFEE_C09D_A754_D4F1]),
-        Old(
+        Kept(
             artifact: "5a5343520100010103" + robust,
             scores: [0xBFD0_BFAB_2D15_F1F2, 0xBFE3_8FF6_817B_CBD9, 0xBFEE_FCE8_18B0_BD75]),
-        Old(
+        Kept(
             artifact: "5a5343520100000003" + moments,
             scores: [0xBFD3_6FFF_A3D6_DA3B, 0xBFE5_2C98_2277_89B3, 0xBFEE_CA3A_F9F8_367E]),
-        Old(
+        Kept(
             artifact: "5a5343520100000103" + moments,
             scores: [0xBFD8_611B_A938_C622, 0xBFE2_F70D_7CCD_8BFF, 0xBFEE_FD85_5698_FDA4]),
     ]
 
-    @Test(arguments: version1) func formatVersion1(old: Old) throws {
-        let digits = Array(old.artifact.utf8)
+    /// Detector version 1.1.0.
+    static let version2 = [
+        Kept(
+            artifact:
+                "5a534352020001000300000000000000130000000000000000250542ca9cec413cd04a42ff0fb2410000803fe9c5bd3f"
+                + "010000",
+            scores: [0xBFC9_B7D0_7392_0DF5, 0xBFE4_0FF2_524A_877B, 0xBFEE_C09D_A754_866E]),
+        Kept(
+            artifact:
+                "5a5343520200000103000000000000001300000000000000c7713c9d62794440ec15a802cd3ecc40000000ece6654940"
+                + "4a63dcdad7cdc240000000000000f03f0000000000002840010000",
+            scores: [0xBFD8_611B_A938_C622, 0xBFE2_F70D_7CCD_8BFF, 0xBFEE_FD85_5698_FDA4]),
+    ]
+
+    @Test(arguments: version1 + version2) func everyFormatIsRead(kept: Kept) throws {
+        let digits = Array(kept.artifact.utf8)
         let bytes = try stride(from: 0, to: digits.count, by: 2).map {
             try #require(UInt8(String(decoding: digits[$0..<$0 + 2], as: UTF8.self), radix: 16))
         }
         let model = try ZScoreBaseline().decode(ArtifactBytes(copying: bytes))
         let rows = Table(values: [12.5, 50, 1, 99, .nan, 0, 1e9, -3, 7], columns: 3)
-        #expect(try rows.scores(model).map(\.bitPattern) == old.scores)
+        #expect(try rows.scores(model).map(\.bitPattern) == kept.scores)
         #expect(model.encode() == bytes)
         // What it learns is written in today's format.
         let learner = try #require(model as? any Updating).makeLearner()
