@@ -74,10 +74,14 @@ struct EnsembleFitter {
             isCancelled: context.isCancelled, progress: { progress(from + (to - from) * $0) })
     }
 
+    private var rowLimit: Int {
+        min(Self.maximumRows, max(Self.block, Self.maximumValues / (rows.columns + 2)))
+    }
+
     /// Rows drawn without replacement, in ascending order, by selection sampling (Knuth, volume 2, algorithm S); all of
     /// them if they are few.
     private func draw() -> [Int] {
-        let wanted = min(Self.maximumRows, max(Self.block, Self.maximumValues / (rows.columns + 2)))
+        let wanted = rowLimit
         guard rows.count > wanted else { return Array(0..<rows.count) }
         var generator = SeededGenerator(seed: context.seed, stream: Self.sampleStream)
         var chosen: [Int] = []
@@ -93,7 +97,8 @@ struct EnsembleFitter {
         guard let labels, drawn.count < rows.count else { return [] }
         var found: [Int] = []
         var next = 0
-        for row in 0..<rows.count where found.count < Self.maximumAnomalies {
+        let limit = min(Self.maximumAnomalies, rowLimit)
+        for row in 0..<rows.count where found.count < limit {
             while next < drawn.count, drawn[next] < row { next += 1 }
             if labels[row] == 1, next == drawn.count || drawn[next] != row { found.append(row) }
         }
