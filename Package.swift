@@ -28,6 +28,7 @@ let package = Package(
         .executable(name: "ml-service", targets: ["Host"]),
         .library(name: "IsolationForestPlugin", type: .dynamic, targets: ["IsolationForestEntry"]),
         .library(name: "ZScoreBaselinePlugin", type: .dynamic, targets: ["ZScoreBaselineEntry"]),
+        .library(name: "EnsemblePlugin", type: .dynamic, targets: ["EnsembleEntry"]),
     ],
     dependencies: [
         .package(path: "Sources/DetectorAPI"),
@@ -42,7 +43,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        // Detectors: the contract and nothing else of ours.
+        // Detectors: the contract and nothing else of ours, but for the ensemble of the other two.
         .target(name: "CForestKernels", path: "Sources/Detectors/CForestKernels"),
         .target(
             name: "IsolationForest", dependencies: [detectorAPI, "CForestKernels"],
@@ -56,6 +57,12 @@ let package = Package(
         .target(
             name: "ZScoreBaselineEntry", dependencies: ["ZScoreBaseline", detectorAPI, pluginStamp],
             path: "Sources/Detectors/ZScoreBaseline/Entry", swiftSettings: strict),
+        .target(
+            name: "Ensemble", dependencies: ["IsolationForest", "ZScoreBaseline", detectorAPI],
+            path: "Sources/Detectors/Ensemble", exclude: ["Entry"], swiftSettings: strict),
+        .target(
+            name: "EnsembleEntry", dependencies: ["Ensemble", detectorAPI, pluginStamp],
+            path: "Sources/Detectors/Ensemble/Entry", swiftSettings: strict),
 
         // C libraries, each imported by one module.
         .systemLibrary(name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
@@ -149,6 +156,10 @@ let package = Package(
         .testTarget(
             name: "ZScoreBaselineTests", dependencies: ["ZScoreBaseline", detectorAPI],
             swiftSettings: strict),
+        .testTarget(
+            name: "EnsembleTests",
+            dependencies: ["Ensemble", "IsolationForest", "ZScoreBaseline", detectorAPI],
+            exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "ServingTests", dependencies: ["Serving"], swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",

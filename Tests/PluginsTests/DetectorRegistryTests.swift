@@ -9,7 +9,8 @@ import Testing
         let registry = DetectorRegistry(ownFolder: Built.folder, logger: quiet)
         #expect(registry.rescan() == [])
         #expect(FileManager.default.fileExists(atPath: "\(Built.folder)/libDetectorAPI.so"))
-        #expect(Set(registry.detectors.map(\.info.id)) == ["isolation-forest", "zscore-baseline"])
+        #expect(
+            Set(registry.detectors.map(\.info.id)) == ["ensemble", "isolation-forest", "zscore-baseline"])
         let baseline = try #require(registry.detector(id: "zscore-baseline"))
         #expect(baseline.path == Built.baseline)
         #expect(baseline.sha256.count == 64)

@@ -32,6 +32,7 @@ enum Built {
         .path
     static let baseline = "\(folder)/libZScoreBaselinePlugin.so"
     static let forest = "\(folder)/libIsolationForestPlugin.so"
+    static let ensemble = "\(folder)/libEnsemblePlugin.so"
 
     static func bytes(_ path: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(filePath: path))) }
 }

@@ -20,7 +20,7 @@ import Testing
             path: path, executable: PluginProbeTests.child, arguments: ["verify"], settings: settings)
     }
 
-    @Test(arguments: [Built.baseline, Built.forest])
+    @Test(arguments: [Built.baseline, Built.forest, Built.ensemble])
     func theBuiltInDetectorsPass(path: String) {
         let verification = verify(path)
         #expect(verification.hasPassed, "\(verification.table())")

@@ -28,6 +28,15 @@ struct FeatureMoments: Sendable, Hashable {
 
     /// The standard deviation with divisor `count`; 0 for a feature that never varied.
     var deviation: Double { count > 0 ? (spread / count).squareRoot() : 0 }
+
+    /// As the artifact keeps a robust one: the nearest Floats, of which a deviation does not become 0.
+    var narrowed: FeatureMoments {
+        let greatest = Double(Float.greatestFiniteMagnitude)
+        let least = Double(Float.leastNormalMagnitude)
+        let deviation = spread > 0 ? min(max(spread, least), greatest) : 0
+        let centre = min(max(mean, -greatest), greatest)
+        return FeatureMoments(count: count, mean: Double(Float(centre)), spread: Double(Float(deviation)))
+    }
 }
 
 /// Mean and deviation of every column.

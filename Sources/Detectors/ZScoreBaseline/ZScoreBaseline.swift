@@ -10,7 +10,7 @@ public struct ZScoreBaseline: Detector {
 
     public var info: DetectorInfo {
         DetectorInfo(
-            id: "zscore-baseline", version: "1.0.0",
+            id: "zscore-baseline", version: "1.1.0",
             summary: "Rows whose features lie many deviations from their centres are unusual.",
             parameters: ZScoreParameters.specifications)
     }
@@ -39,9 +39,7 @@ public struct ZScoreBaseline: Detector {
     ///
     /// - Throws: `DetectorError.invalidArtifact`.
     public func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
-        let payload = try ZScorePayload(checking: artifact.bytes)
-        return ZScoreModel(
-            payload.features, isRobust: payload.isRobust, combination: payload.combination)
+        ZScoreModel(try ZScorePayload(checking: artifact.bytes))
     }
 }
 

@@ -5,7 +5,7 @@ import DetectorAPI
 /// The surprise of a value z deviations from its centre is ln(1 + z^2): the negative log-likelihood of a
 /// Cauchy distribution, so that one wild feature does not drown all others. t is the surprise of the row,
 /// 1 for a usual one, and the score is -t / (1 + t): -0.5 for a usual row, towards -1 for an unusual one.
-final class ZScoreModel: Explaining, Updating {
+final class ZScoreModel: Explaining, Updating, ColumnSurprises {
     /// Deviations that a value counts for that differs from a column which never varied.
     static let deviationsFromConstant = 16.0
     /// The mean of ln(1 + Z^2) for a standard normal Z.
@@ -14,15 +14,25 @@ final class ZScoreModel: Explaining, Updating {
     let features: [FeatureMoments]
     let isRobust: Bool
     let combination: Combination
+    private let format: ZScorePayload.Format
     /// Centre and 1 / deviation for each column; a deviation of 0 stays 0.
     private let scales: [(centre: Double, inverse: Double)]
     /// The surprise of a usual row's most unusual feature.
     private let usualLargest: Double
 
-    init(_ features: [FeatureMoments], isRobust: Bool, combination: Combination) {
+    convenience init(_ features: [FeatureMoments], isRobust: Bool, combination: Combination) {
+        self.init(
+            ZScorePayload(
+                features: isRobust ? features.map(\.narrowed) : features, isRobust: isRobust,
+                combination: combination, format: .narrow))
+    }
+
+    init(_ payload: ZScorePayload) {
+        let (features, isRobust) = (payload.features, payload.isRobust)
         self.features = features
         self.isRobust = isRobust
-        self.combination = combination
+        combination = payload.combination
+        format = payload.format
         scales = features.map { feature in
             let deviation = isRobust ? feature.spread : feature.deviation
             let inverse = deviation > 0 ? min(1 / deviation, 0x1p500) : 0
@@ -40,7 +50,8 @@ final class ZScoreModel: Explaining, Updating {
     var expectedScore: Double { -0.5 }
 
     func encode() -> [UInt8] {
-        ZScorePayload(features: features, isRobust: isRobust, combination: combination).encode()
+        ZScorePayload(features: features, isRobust: isRobust, combination: combination, format: format)
+            .encode()
     }
 
     func score(_ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>) throws {
@@ -75,6 +86,18 @@ final class ZScoreModel: Explaining, Updating {
                 for column in 0..<columns {
                     contributions[first + column] = column == most ? slope * (surprise - 1) : 0
                 }
+            }
+        }
+    }
+
+    func writeSurprises(of rows: FeatureRows, into surprises: UnsafeMutableBufferPointer<Double>) throws {
+        try check(rows, places: surprises.count / columns)
+        for row in 0..<rows.count {
+            let first = row * columns
+            for column in 0..<columns {
+                let excess = excess(rows.values[first + column], column)
+                surprises[first + column] =
+                    excess.map { Logarithm.natural($0) / Self.usualSurprise } ?? .nan
             }
         }
     }
@@ -146,38 +169,5 @@ final class ZScoreModel: Explaining, Updating {
         guard places >= rows.count else {
             throw DetectorError.invalidInput("\(places) places for \(rows.count) scores")
         }
-    }
-}
-
-/// The same bits on every machine, which the C library's logarithm does not promise.
-enum Logarithm {
-    static let ofTwo = 0.6931471805599453
-
-    /// The natural logarithm of a positive normal number, within 2 units in the last place.
-    static func natural(_ x: Double) -> Double {
-        var exponent = x.exponent
-        var fraction = x.significand
-        if fraction > 1.4142135623730951 {
-            fraction *= 0.5
-            exponent += 1
-        }
-        // ln(f) = 2 artanh(s), s = (f - 1) / (f + 1), |s| < 0.172: the series' 12th term is below 1e-19.
-        let s = (fraction - 1) / (fraction + 1)
-        let square = s * s
-        var series = square * (1.0 / 23)
-        series = square * (series + 1.0 / 21)
-        series = square * (series + 1.0 / 19)
-        series = square * (series + 1.0 / 17)
-        series = square * (series + 1.0 / 15)
-        series = square * (series + 1.0 / 13)
-        series = square * (series + 1.0 / 11)
-        series = square * (series + 1.0 / 9)
-        series = square * (series + 1.0 / 7)
-        series = square * (series + 1.0 / 5)
-        series = square * (series + 1.0 / 3)
-        // ln 2 in two parts, so that the product with the exponent is exact.
-        let high = Double(exponent) * 0x1.62e42fefa38p-1
-        let low = Double(exponent) * 0x1.ef35793c7673p-45
-        return high + (2 * s + (2 * s * series + low))
     }
 }

@@ -1,77 +1,156 @@
 import DetectorAPI
 
-/// The artifact, format 1, little-endian: 32 bytes of header, then 24 bytes for each feature.
+/// The artifact, little-endian. Format 2:
 ///
-///     0   UInt32  magic "ZSCR"        4  UInt16  format 1
+///     0   UInt32  magic "ZSCR"        4  UInt16  format
 ///     6   UInt8   1: robust           7  UInt8   combination: 0 sum, 1 largest
-///     8   UInt32  columns             12  zeros
-///     32  Double count, mean (or median), spread (sum of squares, or the robust deviation); for each column
+///     8   UInt32  columns             12 UInt32  zero
+///     16  UInt64  the most values that a column has seen
+///     24  robust: Float  median, deviation; for each column
+///         else:   Double mean, sum of squares; for each column
+///     ..  how many values fewer each column has seen: 7 bits a byte, the lowest first, 0x80 when more follow
+///
+/// A median of Floats is one (or lies between two), and MADs move by more than a Float's last place; means and sums of
+/// squares stay Doubles, to which values can be added, one at a time and for ever. Format 1, of 32 bytes and 24 for each
+/// column (Doubles: count, mean or median, spread), is read, and written again by models that were read from it, so that
+/// their scores and bytes stay what they were.
 struct ZScorePayload {
     static let magic: UInt32 = 0x5243_535A
-    static let version: UInt16 = 1
-    static let headerSize = 32
-    static let featureSize = 24
     static let maximumColumns = 65_536
+    /// Counts are Doubles, which number exactly so far.
+    private static let maximumCount = UInt64(1) << 53
+
+    enum Format: UInt16, Sendable {
+        case wide = 1
+        case narrow = 2
+    }
 
     var features: [FeatureMoments]
     var isRobust: Bool
     var combination: Combination
-
-    init(features: [FeatureMoments], isRobust: Bool, combination: Combination) {
-        self.features = features
-        self.isRobust = isRobust
-        self.combination = combination
-    }
+    var format: Format
 
     func encode() -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: Self.headerSize + features.count * Self.featureSize)
-        bytes.withUnsafeMutableBytes { bytes in
-            bytes.storeBytes(of: Self.magic, toByteOffset: 0, as: UInt32.self)
-            bytes.storeBytes(of: Self.version, toByteOffset: 4, as: UInt16.self)
-            bytes.storeBytes(of: isRobust ? 1 : 0, toByteOffset: 6, as: UInt8.self)
-            bytes.storeBytes(of: combination.rawValue, toByteOffset: 7, as: UInt8.self)
-            bytes.storeBytes(of: UInt32(features.count), toByteOffset: 8, as: UInt32.self)
-            for (column, feature) in features.enumerated() {
-                let offset = Self.headerSize + column * Self.featureSize
-                bytes.storeBytes(of: feature.count, toByteOffset: offset, as: Double.self)
-                bytes.storeBytes(of: feature.mean, toByteOffset: offset + 8, as: Double.self)
-                bytes.storeBytes(of: feature.spread, toByteOffset: offset + 16, as: Double.self)
+        var bytes: [UInt8] = []
+        bytes.append(number: Self.magic)
+        bytes.append(number: format.rawValue)
+        bytes.append(isRobust ? 1 : 0)
+        bytes.append(combination.rawValue)
+        bytes.append(number: UInt32(features.count))
+        bytes.append(number: UInt32(0))
+        switch format {
+        case .wide:
+            bytes.append(number: UInt64(0))
+            bytes.append(number: UInt64(0))
+            for feature in features {
+                for value in [feature.count, feature.mean, feature.spread] {
+                    bytes.append(number: value.bitPattern)
+                }
             }
+        case .narrow:
+            let most = features.map(\.count).max() ?? 0
+            bytes.append(number: UInt64(most))
+            for feature in features {
+                for value in [feature.mean, feature.spread] {
+                    if isRobust {
+                        bytes.append(number: Float(value).bitPattern)
+                    } else {
+                        bytes.append(number: value.bitPattern)
+                    }
+                }
+            }
+            for feature in features { bytes.append(varying: UInt64(most - feature.count)) }
         }
         return bytes
     }
 
+    init(
+        features: [FeatureMoments], isRobust: Bool, combination: Combination, format: Format
+    ) {
+        self.features = features
+        self.isRobust = isRobust
+        self.combination = combination
+        self.format = format
+    }
+
     init(checking bytes: UnsafeRawBufferPointer) throws(DetectorError) {
-        guard bytes.count >= Self.headerSize else {
-            throw .invalidArtifact("\(bytes.count) bytes are shorter than the header of \(Self.headerSize)")
+        var reader = PayloadReader(bytes)
+        guard bytes.count >= 24 else {
+            throw .invalidArtifact("\(bytes.count) bytes are shorter than every header")
         }
-        guard bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self) == Self.magic else {
+        guard try reader.number(UInt32.self) == Self.magic else {
             throw .invalidArtifact("it does not start as a z-score baseline does")
         }
-        let version = bytes.loadUnaligned(fromByteOffset: 4, as: UInt16.self)
-        guard version == Self.version else {
-            throw .invalidArtifact("format \(version) is not known; this detector reads \(Self.version)")
+        let version = try reader.number(UInt16.self)
+        guard let format = Format(rawValue: version) else {
+            throw .invalidArtifact("format \(version) is not known; this detector reads 1 and 2")
         }
-        guard bytes[6] <= 1, let combination = Combination(rawValue: bytes[7]) else {
+        let robust = try reader.number(UInt8.self)
+        guard robust <= 1, let combination = Combination(rawValue: try reader.number(UInt8.self)) else {
             throw .invalidArtifact("an option in its header is not known")
         }
-        let columns = Int(bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
-        guard (1...Self.maximumColumns).contains(columns),
-            bytes.count == Self.headerSize + columns * Self.featureSize
-        else { throw .invalidArtifact("\(bytes.count) bytes do not hold \(columns) columns") }
-        isRobust = bytes[6] == 1
+        let columns = Int(try reader.number(UInt32.self))
+        let spare = try reader.number(UInt32.self)
+        let head = try reader.number(UInt64.self)
+        guard (1...Self.maximumColumns).contains(columns), spare == 0 else {
+            throw .invalidArtifact("its header is damaged")
+        }
+        self.format = format
+        self.isRobust = robust == 1
         self.combination = combination
-        features = (0..<columns).map { column in
-            let offset = Self.headerSize + column * Self.featureSize
-            return FeatureMoments(
-                count: bytes.loadUnaligned(fromByteOffset: offset, as: Double.self),
-                mean: bytes.loadUnaligned(fromByteOffset: offset + 8, as: Double.self),
-                spread: bytes.loadUnaligned(fromByteOffset: offset + 16, as: Double.self))
+        switch format {
+        case .wide:
+            guard head == 0, try reader.number(UInt64.self) == 0 else {
+                throw .invalidArtifact("its header is damaged")
+            }
+            features = try Self.wide(&reader, columns)
+        case .narrow:
+            guard head <= Self.maximumCount else {
+                throw .invalidArtifact("it has seen more values than can be counted")
+            }
+            features = try Self.narrow(&reader, columns, most: head, isRobust: isRobust)
+        }
+        guard reader.isAtEnd else {
+            throw .invalidArtifact("\(bytes.count) bytes are too many for \(columns) columns")
         }
         for (column, feature) in features.enumerated() {
-            guard feature.count >= 0, feature.count.isFinite, feature.mean.isFinite,
-                feature.spread >= 0, feature.spread.isFinite
+            guard feature.count >= 0, feature.count <= Double(Self.maximumCount),
+                feature.count == feature.count.rounded(), feature.mean.isFinite, feature.spread >= 0,
+                feature.spread.isFinite
             else { throw .invalidArtifact("column \(column) holds a number that cannot be") }
         }
+    }
+
+    private static func wide(
+        _ reader: inout PayloadReader, _ columns: Int
+    ) throws(DetectorError) -> [FeatureMoments] {
+        var features: [FeatureMoments] = []
+        for _ in 0..<columns {
+            features.append(
+                FeatureMoments(
+                    count: try reader.double(), mean: try reader.double(), spread: try reader.double()))
+        }
+        return features
+    }
+
+    private static func narrow(
+        _ reader: inout PayloadReader, _ columns: Int, most: UInt64, isRobust: Bool
+    ) throws(DetectorError) -> [FeatureMoments] {
+        var features: [FeatureMoments] = []
+        for _ in 0..<columns {
+            features.append(
+                isRobust
+                    ? FeatureMoments(mean: Double(try reader.float()), spread: Double(try reader.float()))
+                    : FeatureMoments(mean: try reader.double(), spread: try reader.double()))
+        }
+        var hasMost = false
+        for column in 0..<columns {
+            let fewer = try reader.varying()
+            guard fewer <= most else { throw .invalidArtifact("column \(column) has seen less than nothing") }
+            features[column].count = Double(most - fewer)
+            hasMost = hasMost || fewer == 0
+        }
+        guard hasMost else { throw .invalidArtifact("no column has seen the most values") }
+        return features
     }
 }
