@@ -22,7 +22,7 @@ test: ## unit tests, the detectors under AddressSanitizer, integration tests on 
 	@scripts/asan
 	@scripts/test
 
-bench: ## speed of the parts and end to end, on this machine
+bench: ## speed of the parts and end to end beside peers, and AUROC on public tables, on this machine
 	@scripts/setup --tests
 	@swift build -c release
 	@scripts/bench

@@ -14,8 +14,8 @@ func benchmarkDetectors() {
             "detector", "us/row, 1", "500", "100,000", "explain 500", "fit 1M ms", "bytes", "decode us",
             "users/s", "bytes", "decode us",
         ]))
-    let large = BenchmarkRows(rows: 1_000_000, columns: 10, seed: 1)
-    let small = BenchmarkRows(rows: 100 * 500, columns: 8, seed: 2)
+    let large = BenchmarkRows.large()
+    let small = BenchmarkRows.users()
     let cases: [(String, any Detector, [String: ParameterValue])] = [
         ("forest, standard", IsolationForest(), ["mode": .text("standard")]),
         ("forest, guided", IsolationForest(), ["mode": .text("guided")]),
@@ -113,26 +113,6 @@ private struct DetectorBenchmark {
                 } / Double(batch)
             }
         }
-    }
-}
-
-/// Rows made from a seed: sums of six uniform numbers.
-private struct BenchmarkRows {
-    private let values: [Float]
-    private let columns: Int
-
-    init(rows: Int, columns: Int, seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
-        self.columns = columns
-        values = (0..<rows * columns).map { _ in
-            var sum = 0.0
-            for _ in 0..<6 { sum += generator.unit() - 0.5 }
-            return Float(sum)
-        }
-    }
-
-    func withRows<Result>(_ body: (FeatureRows) throws -> Result) rethrows -> Result {
-        try values.withUnsafeBufferPointer { try body(FeatureRows($0, columns: columns)) }
     }
 }
 

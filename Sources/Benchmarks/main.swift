@@ -1,11 +1,25 @@
 import Foundation
 
 // Speed of the parts, and end to end where KAFKA_BOOTSTRAP and REDIS_URL name real ones (scripts/bench starts them).
+//
+//   Benchmarks [parse] [fold] [detectors] [score] [end-to-end]   all when none is named
+//   Benchmarks rows FOLDER                                       writes the rows that detectors are measured on
+//   Benchmarks peer [name=value ...]                             answers benchmarks/speed.py
 let environment = ProcessInfo.processInfo.environment
-let wanted = Set(CommandLine.arguments.dropFirst())
+let arguments = Array(CommandLine.arguments.dropFirst())
+let wanted = Set(arguments)
 
 func isWanted(_ name: String) -> Bool { wanted.isEmpty || wanted.contains(name) }
 
+if arguments.first == "rows", arguments.count == 2 {
+    try BenchmarkRows.large().write(to: arguments[1] + "/large.f32")
+    try BenchmarkRows.users().write(to: arguments[1] + "/users.f32")
+    exit(0)
+}
+if arguments.first == "peer" {
+    try PeerWorker(Array(arguments.dropFirst())).run()
+    exit(0)
+}
 if isWanted("parse") { benchmarkParsing() }
 if isWanted("fold") { benchmarkFolding() }
 if isWanted("detectors") { benchmarkDetectors() }

@@ -1,12 +1,12 @@
 /// Reads a CSV table whose first record names the columns. A column is numeric when each of its fields is a number or
 /// missing: empty, `NA`, `NaN` or `null`.
 ///
-/// - Throws: `.badLine` for a record that breaks the rules, has another number of fields than the header, or no label;
-///   `.missingColumn` when there is no such label column.
-public func readCSVTable(_ bytes: [UInt8], name: String, labelColumn: String?) throws(LakeError)
-    -> NumericTable
-{
-    var table = CSVTable(name: name, labelColumn: labelColumn)
+/// - Throws: `.badLine` for a record that breaks the rules, has another number of fields than the header, or no label
+///   or time; `.missingColumn` when there is no such column for labels or times.
+public func readCSVTable(
+    _ bytes: [UInt8], name: String, labelColumn: String?, timeColumn: String? = nil
+) throws(LakeError) -> NumericTable {
+    var table = CSVTable(name: name, labelColumn: labelColumn, timeColumn: timeColumn)
     var parser = CSVParser()
     do {
         try parser.parse(bytes) { try table.take($0) }
@@ -23,16 +23,20 @@ public func readCSVTable(_ bytes: [UInt8], name: String, labelColumn: String?) t
 private struct CSVTable {
     let name: String
     let labelColumn: String?
+    let timeColumn: String?
     private var header: [String]?
     private var labelIndex: Int?
+    private var timeIndex: Int?
     /// A column's numbers, nil once a field of it was none.
     private var numbers: [[Double]?] = []
     private var labels: [Bool] = []
+    private var times: [Double] = []
     private var count = 0
 
-    init(name: String, labelColumn: String?) {
+    init(name: String, labelColumn: String?, timeColumn: String?) {
         self.name = name
         self.labelColumn = labelColumn
+        self.timeColumn = timeColumn
     }
 
     mutating func take(_ record: CSVParser.Record) throws(LakeError) {
@@ -48,6 +52,12 @@ private struct CSVTable {
         for index in header.indices {
             if index == labelIndex {
                 labels.append(try label(record[index], line: record.line))
+            } else if index == timeIndex {
+                guard let time = TimeText.sortable(record.bytes(index)) else {
+                    throw .badLine(
+                        file: name, line: record.line, reason: "'\(record[index])' is no time or number")
+                }
+                times.append(time)
             } else if numbers[index] != nil {
                 if let number = Self.number(record.bytes(index)) {
                     numbers[index]?.append(number)
@@ -66,9 +76,16 @@ private struct CSVTable {
         }
         header = names
         numbers = Array(repeating: [], count: names.count)
-        guard let labelColumn else { return }
-        labelIndex = names.firstIndex(of: labelColumn)
-        if labelIndex == nil { throw .missingColumn(file: name, column: labelColumn) }
+        labelIndex = try index(of: labelColumn, names)
+        timeIndex = try index(of: timeColumn, names)
+    }
+
+    private func index(of column: String?, _ names: [String]) throws(LakeError) -> Int? {
+        guard let column else { return nil }
+        guard let index = names.firstIndex(of: column) else {
+            throw .missingColumn(file: name, column: column, existing: names)
+        }
+        return index
     }
 
     private func label(_ text: String, line: Int) throws(LakeError) -> Bool {
@@ -87,11 +104,11 @@ private struct CSVTable {
 
     func finished() throws(LakeError) -> NumericTable {
         guard let header else { throw .badLine(file: name, line: 1, reason: "there is no header") }
-        let features = header.indices.filter { $0 != labelIndex }
+        let features = header.indices.filter { $0 != labelIndex && $0 != timeIndex }
         let numeric = features.filter { numbers[$0] != nil }
         return NumericTable(
             columns: numeric.map { header[$0] }, numbers: numeric.compactMap { numbers[$0] },
-            labels: labelColumn == nil ? nil : labels,
+            labels: labelColumn == nil ? nil : labels, times: timeColumn == nil ? nil : times,
             skippedColumns: features.filter { numbers[$0] == nil }.map { header[$0] }, count: count)
     }
 

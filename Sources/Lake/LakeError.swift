@@ -4,7 +4,8 @@ public enum LakeError: Error, Sendable, Hashable, CustomStringConvertible {
     case damaged(file: String, reason: String)
     /// Replaced by another while it was being read.
     case changed(file: String)
-    case missingColumn(file: String, column: String)
+    /// `existing`: the columns that the file has, where a person chose the name.
+    case missingColumn(file: String, column: String, existing: [String] = [])
     /// The column is there, but not of a type that can be read as asked.
     case wrongType(file: String, column: String, reason: String)
     /// `row` counts from 0, in the file.
@@ -28,7 +29,8 @@ public enum LakeError: Error, Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .damaged(let file, let reason): "\(file) is no sound Parquet file: \(reason); write it again"
         case .changed(let file): "\(file) was replaced while it was being read; read it again"
-        case .missingColumn(let file, let column): "\(file) has no column '\(column)'"
+        case .missingColumn(let file, let column, let existing):
+            "\(file) has no column '\(column)'" + (existing.isEmpty ? "" : "; it has \(Self.list(existing))")
         case .wrongType(let file, let column, let reason): "column '\(column)' of \(file) \(reason)"
         case .badValue(let file, let column, let row, let reason):
             "column '\(column)' of \(file), row \(row) from 0: \(reason)"
@@ -38,5 +40,10 @@ public enum LakeError: Error, Sendable, Hashable, CustomStringConvertible {
         case .unwritable(let reason): "rows that cannot be written: \(reason)"
         case .cancelled: "cancelled"
         }
+    }
+
+    private static func list(_ names: [String]) -> String {
+        let shown = names.prefix(20).joined(separator: ", ")
+        return names.count > 20 ? "\(shown) and \(names.count - 20) more" : shown
     }
 }

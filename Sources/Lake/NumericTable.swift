@@ -3,20 +3,27 @@ import ObjectStore
 
 /// A table of numbers, whole in memory: what a detector is evaluated on.
 public struct NumericTable: Sendable, Hashable {
-    /// The numeric columns in the order of the file, the label apart.
+    /// The numeric columns in the order of the file, label and time apart.
     public let columns: [String]
     /// Row-major, `count` rows of `columns.count` values; NaN: missing.
     public let values: [Float]
     /// Whether each row is an anomaly; nil when no label column was asked for.
     public let labels: [Bool]?
+    /// When each row was, for sorting: numbers as they are, times as milliseconds since 1970 UTC; nil when no time
+    /// column was asked for.
+    public let times: [Double]?
     /// Columns that hold something else than numbers, and were left out.
     public let skippedColumns: [String]
     public let count: Int
 
     /// - Parameter numbers: one array a column, all of the same length.
-    init(columns: [String], numbers: [[Double]], labels: [Bool]?, skippedColumns: [String], count: Int) {
+    init(
+        columns: [String], numbers: [[Double]], labels: [Bool]?, times: [Double]?, skippedColumns: [String],
+        count: Int
+    ) {
         self.columns = columns
         self.labels = labels
+        self.times = times
         self.skippedColumns = skippedColumns
         self.count = count
         let width = columns.count
@@ -31,28 +38,37 @@ public struct NumericTable: Sendable, Hashable {
 
 /// Reads a local table, Parquet or CSV by the ending of its name: all numeric columns, and one that labels anomalies.
 ///
-/// - Parameter labelColumn: its value is not 0, or `true`, for an anomaly; it may not be missing in any row.
+/// - Parameters:
+///   - labelColumn: its value is not 0, or `true`, for an anomaly; it may not be missing in any row.
+///   - timeColumn: numbers, timestamps or text (RFC 3339; UTC where there is no zone, midnight where there is only a
+///     day); it may not be missing in any row, and is no feature.
 /// - Throws: `LakeError`: what is wrong, and in a CSV file on which line.
-public func readTable(path: String, labelColumn: String?) throws(LakeError) -> NumericTable {
+public func readTable(
+    path: String, labelColumn: String?, timeColumn: String? = nil
+) throws(LakeError) -> NumericTable {
+    let kind = URL(fileURLWithPath: path).pathExtension.lowercased()
+    guard kind == "parquet" || kind == "csv" else {
+        throw .unreadable(file: path, reason: "a table's name ends with .parquet or .csv")
+    }
     let bytes: [UInt8]
     do {
         bytes = try [UInt8](Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe))
     } catch {
-        throw .unreadable(file: path, reason: error.localizedDescription)
+        let isThere = FileManager.default.fileExists(atPath: path)
+        throw .unreadable(file: path, reason: isThere ? error.localizedDescription : "there is no such file")
     }
-    switch URL(fileURLWithPath: path).pathExtension.lowercased() {
-    case "parquet": return try readParquetTable(bytes, name: path, labelColumn: labelColumn)
-    case "csv": return try readCSVTable(bytes, name: path, labelColumn: labelColumn)
-    default: throw .unreadable(file: path, reason: "a table's name ends with .parquet or .csv")
-    }
+    return kind == "csv"
+        ? try readCSVTable(bytes, name: path, labelColumn: labelColumn, timeColumn: timeColumn)
+        : try readParquetTable(bytes, name: path, labelColumn: labelColumn, timeColumn: timeColumn)
 }
 
 /// The same from the bytes of a Parquet file.
-public func readParquetTable(_ bytes: [UInt8], name: String, labelColumn: String?) throws(LakeError)
-    -> NumericTable
-{
+public func readParquetTable(
+    _ bytes: [UInt8], name: String, labelColumn: String?, timeColumn: String? = nil
+) throws(LakeError) -> NumericTable {
     do {
-        return try parquetTable(ParquetSource(name: name, bytes: bytes), labelColumn: labelColumn)
+        return try parquetTable(
+            ParquetSource(name: name, bytes: bytes), labelColumn: labelColumn, timeColumn: timeColumn)
     } catch let error as LakeError {
         throw error
     } catch {
@@ -60,18 +76,29 @@ public func readParquetTable(_ bytes: [UInt8], name: String, labelColumn: String
     }
 }
 
-private func parquetTable(_ source: ParquetSource, labelColumn: String?) throws -> NumericTable {
+private func parquetTable(
+    _ source: ParquetSource, labelColumn: String?, timeColumn: String?
+) throws -> NumericTable {
     let file = try ParquetFile(source)
-    let all = file.columns
-    let names = all.filter { $0.isNumeric && $0.name != labelColumn }.map(\.name)
-    var wanted = try names.map { try file.requiredColumn($0) }
-    if let labelColumn { wanted.append(try file.requiredColumn(labelColumn)) }
+    let special = [labelColumn, timeColumn].compactMap(\.self)
+    if let stranger = special.first(where: { name in !file.columns.contains { $0.name == name } }) {
+        throw LakeError.missingColumn(
+            file: source.name, column: stranger, existing: file.columns.map(\.name))
+    }
+    let features = file.columns.filter { !special.contains($0.name) }
+    let names = features.filter(\.isNumeric).map(\.name)
+    let wanted = try (names + special).map { try file.requiredColumn($0) }
     var numbers: [[Double]] = Array(repeating: [], count: names.count)
     var labels: [Bool] = []
+    var times: [Double] = []
     for rowGroup in 0..<file.rowGroupCount where !wanted.isEmpty {
         try file.readRowGroup(rowGroup, columns: wanted, batchRows: 65_536) { batch in
             let batch = RecordBatch(batch, missing: [])
             for (index, name) in names.enumerated() { numbers[index] += try batch.reals(name) }
+            if let timeColumn {
+                let isNumeric = file.columns.contains { $0.name == timeColumn && $0.isNumeric }
+                times += try isNumeric ? batch.numericTimes(timeColumn) : batch.writtenTimes(timeColumn)
+            }
             guard let labelColumn else { return }
             for (row, label) in try batch.reals(labelColumn).enumerated() {
                 if label.isNaN {
@@ -85,6 +112,32 @@ private func parquetTable(_ source: ParquetSource, labelColumn: String?) throws 
     }
     return NumericTable(
         columns: names, numbers: numbers, labels: labelColumn == nil ? nil : labels,
-        skippedColumns: all.filter { !$0.isNumeric && $0.name != labelColumn }.map(\.name),
-        count: file.rowCount)
+        times: timeColumn == nil ? nil : times,
+        skippedColumns: features.filter { !$0.isNumeric }.map(\.name), count: file.rowCount)
+}
+
+extension RecordBatch {
+    fileprivate func numericTimes(_ column: String) throws(LakeError) -> [Double] {
+        let times = try reals(column)
+        if let row = times.firstIndex(where: \.isNaN) {
+            throw .badValue(file: file, column: column, row: fileRow(row), reason: "there is no time")
+        }
+        return times
+    }
+
+    /// Timestamps, dates, and text as `TimeText.sortable` reads it.
+    fileprivate func writtenTimes(_ column: String) throws(LakeError) -> [Double] {
+        guard isText(column) else { return try timestamps(column).map(Double.init) }
+        let texts = try texts(column)
+        var times: [Double] = []
+        for row in 0..<count {
+            guard let time = texts.withBytes(row, { $0.flatMap(TimeText.sortable) }) else {
+                throw .badValue(
+                    file: file, column: column, row: fileRow(row),
+                    reason: texts[row].map { "'\($0)' is no time" } ?? "there is no time")
+            }
+            times.append(time)
+        }
+        return times
+    }
 }

@@ -87,6 +87,9 @@ public struct RecordBatch: Sendable {
         return times
     }
 
+    /// Whether the column holds text.
+    func isText(_ column: String) -> Bool { !missing.contains(column) && batch.isText(column) }
+
     /// Texts, and integers in decimal form.
     ///
     /// - Throws: `.wrongType`.

@@ -137,7 +137,7 @@ import Testing
     }
 
     @Test func aLabelThatIsNotThereIsNamed() {
-        #expect(throws: LakeError.missingColumn(file: "t.csv", column: "z")) {
+        #expect(throws: LakeError.missingColumn(file: "t.csv", column: "z", existing: ["x", "y"])) {
             try readCSVTable(Array("x,y\n".utf8), name: "t.csv", labelColumn: "z")
         }
     }
@@ -162,12 +162,65 @@ import Testing
                 == [1, 10, 1, .nan, 20, 1, 3, 30, 0].map { (x: Float) in x.bitPattern })
         #expect(
             try readParquetTable(bytes, name: "t", labelColumn: nil).columns == ["x", "n", "is_anomaly", "b"])
-        #expect(throws: LakeError.missingColumn(file: "t", column: "z")) {
+        let existing = ["x", "name", "n", "is_anomaly", "b"]
+        #expect(throws: LakeError.missingColumn(file: "t", column: "z", existing: existing)) {
             try readParquetTable(bytes, name: "t", labelColumn: "z")
         }
         #expect(throws: LakeError.self) {
             try readParquetTable(Array("x,y\n1,2\n".utf8), name: "t", labelColumn: nil)
         }
         #expect(throws: LakeError.self) { try readTable(path: "/nowhere/t.parquet", labelColumn: nil) }
+    }
+
+    @Test func timesAreReadAsPeopleWriteThem() throws {
+        let text = """
+            t,x
+            1970-01-01T00:00:01Z,1
+            1970-01-01 00:00:02.5,2
+            1970-01-02,3
+            1970-01-01T01:00:00+01:00,4
+            86400001,5
+
+            """
+        let table = try readCSVTable(Array(text.utf8), name: "t.csv", labelColumn: nil, timeColumn: "t")
+        #expect(table.times == [1000, 2500, 86_400_000, 0, 86_400_001])
+        #expect(table.columns == ["x"])
+        #expect(table.skippedColumns == [])
+        for bad in ["", "yesterday", "nan", "1970-02-30"] {
+            #expect {
+                try readCSVTable(
+                    Array("t,x\n1,1\n\(bad),1\n".utf8), name: "t.csv", labelColumn: nil, timeColumn: "t")
+            } throws: { error in
+                guard case LakeError.badLine("t.csv", 3, _) = error else { return false }
+                return "\(error)".contains("'\(bad)'")
+            }
+        }
+    }
+
+    @Test func timesOfParquetMayBeNumbersTimestampsOrText() throws {
+        let writer = try ParquetWriter(
+            columns: [
+                ParquetColumn("x", .real), ParquetColumn("at", .timestampMilliseconds),
+                ParquetColumn("text", .text), ParquetColumn("gap", .real),
+            ], rowGroupRows: 2)
+        try writer.append([
+            .real([3, 1, 2]), .timestampMilliseconds([1_700_000_000_001, 1_700_000_000_000, 5]),
+            .text(TextColumn(["2026-01-01", "2026-01-01T00:00:00.001Z", "2025-12-31 23:59:59"])),
+            .real([1, .nan, 2]),
+        ])
+        let bytes = try writer.finish()
+        func times(_ column: String) throws -> [Double]? {
+            try readParquetTable(bytes, name: "t", labelColumn: nil, timeColumn: column).times
+        }
+        #expect(try times("x") == [3, 1, 2])
+        #expect(try times("at") == [1_700_000_000_001, 1_700_000_000_000, 5])
+        let midnight = 1_767_225_600_000.0
+        #expect(try times("text") == [midnight, midnight + 1, midnight - 1000])
+        #expect(throws: LakeError.badValue(file: "t", column: "gap", row: 1, reason: "there is no time")) {
+            try times("gap")
+        }
+        let table = try readParquetTable(bytes, name: "t", labelColumn: nil, timeColumn: "at")
+        #expect(table.columns == ["x", "gap"])
+        #expect(table.skippedColumns == ["text"])
     }
 }

@@ -68,6 +68,15 @@ import Testing
         #expect(ScoreMetrics.precision([1], anomalous: [true], count: 0) == nil)
     }
 
+    @Test func tiedRowsShareThePrecision() {
+        // Two of the three at 1 are taken, whichever: 2/3 of an anomaly of theirs, and the one at 0.
+        let (scores, anomalous) = ([1.0, 0, 1, 1, 2], [true, true, false, false, false])
+        let precision = (1 + 2.0 / 3) / 3
+        #expect(ScoreMetrics.precision(scores, anomalous: anomalous, count: 3) == precision)
+        #expect(
+            ScoreMetrics.precision(scores.reversed(), anomalous: anomalous.reversed(), count: 3) == precision)
+    }
+
     @Test func thresholdLeavesTheBudgetBelowIt() {
         let scores = (0..<200).map { Double(($0 * 37) % 200) }
         let threshold = ScoreMetrics.threshold(scores, contamination: 0.05)

@@ -40,8 +40,8 @@ import Testing
         #expect(result.fitMilliseconds.mean > 0)
         let read = try JSONDecoder().decode(TableEvaluation.self, from: try JSONEncoder().encode(result))
         #expect(read == result)
-        #expect(result.text.contains("AUROC             1.0000  sd 0.0000"))
-        #expect(result.text.contains("left out, not numeric: name"))
+        #expect(result.split == nil)
+        #expect(result.fittedRows == 12)
     }
 
     @Test func aTimeColumnSplitsTheRows() throws {
@@ -49,9 +49,47 @@ import Testing
             try detector("amount"), path: try table(), label: "y", seeds: 1, parameters: [:],
             split: .init(column: "day", holdoutShare: 0.25))
         #expect(result.rows == 3)
+        #expect(result.fittedRows == 9)
+        #expect(result.split?.column == "day")
         #expect(result.anomalies == 1)
         #expect(result.columns == 1)
         #expect(result.auroc.mean == 1)
+    }
+
+    /// Rows in the order of their names, not of their times: only the last two of the year are judged.
+    @Test func rowsAreSortedByTheirTimes() throws {
+        var csv = "when,amount,y\n"
+        for month in [12, 3, 11, 1, 2, 4, 5, 6, 7, 8] {
+            let text = month < 10 ? "0\(month)" : "\(month)"
+            csv += "2026-\(text)-01T00:00:00Z,\(month == 12 ? 100 : 10),\(month == 12)\n"
+        }
+        let path = workshop.folder.path + "/months.csv"
+        try Data(csv.utf8).write(to: URL(filePath: path))
+        var judged: [Int] = []
+        var scores: [Double] = []
+        let result = try TableEvaluation(
+            try detector("amount"), path: path, label: "y", seeds: 1, parameters: [:],
+            split: .init(column: "when")
+        ) { _, rows, given in
+            judged = rows
+            scores = given
+        }
+        #expect(judged == [2, 0])
+        #expect(scores.count == 2 && scores[1] < scores[0])
+        #expect(result.skippedColumns == [])
+        #expect(result.auroc.mean == 1)
+    }
+
+    @Test func labelsAreLearnedOnlyFromThePast() throws {
+        #expect(throws: TrainingError.self) {
+            try TableEvaluation(
+                try detector("amount"), path: try table(), label: "y", seeds: 1, parameters: [:],
+                learnsLabels: true)
+        }
+        let result = try TableEvaluation(
+            try detector("amount"), path: try table(), label: "y", seeds: 1, parameters: [:],
+            split: .init(column: "day", holdoutShare: 0.25), learnsLabels: true)
+        #expect(result.fittedRows == 9)
     }
 
     @Test func whatCannotBeJudgedIsSaid() throws {
@@ -63,9 +101,14 @@ import Testing
         #expect(throws: TrainingError.self) {
             try TableEvaluation(amount, path: path, label: "day", seeds: 1, parameters: ["x": "1"])
         }
-        #expect(throws: TrainingError.self) {
+        // No times, and the label for a time.
+        #expect(throws: LakeError.self) {
             try TableEvaluation(
                 amount, path: path, label: "y", seeds: 1, parameters: [:], split: .init(column: "name"))
+        }
+        #expect(throws: TrainingError.self) {
+            try TableEvaluation(
+                amount, path: path, label: "y", seeds: 1, parameters: [:], split: .init(column: "y"))
         }
         // The last rows hold no anomaly of both kinds.
         #expect(throws: TrainingError.self) {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import DetectorAPI
 import Foundation
+import Management
 import Plugins
 
 struct Detectors: AsyncParsableCommand {
@@ -24,6 +25,9 @@ struct Detectors: AsyncParsableCommand {
                   ml-service detectors list --plugins plugins
                 """)
 
+        @Flag(help: "Print JSON, the same as GET /v1/detectors.")
+        var json = false
+
         @OptionGroup var common: CommonOptions
 
         @Option(help: "Folders of plugins, colon-separated (plugins.folders).")
@@ -32,8 +36,15 @@ struct Detectors: AsyncParsableCommand {
         func run() async throws {
             let settings = try await common.settings(["plugins.folders": plugins])
             let registry = try await blocking { try Parts.registry(settings, logger: Parts.logger(settings)) }
-            for detector in registry.detectors { Self.show(detector) }
-            for refusal in registry.refusals { print("\(refusal)") }
+            if json {
+                let encoder = JSONEncoder()
+                encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+                encoder.keyEncodingStrategy = .convertToSnakeCase
+                print(String(decoding: try encoder.encode(DetectorsView(registry)), as: UTF8.self))
+            } else {
+                for detector in registry.detectors { Self.show(detector) }
+                for refusal in registry.refusals { print("\(refusal)") }
+            }
             if !registry.refusals.isEmpty { throw ExitCode(ExitStatus.data.rawValue) }
         }
 

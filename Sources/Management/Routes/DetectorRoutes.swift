@@ -11,7 +11,8 @@ func addDetectorRoutes(to router: Router<BasicRequestContext>, _ services: Manag
     }
 }
 
-private struct DetectorsView: Encodable {
+/// What is loaded, with its parameters, and what was refused: for machines.
+public struct DetectorsView: Encodable, Sendable {
     struct Parameter: Encodable {
         let name: String
         let type: String
@@ -41,7 +42,7 @@ private struct DetectorsView: Encodable {
     let loaded: [Loaded]
     let refused: [Refused]
 
-    init(_ registry: DetectorRegistry) {
+    public init(_ registry: DetectorRegistry) {
         let detectors = registry.detectors
         loaded = detectors.enumerated().map { index, detector in
             Loaded(

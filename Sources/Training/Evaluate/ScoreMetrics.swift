@@ -51,11 +51,23 @@ public enum ScoreMetrics {
         return sum
     }
 
-    /// The share of anomalies among the `count` lowest scores; ties are broken by position.
+    /// The share of anomalies among the `count` lowest scores. Of tied rows that are not all among them each counts
+    /// in part, so that the order of the rows does not matter.
     public static func precision(_ scores: [Double], anomalous: [Bool], count: Int) -> Double? {
         guard count > 0, count <= scores.count else { return nil }
-        let lowest = scores.indices.sorted { (scores[$0], $0) < (scores[$1], $1) }.prefix(count)
-        return Double(lowest.count { anomalous[$0] }) / Double(count)
+        let last = scores.sorted()[count - 1]
+        var (below, foundBelow, tied, foundTied) = (0, 0, 0, 0)
+        for (score, isAnomaly) in zip(scores, anomalous) {
+            if score < last {
+                below += 1
+                foundBelow += isAnomaly ? 1 : 0
+            } else if score == last {
+                tied += 1
+                foundTied += isAnomaly ? 1 : 0
+            }
+        }
+        let found = Double(foundBelow) + Double(foundTied) * Double(count - below) / Double(tied)
+        return found / Double(count)
     }
 
     /// The score of which a share `contamination` of the rows lies strictly below, ties apart.

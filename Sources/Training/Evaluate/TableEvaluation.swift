@@ -23,8 +23,8 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
     }
 
     /// The first part of the rows by time fits, the last part judges.
-    public struct TimeSplit: Sendable, Hashable {
-        /// A numeric column, which is then no feature.
+    public struct TimeSplit: Codable, Sendable, Hashable {
+        /// Numbers, timestamps or text as `readTable` takes it; it is no feature.
         public var column: String
         /// The last share of the rows, 0 to 1, both excluded.
         public var holdoutShare: Double
@@ -38,6 +38,10 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
     public let detector: String
     public let parameters: [String: String]
     public let table: String
+    /// nil: fitted and judged on the same rows.
+    public let split: TimeSplit?
+    /// Rows that it was fitted on.
+    public let fittedRows: Int
     /// Rows that were judged, and how many of them are anomalies.
     public let rows: Int
     public let anomalies: Int
@@ -48,7 +52,7 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
     public let seeds: Int
     public let auroc: Summary
     public let averagePrecision: Summary
-    /// The share of anomalies among as many lowest scores as there are anomalies.
+    /// The share of anomalies among as many lowest scores as there are anomalies, R-precision; tied rows share.
     public let precisionAtN: Summary
     /// Wall time.
     public let fitMilliseconds: Summary
@@ -62,18 +66,30 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
     ///   - seeds: How many, from 0; at least 1.
     ///   - parameters: As a person would type them.
     ///   - split: nil: judged on the rows that it was fitted on.
+    ///   - learnsLabels: Gives the detector the labels of the rows that it is fitted on; only with a split, since it
+    ///     would be judged on what it was told otherwise.
     ///   - weight: A numeric column, then no feature: how much each row counts in fitting. nil: all alike.
+    ///   - onScores: Told each seed and the scores that it gave, with the numbers of the rows, from 0, in the table.
     /// - Throws: `LakeError` for a table that cannot be read, `TrainingError` for one that cannot be judged by,
     ///   `DetectorError`.
     public init(
         _ loaded: LoadedDetector, path: String, label: String, seeds: Int, parameters: [String: String],
-        split: TimeSplit? = nil, weight: String? = nil
+        split: TimeSplit? = nil, learnsLabels: Bool = false, weight: String? = nil,
+        onScores: (_ seed: Int, _ rows: [Int], _ scores: [Double]) throws -> Void = { _, _, _ in }
     ) throws {
+        guard split != nil || !learnsLabels else {
+            throw TrainingError.invalidRequest(
+                field: "labels", reason: "a detector may learn them only from earlier rows: split by time")
+        }
+        guard split?.column != label else {
+            throw TrainingError.invalidRequest(
+                field: "time", reason: "\(label) is the label; name another column to split by")
+        }
         guard weight == nil || loaded.info.uses.contains(.weights) else {
             throw TrainingError.invalidRequest(
                 field: "weight", reason: "detector \(loaded.info.id) makes no use of weights")
         }
-        let table = try readTable(path: path, labelColumn: label)
+        let table = try readTable(path: path, labelColumn: label, timeColumn: split?.column)
         let values = try Self.checked(parameters, loaded)
         var parts = try TableParts(table, path: path, label: label, split: split)
         let weights = try weight.map { try parts.takeWeights($0, path: path) }
@@ -83,13 +99,11 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
             let started = ContinuousClock.now
             let context = FitContext(
                 seed: UInt64(seed), parameters: values, columns: features, weights: weights)
-            let model = try parts.training.withUnsafeBufferPointer {
-                try loaded.detector.fit(
-                    FeatureRows($0, columns: features.count), labels: nil, context: context)
-            }
+            let model = try Self.fit(loaded.detector, parts, learnsLabels: learnsLabels, context)
             let fitted = ContinuousClock.now
             let scores = try score(model, parts.judged, columns: features.count)
             let scored = ContinuousClock.now
+            try onScores(seed, parts.judgedRows, scores)
             let anomalies = parts.labels.count { $0 }
             measures.append([
                 ScoreMetrics.auroc(scores, anomalous: parts.labels) ?? 0,
@@ -101,6 +115,8 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
         detector = loaded.info.id
         self.parameters = values.values.mapValues { "\($0)" }
         self.table = path
+        self.split = split
+        fittedRows = parts.fittedLabels.count
         rows = parts.labels.count
         anomalies = parts.labels.count { $0 }
         columns = features.count
@@ -114,6 +130,18 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
         scoreMilliseconds = summaries[4]
     }
 
+    private static func fit(
+        _ detector: any Detector, _ parts: TableParts, learnsLabels: Bool, _ context: FitContext
+    ) throws -> any DetectorModel {
+        try parts.fitted.withUnsafeBufferPointer { values in
+            let rows = FeatureRows(values, columns: parts.columns.count)
+            guard learnsLabels else { return try detector.fit(rows, labels: nil, context: context) }
+            return try parts.fittedLabels.map { $0 ? 1 : 0 }.withUnsafeBufferPointer {
+                try detector.fit(rows, labels: $0, context: context)
+            }
+        }
+    }
+
     private static func checked(
         _ parameters: [String: String], _ loaded: LoadedDetector
     ) throws -> ParameterValues {
@@ -122,105 +150,5 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
         } catch DetectorError.invalidParameter(let name, let reason) {
             throw TrainingError.invalidRequest(field: "parameters.\(name)", reason: reason)
         }
-    }
-
-    /// For people: some lines, without an end of line.
-    public var text: String {
-        func row(_ name: String, _ summary: Summary, digits: Int) -> String {
-            let mean = String(format: "%.*f", digits, summary.mean)
-            let deviation = String(format: "%.*f", digits, summary.standardDeviation)
-            let gap = String(repeating: " ", count: max(1, 18 - name.count))
-            return "  \(name)\(gap)\(mean)  sd \(deviation)"
-        }
-        var lines = [
-            "\(table): \(rows) rows x \(columns), \(anomalies) anomalies; \(detector), \(seeds) seeds",
-            row("AUROC", auroc, digits: 4), row("average precision", averagePrecision, digits: 4),
-            row("precision at n", precisionAtN, digits: 4), row("fit, ms", fitMilliseconds, digits: 2),
-            row("score, ms", scoreMilliseconds, digits: 2),
-        ]
-        if !skippedColumns.isEmpty {
-            lines.append("  left out, not numeric: \(skippedColumns.joined(separator: ", "))")
-        }
-        return lines.joined(separator: "\n")
-    }
-}
-
-/// A table cut into what fits and what judges, row-major.
-private struct TableParts {
-    private(set) var columns: [String]
-    private(set) var training: [Float]
-    private(set) var judged: [Float]
-    /// Of the judged rows: both kinds.
-    let labels: [Bool]
-
-    init(
-        _ table: NumericTable, path: String, label: String, split: TableEvaluation.TimeSplit?
-    ) throws {
-        let all = table.labels ?? []
-        guard let split else {
-            columns = table.columns
-            training = table.values
-            judged = table.values
-            labels = all
-            try check(path: path, label: label)
-            return
-        }
-        guard let time = table.columns.firstIndex(of: split.column) else {
-            throw TrainingError.invalidRequest(
-                field: "time",
-                reason: "\(path) has no numeric column \(split.column); it has: "
-                    + table.columns.joined(separator: ", "))
-        }
-        guard split.holdoutShare > 0, split.holdoutShare < 1 else {
-            throw TrainingError.invalidRequest(
-                field: "holdout", reason: "it must be above 0 and below 1")
-        }
-        let width = table.columns.count
-        func value(_ row: Int) -> Float { table.values[row * width + time] }
-        // Rows of one time keep their order; rows without a time come last.
-        let order = (0..<table.count).sorted { a, b in
-            let (x, y) = (value(a), value(b))
-            return x == y || (x.isNaN && y.isNaN) ? a < b : y.isNaN || x < y
-        }
-        let first = Int((Double(order.count) * (1 - split.holdoutShare)).rounded())
-        func rows(_ part: ArraySlice<Int>) -> [Float] {
-            part.flatMap { row in
-                (0..<width).filter { $0 != time }.map { table.values[row * width + $0] }
-            }
-        }
-        columns = table.columns.filter { $0 != split.column }
-        training = rows(order[..<first])
-        judged = rows(order[first...])
-        labels = order[first...].map { all[$0] }
-        try check(path: path, label: label)
-    }
-
-    private func check(path: String, label: String) throws {
-        guard !columns.isEmpty, !training.isEmpty else {
-            throw TrainingError.noData("\(path) has no numeric columns or too few rows")
-        }
-        guard labels.contains(true), labels.contains(false) else {
-            throw TrainingError.noData("\(path): column \(label) does not tell anomalies from normal rows")
-        }
-    }
-
-    /// Takes a column out of the features.
-    ///
-    /// - Returns: Its values in the training rows.
-    mutating func takeWeights(_ column: String, path: String) throws -> [Float] {
-        guard let place = columns.firstIndex(of: column), columns.count > 1 else {
-            throw TrainingError.invalidRequest(
-                field: "weight",
-                reason: "\(path) has no numeric column \(column) besides another one; it has: "
-                    + columns.joined(separator: ", "))
-        }
-        let width = columns.count
-        let weights = stride(from: place, to: training.count, by: width).map { training[$0] }
-        func others(_ values: [Float]) -> [Float] {
-            values.indices.filter { $0 % width != place }.map { values[$0] }
-        }
-        (training, judged) = (others(training), others(judged))
-        columns.remove(at: place)
-        return weights
     }
 }

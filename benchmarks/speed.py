@@ -1,0 +1,217 @@
+"""Isolation forests of scikit-learn, isotree and ours beside each other: one core, one thread, the same rows.
+
+Every implementation runs in a process of its own that waits for work: a line with its name on standard input. It does
+the work and answers with a number: seconds of processor time for a unit (a row, a fit, a load), or bytes. They take
+turns, so that what else the machine does falls on all of them. The table shows medians over the rounds.
+
+Usage: speed.py --rows FOLDER --ours PATH/Benchmarks [--rounds 5] [--write]    FOLDER: from `Benchmarks rows FOLDER`
+"""
+
+import argparse
+import io
+import os
+import pickle
+import statistics
+import subprocess
+import sys
+import time
+
+# One thread each: before numpy and what it brings are loaded.
+for name in ["OMP", "OPENBLAS", "MKL", "NUMEXPR"]:
+    os.environ[f"{name}_NUM_THREADS"] = "1"
+
+LEAST_SECONDS = 0.2
+
+# Name, unit of the table, units in a second or byte, digits.
+WORKS = [
+    ("score-500", "score, batch of 500, us/row", 1e6, 2),
+    ("score-1", "score, one row, us", 1e6, 2),
+    ("fit", "fit 100 x 256 on 1,000,000 x 10, ms", 1e3, 2),
+    ("fit-user", "fit a user's model, 500 x 8, models/s", None, 0),
+    ("bytes", "artifact, KB", 1e-3, 0),
+    ("bytes-user", "a user's artifact, KB", 1e-3, 0),
+    ("load", "load from bytes in memory, us", 1e6, 1),
+    ("load-user", "a user's, us", 1e6, 1),
+]
+
+
+# --- a peer's process ---
+
+
+class ScikitLearn:
+    def __init__(self):
+        import sklearn
+        from sklearn.ensemble import IsolationForest
+
+        self.name = f"scikit-learn {sklearn.__version__}"
+        self.make = lambda seed: IsolationForest(n_estimators=100, max_samples=256, random_state=seed)
+
+    def fit(self, rows, seed):
+        return self.make(seed).fit(rows)
+
+    def score(self, model, rows):
+        return model.score_samples(rows)
+
+
+class Isotree:
+    def __init__(self):
+        import importlib.metadata
+
+        from isotree import IsolationForest
+
+        self.name = f"isotree {importlib.metadata.version('isotree')}"
+        # The forest of the paper: axis-parallel random cuts. No missing values are in the rows, and "fail" spares it
+        # the work for them.
+        self.make = lambda seed: IsolationForest(
+            ntrees=100, sample_size=256, ndim=1, missing_action="fail", nthreads=1, random_seed=seed + 1
+        )
+
+    def fit(self, rows, seed):
+        return self.make(seed).fit(rows)
+
+    def score(self, model, rows):
+        return model.predict(rows)
+
+
+class Worker:
+    def __init__(self, peer, folder):
+        import numpy
+
+        self.peer = peer
+        self.large = numpy.fromfile(f"{folder}/large.f32", dtype="<f4").reshape(-1, 10)
+        self.users = numpy.fromfile(f"{folder}/users.f32", dtype="<f4").reshape(-1, 500, 8)
+        # isotree computes in doubles: given them, it need not convert.
+        if isinstance(peer, Isotree):
+            self.large = self.large.astype("f8")
+            self.users = self.users.astype("f8")
+        self.model = peer.fit(self.large, 1)
+        self.user = peer.fit(self.users[0], 1)
+
+    def measure(self, work):
+        peer = self.peer
+        if work in ("score-500", "score-1"):
+            batch = int(work.removeprefix("score-"))
+            batches = [self.large[first : first + batch] for first in range(0, min(20_000, 100 * batch), batch)]
+            return seconds(lambda number: peer.score(self.model, batches[number % len(batches)])) / batch
+        if work == "fit":
+            return seconds(lambda number: peer.fit(self.large, number))
+        if work == "fit-user":
+            return seconds(lambda number: peer.fit(self.users[number % len(self.users)], number))
+        model = self.user if work.endswith("-user") else self.model
+        if work.startswith("bytes"):
+            return len(pickle.dumps(model, protocol=5))
+        if work.startswith("load"):
+            dumped = pickle.dumps(model, protocol=5)
+            return seconds(lambda _: pickle.loads(dumped))
+        if work.startswith("joblib"):
+            import joblib
+
+            file = io.BytesIO()
+            joblib.dump(model, file, compress=3)
+            return len(file.getvalue())
+        raise ValueError(work)
+
+
+def seconds(body):
+    """Of processor time a call: the mean of as many as take LEAST_SECONDS."""
+    start = time.process_time()
+    count = 0
+    while True:
+        body(count)
+        count += 1
+        spent = time.process_time() - start
+        if spent >= LEAST_SECONDS:
+            return spent / count
+
+
+def serve(peer, folder):
+    worker = Worker(peer, folder)
+    print(peer.name, flush=True)
+    for line in sys.stdin:
+        print(worker.measure(line.strip()), flush=True)
+
+
+# --- the comparison ---
+
+
+class Process:
+    def __init__(self, name, command):
+        self.name = name
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.name} ended with {self.process.wait()}")
+        return line.strip()
+
+    def ask(self, work):
+        self.process.stdin.write(work + "\n")
+        self.process.stdin.flush()
+        return float(self.read())
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(arguments):
+    from tables import machine, padded, write_between
+
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})  # children inherit it
+    peers = []
+    for peer in ["isotree", "scikit-learn"]:
+        process = Process(peer, [sys.executable, __file__, "--peer", peer, "--rows", arguments.rows])
+        process.name = process.read()
+        peers.append(process)
+    modes = ["standard", "auto"]
+    ours = [Process(f"ours, {mode}", [arguments.ours, "peer", f"mode={mode}"]) for mode in modes]
+    everybody = peers + ours
+
+    results = {(work, process.name): [] for work, *_ in WORKS for process in everybody}
+    for round in range(arguments.rounds):
+        for work, *_ in WORKS:
+            for process in everybody:
+                results[work, process.name].append(process.ask(work))
+        print(f"round {round + 1} of {arguments.rounds}", file=sys.stderr)
+    joblib = {process.name: process.ask("joblib") for process in peers}
+    for process in everybody:
+        process.end()
+
+    rows = []
+    for work, title, factor, digits in WORKS:
+        medians = [statistics.median(results[work, process.name]) for process in everybody]
+        cells = [f"{1 / value if factor is None else value * factor:,.{digits}f}" for value in medians]
+        if work == "bytes":
+            cells[:2] = [f"{cell} ({joblib[process.name] / 1000:,.0f})" for cell, process in zip(cells, peers)]
+        ratios = [f"{median / medians[-1]:,.1f}" for median in medians[:2]]
+        rows.append([title, *cells, *ratios])
+    names = [process.name for process in everybody]
+    table = padded(["work", *names, "isotree / auto", "scikit-learn / auto"], rows)
+    note = (
+        f"{machine()}; one core, one thread, processor time, median of {arguments.rounds} rounds in which all take turns. "
+        "100 trees of 256 rows. Peers' artifacts: pickle (joblib, compress=3). The last columns: how many times our "
+        "default (`auto`)."
+    )
+    print(f"\n{table}\n\n{note}")
+    if arguments.write:
+        write_between("docs/performance.md", "peers", f"{table}\n\n{note}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", required=True)
+    parser.add_argument("--ours")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--peer", choices=["isotree", "scikit-learn"])
+    arguments = parser.parse_args()
+    if arguments.peer:
+        serve({"isotree": Isotree, "scikit-learn": ScikitLearn}[arguments.peer](), arguments.rows)
+    else:
+        compare(arguments)
+
+
+if __name__ == "__main__":
+    main()
