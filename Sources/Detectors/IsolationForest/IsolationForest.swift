@@ -29,7 +29,8 @@ public struct IsolationForest: Detector {
     ///
     /// - Throws: `DetectorError.invalidArtifact`.
     public func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
-        HyperplanePayload.isOne(artifact.bytes)
-            ? try HyperplaneModel(decoding: artifact) : try ForestModel(decoding: artifact)
+        if HyperplanePayload.isOne(artifact.bytes) { return try HyperplaneModel(decoding: artifact) }
+        if ThresholdPayload.isOne(artifact.bytes) { return try ThresholdModel(decoding: artifact) }
+        return try ForestModel(decoding: artifact)
     }
 }
