@@ -48,17 +48,27 @@ struct RefusalTests {
             let output = model.graph.node[0].output
             model.change(tree) { $0.output = output }
         },
+        Case("'node_sample1_Gather'", "between the graph's input and the trees") {
+            let output = $0.graph.node.first { $0.name == "node_sample1_Gather" }?.output[0] ?? ""
+            $0.change("Gather") { $0.input[0] = output }
+        },
         Case("'node_sample0_Gather'", "'X'") { $0.change("Gather") { $0.input[0] = "other" } },
         Case("several values") { $0.change("Sum") { $0.output.insert("first", at: 0) } },
         Case("Div") { $0.change("Sum") { $0.output = ["dec_C0"] } },
         Case("'dec_Neg1'", "(Neg)", "inputs") {
             $0.graph.node[$0.graph.node.firstIndex { $0.name == "dec_Neg1" } ?? 0].input = []
         },
-        Case("outputs") { $0.graph.output.removeLast() },
-        Case("inputs, where one is expected") { $0.graph.input = [] },
+        Case("'predict_Add'", "1 outputs") { $0.graph.output.removeLast() },
+        Case("0 inputs", "where one is expected") { $0.graph.input = [] },
         Case("elements of type 11") { $0.graph.input[0].type.tensorType.elemType = 11 },
         Case("how many columns") { $0.graph.input[0].type.tensorType.shape.dim.removeLast() },
         Case("how many columns") { $0.graph.input[0].type.tensorType.shape.dim[1].dimValue = .max },
+        Case("one tree of the forest already", "'node_sample0_TreeEnsembleRegressor'") {
+            $0.change("Sum") { $0.input[1] = $0.input[0] }
+        },
+        Case("'dec_Sum'", "1 to 10000") {
+            $0.change("Sum") { $0.input = Array(repeating: $0.input[0], count: 10_001) }
+        },
         // Constants.
         Case("'dec_Pow'", "2.0 is expected") { $0.changeConstant("dec_Powcst") { $0.floatData = [3] } },
         Case("'eqp_log0_Add'") { $0.changeConstant("eqp_log0_Addcst") { $0.floatData = [0.5] } },
@@ -78,6 +88,9 @@ struct RefusalTests {
         },
         Case("'node_sample0_Gather'", "columns 0 to 2") {
             $0.changeConstant("Gathercst") { $0.int64Data = [0, -1, 2] }
+        },
+        Case("'node_sample0_Gather'", "more than 65536 numbers") {
+            $0.changeConstant("Gathercst") { $0.int64Data = Array(repeating: 0, count: 65_537) }
         },
         Case("'node_sample0_Gather'", "axis") { $0.change("Gather") { $0.change("axis") { $0.i = 0 } } },
         Case("Reshape", "one column") {

@@ -5,7 +5,7 @@ import Testing
 @testable import Interchange
 
 /// A small forest of scikit-learn's, converted by skl2onnx 1.20, and scikit-learn's own scores.
-/// `make_forests.py --fixture`, among the integration tests' scripts, makes it anew.
+/// `make_forests.py fixture`, among the integration tests' scripts, makes it anew.
 struct Fixture: Decodable {
     struct Row: Decodable {
         let row: [Float]

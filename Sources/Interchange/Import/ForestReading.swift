@@ -21,7 +21,9 @@ public func readForest(_ bytes: [UInt8]) throws(InterchangeError) -> ImportedFor
     let input = try GraphInput(graph)
     let outputs = graph.proto.output.map(\.name)
     guard (2...3).contains(outputs.count) else {
-        throw .graph("it has \(outputs.count) outputs, where label and scores are expected")
+        let reason = "of \(outputs.count) outputs of the graph, where label and scores are expected"
+        throw outputs.first.flatMap { graph.source(of: $0) }?.fault("it computes the first \(reason)")
+            ?? .graph("it computes none \(reason)")
     }
     // scores = -2^-(sum / normaliser) - offset
     let decision = try graph.node(computing: outputs[1], "Add", inputs: 2, for: nil)
@@ -39,7 +41,9 @@ public func readForest(_ bytes: [UInt8]) throws(InterchangeError) -> ImportedFor
     try checkLabel(graph, outputs[0], decision: outputs[1])
 
     let paths = sum.proto.input
-    guard !paths.isEmpty else { throw sum.fault("it sums nothing") }
+    guard (1...ForestTree.maximumTrees).contains(paths.count) else {
+        throw sum.fault("it sums \(paths.count) trees; 1 to \(ForestTree.maximumTrees) can be read")
+    }
     let divisor = try graph.number(1, of: quotient)
     let normaliser = divisor / Double(paths.count)
     guard normaliser == 0 || (1...ForestTree.maximumNormaliser).contains(normaliser) else {
@@ -78,7 +82,10 @@ struct GraphInput {
         let constants = Set(graph.proto.initializer.map(\.name))
         // In old versions of the format constants are inputs too.
         let inputs = graph.proto.input.filter { !constants.contains($0.name) }
-        guard inputs.count == 1 else { throw .graph("it has \(inputs.count) inputs, where one is expected") }
+        guard inputs.count == 1 else {
+            let names = inputs.prefix(5).map { "'\(clipped($0.name))'" }.joined(separator: ", ")
+            throw .graph("it has \(inputs.count) inputs \(names), where one is expected")
+        }
         name = inputs[0].name
         let type = inputs[0].type.tensorType
         guard type.elemType == ElementType.float.rawValue else {

@@ -8,6 +8,7 @@ import DetectorAPI
 ///     path   = nodes + c(n) - 1
 ///     c(n)   = [n = 2] + [n > 2] x (2 (ln max(m - 1, 1) + gamma) - 2 max(m - 1, 0) / max(m, 1)), m = [n > 2] x n
 struct ForestTree {
+    static let maximumTrees = 10_000
     static let maximumNormaliser = 1_000.0
     private static let eulerGamma = 0.5772156649015329
 
@@ -30,6 +31,10 @@ struct ForestTree {
         let rows = try readAverage(total.proto.input[1], for: total)
         guard nodesOnWay.leaf == rows.leaf else {
             throw nodesOnWay.node.fault("it reads another tree than \(rows.node.label)")
+        }
+        // A tree that counts twice would also be read twice: a small file could ask for any amount of work.
+        if let regressor = graph.source(of: rows.leaf), graph.isUsed(regressor) {
+            throw regressor.fault("it is one tree of the forest already")
         }
         let ensemble = try TreeEnsemble(
             graph.node(
@@ -54,6 +59,10 @@ struct ForestTree {
     private func readColumns(of ensemble: GraphNode) throws(InterchangeError) -> [Int] {
         let gather = try graph.node(computing: ensemble.proto.input[0], "Gather", inputs: 2, for: ensemble)
         guard try gather.attributes(["axis"])["axis"]?.i == 1 else { throw gather.fault("its axis is not 1") }
+        if let between = graph.source(of: gather.proto.input[0]) {
+            throw between.fault(
+                "it stands between the graph's input and the trees, which have to read the input itself")
+        }
         try graph.expect(input.name, at: 0, of: gather)
         let columns = try graph.tensor(1, of: gather)
         guard columns.dimensions.count == 1, !columns.values.isEmpty,

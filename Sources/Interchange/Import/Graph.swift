@@ -55,9 +55,12 @@ final class Graph {
         return node
     }
 
-    /// Whether a node computes the value by this operation; asks for nothing.
-    func isComputed(_ value: String, by operation: String) -> Bool {
-        producers[value].map { proto.node[$0].opType == operation } ?? false
+    /// Whether the node has been asked for.
+    func isUsed(_ node: GraphNode) -> Bool { isUsed[node.index] }
+
+    /// The node that computes a value, whatever it is; nil for an input or a constant. Asks for nothing.
+    func source(of value: String) -> GraphNode? {
+        producers[value].map { GraphNode(index: $0, proto: proto.node[$0]) }
     }
 
     /// The constant that a node takes.
@@ -110,6 +113,9 @@ struct Tensor {
     let dimensions: [Int]
     let values: [Double]
 
+    /// No constant of such a graph is larger: the most are a number for each column.
+    private static let maximumCount = 1 << 16
+
     struct Fault: Error {
         let reason: String
     }
@@ -117,6 +123,11 @@ struct Tensor {
     init(_ proto: ONNXTensorProto) throws(Fault) {
         guard proto.externalData.isEmpty, proto.dataLocation == 0 else {
             throw Fault(reason: "lies in another file")
+        }
+        let stored = max(
+            proto.floatData.count, proto.int64Data.count, proto.doubleData.count, proto.rawData.count / 8)
+        guard stored <= Self.maximumCount else {
+            throw Fault(reason: "has more than \(Self.maximumCount) numbers")
         }
         var count = 1
         var dimensions: [Int] = []

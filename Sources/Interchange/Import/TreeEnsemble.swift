@@ -5,6 +5,8 @@ struct TreeEnsemble {
     /// The most inner nodes on a way; a balanced tree of 2^31 rows has 31.
     static let maximumDepth = 256
 
+    static let maximumNodes = 1 << 22
+
     let node: GraphNode
     private let nodeIDs: [Int64]
     private let features: [Int64]
@@ -40,7 +42,10 @@ struct TreeEnsemble {
         }
         nodeIDs = attributes["nodes_nodeids"]?.ints ?? []
         let count = nodeIDs.count
-        guard count > 0 else { throw node.fault("its attribute nodes_nodeids is missing or empty") }
+        guard (1...Self.maximumNodes).contains(count) else {
+            throw node.fault(
+                "its attribute nodes_nodeids is missing, empty or longer than \(Self.maximumNodes)")
+        }
         func whole(_ name: String, _ count: Int) throws(InterchangeError) -> [Int64] {
             let found = attributes[name]?.ints ?? []
             guard found.count == count else {

@@ -3,7 +3,7 @@ import SwiftProtobuf
 /// The bytes of a model file as messages.
 enum ONNXFile {
     /// A forest of 10,000 trees grown from 256 rows takes about 90 MB.
-    static let maximumSize = 256 << 20
+    static let maximumSize = 128 << 20
 
     /// - Throws: `InterchangeError.notONNX`.
     static func decode(_ bytes: [UInt8]) throws(InterchangeError) -> ONNXModelProto {

@@ -1,10 +1,11 @@
 """Fits scikit-learn's isolation forests and converts them with skl2onnx, as somebody who moves to this service would.
 
-    make_forests.py FOLDER        many forests, 10,000 rows each with the scores that scikit-learn gives them
-    make_forests.py --fixture     the small one that the unit tests read, into Tests/InterchangeTests/Fixtures
+    make_forests.py forests FOLDER    many forests, 10,000 rows each with the scores that scikit-learn gives them
+    make_forests.py refused FOLDER    graphs that are to be refused
+    make_forests.py fixture FOLDER    the small one that the unit tests read, in Tests/InterchangeTests/Fixtures
 
-For each forest: NAME.onnx; NAME.rows, 32-bit floats; NAME.scores, scikit-learn's score_samples, 64-bit;
-NAME.runtime, onnxruntime's scores, 64-bit, less the offset; NAME.json. Likewise the graphs that are to be refused.
+For each of the forests: NAME.onnx; NAME.json; NAME.rows, 32-bit floats; NAME.scores, scikit-learn's score_samples,
+64-bit; NAME.missing, the rows with some values missing; NAME.runtime, onnxruntime's scores of those, 64-bit.
 """
 import json
 import pathlib
@@ -59,7 +60,7 @@ def runtime_scores(onnx, model, rows):
     return decision.ravel().astype(numpy.float64) + model.offset_
 
 
-def make(folder):
+def make_forests(folder):
     generator = numpy.random.default_rng(11)
     names = []
     for name, (columns, parameters) in FORESTS.items():
@@ -85,14 +86,18 @@ def make(folder):
         facts = {"columns": columns, "trees": len(model.estimators_), "offset": model.offset_}
         (folder / f"{name}.json").write_text(json.dumps(facts))
         names.append(name)
+    (folder / "names.json").write_text(json.dumps(names))
+
+
+def make_refused(folder):
+    generator = numpy.random.default_rng(13)
     training = rows_of(4, 500, generator)
     pipeline = make_pipeline(StandardScaler(), IsolationForest(n_estimators=5)).fit(training)
-    (folder / "refused_pipeline.onnx").write_bytes(
+    (folder / "pipeline.onnx").write_bytes(
         to_onnx(pipeline, training[:1], target_opset=OPSETS).SerializeToString())
     tree = DecisionTreeRegressor(max_depth=3).fit(training, training[:, 0])
-    (folder / "refused_regressor.onnx").write_bytes(
+    (folder / "regressor.onnx").write_bytes(
         to_onnx(tree, training[:1], target_opset=OPSETS).SerializeToString())
-    (folder / "names.json").write_text(json.dumps(names))
 
 
 def make_fixture(folder):
@@ -109,7 +114,5 @@ def make_fixture(folder):
     (folder / "forest.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
-if sys.argv[1] == "--fixture":
-    make_fixture(pathlib.Path(__file__).parents[2] / "InterchangeTests" / "Fixtures")
-else:
-    make(pathlib.Path(sys.argv[1]))
+make = {"forests": make_forests, "refused": make_refused, "fixture": make_fixture}[sys.argv[1]]
+make(pathlib.Path(sys.argv[2]))
