@@ -67,7 +67,8 @@ extension PreprocessingPlan {
             found.append(
                 FeatureReason(
                     name: column.feature, value: value.isNaN ? .missing : .number(Double(value)),
-                    usual: column.usual.isNaN ? .missing : .number(column.usual), contribution: contributions[index]))
+                    usual: column.usual.isNaN ? .missing : .number(column.usual),
+                    contribution: contributions[index]))
         }
         for (group, columns) in zip(groups, preprocessing.categorical) {
             let contribution = contributions[group.firstColumn...group.firstColumn + group.categoryCount]

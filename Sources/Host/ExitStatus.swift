@@ -19,8 +19,8 @@ enum ExitStatus: Int32 {
     init?(_ error: any Error) {
         switch error {
         case is UsageError, TrainingError.invalidRequest, InterchangeError.features: self = .usage
-        case is InterchangeError, is TrainingError, is ArtifactError, is StreamFileError, is DetectorError, is WindowStoreError,
-            is ModelLoadError:
+        case is InterchangeError, is TrainingError, is ArtifactError, is StreamFileError, is DetectorError,
+            is WindowStoreError, is ModelLoadError:
             self = .data
         case let error as ObjectStoreError: self = error.isRetryable ? .unavailable : .failed
         case let error as LakeError: self = error.isRetryable ? .unavailable : .data
