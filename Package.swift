@@ -19,6 +19,7 @@ let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let stampLayout = Target.Dependency.product(name: "CDetectorPlugin", package: "DetectorAPI")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 
 let package = Package(
@@ -38,6 +39,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -96,6 +98,9 @@ let package = Package(
                 logging, metrics,
             ],
             swiftSettings: strict),
+        .target(
+            name: "Interchange", dependencies: ["Models", "Plugins", "Features", detectorAPI, protobuf],
+            exclude: ["ONNX/onnx.proto"], swiftSettings: strict),
 
         // The two paths, which meet only in Models and Features.
         .target(
@@ -124,8 +129,9 @@ let package = Package(
         .executableTarget(
             name: "Host",
             dependencies: [
-                "Management", "Serving", "Training", "Models", "Plugins", "Features", "Transactions",
-                "Kafka", "Redis", "ObjectStore", "Lake", detectorAPI, logging, metrics, lifecycle, nioPosix,
+                "Management", "Serving", "Training", "Interchange", "Models", "Plugins", "Features",
+                "Transactions", "Kafka", "Redis", "ObjectStore", "Lake", detectorAPI, logging, metrics,
+                lifecycle, nioPosix,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -160,12 +166,18 @@ let package = Package(
             name: "EnsembleTests",
             dependencies: ["Ensemble", "IsolationForest", "ZScoreBaseline", detectorAPI],
             exclude: ["Fixtures"], swiftSettings: strict),
+        .testTarget(
+            name: "InterchangeTests",
+            dependencies: ["Interchange", "IsolationForest", "Features", detectorAPI], exclude: ["Fixtures"],
+            swiftSettings: strict),
         .testTarget(name: "ServingTests", dependencies: ["Serving"], swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Serving", "Kafka", "Redis", "ObjectStore", "Features", "Transactions", logging,
+                "Serving", "Kafka", "Redis", "ObjectStore", "Interchange", "IsolationForest", "Models",
+                "Features", "Transactions", detectorAPI, logging,
             ],
+            exclude: ["Python"],
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
             name: "ModelsTests",

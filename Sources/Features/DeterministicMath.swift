@@ -2,12 +2,12 @@
 ///
 /// A platform's libm may differ from another's, or from its own next version, in the last bit; a verdict must not.
 /// Swift never contracts a product and a sum into a fused operation by itself, so these expressions are what they say.
-enum DeterministicMath {
+public enum DeterministicMath {
     /// Natural logarithm of a positive, finite, normal number, to about 1 ulp.
     ///
     /// x = m * 2^e with m in [sqrt(1/2), sqrt(2)); ln m = 2 artanh(s) with s = (m - 1) / (m + 1), whose series in s^2
     /// needs eleven terms, as s^2 < 0.0295.
-    static func log(_ x: Double) -> Double {
+    public static func log(_ x: Double) -> Double {
         var exponent = Int64(x.bitPattern >> 52) - 1023
         var mantissa = Double(bitPattern: x.bitPattern & 0x000F_FFFF_FFFF_FFFF | 0x3FF0_0000_0000_0000)
         if mantissa > 1.4142135623730951 {

@@ -33,7 +33,7 @@ public struct FeatureReason: Sendable, Hashable, Codable {
     /// Name in the schema.
     public let name: String
     public let value: Value
-    /// Mean or median of a number, most common category, in training.
+    /// Mean or median of a number, most common category, in training; missing for a model from elsewhere.
     public let usual: Value
     /// Part of the score; negative: it made the row more anomalous. One-hot columns of one feature are summed.
     public let contribution: Double
@@ -67,7 +67,8 @@ extension PreprocessingPlan {
             found.append(
                 FeatureReason(
                     name: column.feature, value: value.isNaN ? .missing : .number(Double(value)),
-                    usual: .number(column.usual), contribution: contributions[index]))
+                    usual: column.usual.isNaN ? .missing : .number(column.usual),
+                    contribution: contributions[index]))
         }
         for (group, columns) in zip(groups, preprocessing.categorical) {
             let contribution = contributions[

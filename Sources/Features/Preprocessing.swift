@@ -52,7 +52,7 @@ public struct Preprocessing: Codable, Sendable, Hashable {
         public var centre: Double
         /// Finite, positive.
         public var scale: Double
-        /// What is usual, in the feature's unit: the median for robust scaling, else the mean.
+        /// What is usual, in the feature's unit: the median for robust scaling, else the mean. NaN: not known.
         public var usual: Double
 
         public init(feature: String, centre: Double, scale: Double, usual: Double) {

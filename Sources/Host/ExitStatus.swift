@@ -1,4 +1,5 @@
 import DetectorAPI
+import Interchange
 import Kafka
 import Lake
 import Models
@@ -17,9 +18,9 @@ enum ExitStatus: Int32 {
     /// nil: an error of ArgumentParser's own, which knows how to end.
     init?(_ error: any Error) {
         switch error {
-        case is UsageError, TrainingError.invalidRequest: self = .usage
-        case is TrainingError, is ArtifactError, is StreamFileError, is DetectorError, is WindowStoreError,
-            is ModelLoadError:
+        case is UsageError, TrainingError.invalidRequest, InterchangeError.features: self = .usage
+        case is InterchangeError, is TrainingError, is ArtifactError, is StreamFileError, is DetectorError,
+            is WindowStoreError, is ModelLoadError:
             self = .data
         case let error as ObjectStoreError: self = error.isRetryable ? .unavailable : .failed
         case let error as LakeError: self = error.isRetryable ? .unavailable : .data

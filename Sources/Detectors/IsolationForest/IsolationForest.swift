@@ -41,7 +41,8 @@ public struct IsolationForest: Detector {
     /// - Throws: `DetectorError.invalidArtifact`.
     public func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
         if CategoryOrders.areIn(artifact.bytes) { return try CategoricalModel(decoding: artifact) }
-        return HyperplanePayload.isOne(artifact.bytes)
-            ? try HyperplaneModel(decoding: artifact) : try ForestModel(decoding: artifact)
+        if HyperplanePayload.isOne(artifact.bytes) { return try HyperplaneModel(decoding: artifact) }
+        if ThresholdPayload.isOne(artifact.bytes) { return try ThresholdModel(decoding: artifact) }
+        return try ForestModel(decoding: artifact)
     }
 }

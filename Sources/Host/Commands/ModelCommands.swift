@@ -4,8 +4,9 @@ import Models
 
 struct Models: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List, show and promote model versions.",
-        subcommands: [List.self, Show.self, Promote.self], defaultSubcommand: List.self)
+        abstract: "List, show, promote, export and import model versions.",
+        subcommands: [List.self, Show.self, Promote.self, Export.self, Import.self],
+        defaultSubcommand: List.self)
 
     struct Options: ParsableArguments {
         @OptionGroup var common: CommonOptions
@@ -44,7 +45,8 @@ struct Models: AsyncParsableCommand {
                         }
                         return [
                             "v\(version)", mark, header.detectorID, "\(header.rowCount)",
-                            "\(header.trainingRange.from) to \(header.trainingRange.to)",
+                            header.source.map { "imported: \($0.file)" }
+                                ?? "\(header.trainingRange.from) to \(header.trainingRange.to)",
                             header.metrics["accuracy"].map { String(format: "%.4f", $0) } ?? "-",
                         ]
                     } catch {
@@ -72,7 +74,7 @@ struct Models: AsyncParsableCommand {
 
         func run() async throws {
             let (settings, tenant, version) = (
-                try await options.settings(), options.tenant, try number(version)
+                try await options.settings(), options.tenant, try versionNumber(version)
             )
             let header = try await blocking {
                 try Parts(settings).models.header(of: tenant, version: version)
@@ -82,6 +84,8 @@ struct Models: AsyncParsableCommand {
             }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            encoder.nonConformingFloatEncodingStrategy = .convertToString(
+                positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
             print(String(decoding: try encoder.encode(header), as: UTF8.self))
         }
     }
@@ -104,7 +108,7 @@ struct Models: AsyncParsableCommand {
 
         func run() async throws {
             let (settings, tenant, version, reason) = (
-                try await options.settings(), options.tenant, try number(version), reason
+                try await options.settings(), options.tenant, try versionNumber(version), reason
             )
             let changes = try await blocking {
                 let parts = try Parts(settings)
@@ -116,7 +120,8 @@ struct Models: AsyncParsableCommand {
     }
 }
 
-private func number(_ version: String) throws -> Int {
+/// The number of a version as people write it.
+func versionNumber(_ version: String) throws -> Int {
     guard let number = Int(version.hasPrefix("v") ? String(version.dropFirst()) : version), number > 0 else {
         throw UsageError("'\(version)' is no version; write 3 or v3")
     }

@@ -23,6 +23,7 @@ extension ArtifactHeader {
         var (threshold, contamination): (Double?, Double?)
         var (parameters, metrics): ([String: String]?, [String: Double]?)
         var (preprocessing, trainingRange): (Preprocessing?, Range?)
+        var source: Source?
         var reader = JSONReader(json)
         try reader.object { reader, name in
             switch name {
@@ -42,6 +43,7 @@ extension ArtifactHeader {
             case "parent": parent = try reader.optional { try $0.integer() }
             case "createdMilliseconds": created = try reader.integer()
             case "jobID": jobID = try reader.optional { try $0.text() }
+            case "source": source = try reader.optional { try Source(from: &$0) }
             case "payloadSHA256": payloadSHA256 = try reader.text()
             default: try reader.skip()
             }
@@ -57,7 +59,8 @@ extension ArtifactHeader {
             contamination: try found(contamination, "contamination"),
             trainingRange: try found(trainingRange, "trainingRange"),
             rowCount: try found(rowCount, "rowCount"), metrics: try found(metrics, "metrics"), parent: parent,
-            createdMilliseconds: Int64(try found(created, "createdMilliseconds")), jobID: jobID)
+            createdMilliseconds: Int64(try found(created, "createdMilliseconds")), jobID: jobID,
+            source: source)
         self.payloadSHA256 = try found(payloadSHA256, "payloadSHA256")
     }
 }
@@ -73,6 +76,23 @@ extension ArtifactHeader.Range {
             }
         }
         self.init(from: try found(from, "from"), to: try found(to, "to"))
+    }
+}
+
+extension ArtifactHeader.Source {
+    fileprivate init(from reader: inout JSONReader) throws {
+        var (file, sha256, producer): (String?, String?, String?)
+        try reader.object { reader, name in
+            switch name {
+            case "file": file = try reader.text()
+            case "sha256": sha256 = try reader.text()
+            case "producer": producer = try reader.text()
+            default: try reader.skip()
+            }
+        }
+        self.init(
+            file: try found(file, "file"), sha256: try found(sha256, "sha256"),
+            producer: try found(producer, "producer"))
     }
 }
 

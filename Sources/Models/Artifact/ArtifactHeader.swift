@@ -13,6 +13,22 @@ public struct ArtifactHeader: Codable, Sendable, Hashable {
         }
     }
 
+    /// The file of another tool that a model was imported from.
+    public struct Source: Codable, Sendable, Hashable {
+        /// Its name, without the folders.
+        public var file: String
+        /// Hexadecimal.
+        public var sha256: String
+        /// What wrote it, `skl2onnx 1.20.0`; empty when the file does not say.
+        public var producer: String
+
+        public init(file: String, sha256: String, producer: String) {
+            self.file = file
+            self.sha256 = sha256
+            self.producer = producer
+        }
+    }
+
     /// nil: the global model.
     public var userID: String?
     public var version: Int
@@ -37,6 +53,8 @@ public struct ArtifactHeader: Codable, Sendable, Hashable {
     public var createdMilliseconds: Int64
     /// The training job, so that a job that is run again finds what it has stored.
     public var jobID: String?
+    /// nil: trained here. An imported model has no training range, rows or contamination to tell: "" and 0.
+    public var source: Source?
     /// Hexadecimal; filled in by `Artifact`.
     public var payloadSHA256 = ""
 
@@ -45,7 +63,7 @@ public struct ArtifactHeader: Codable, Sendable, Hashable {
         detectorSHA256: String? = nil, parameters: [String: String], seed: UInt64,
         preprocessing: Preprocessing, threshold: Double,
         contamination: Double, trainingRange: Range, rowCount: Int, metrics: [String: Double], parent: Int?,
-        createdMilliseconds: Int64, jobID: String?
+        createdMilliseconds: Int64, jobID: String?, source: Source? = nil
     ) {
         self.userID = userID
         self.version = version
@@ -63,6 +81,7 @@ public struct ArtifactHeader: Codable, Sendable, Hashable {
         self.parent = parent
         self.createdMilliseconds = createdMilliseconds
         self.jobID = jobID
+        self.source = source
     }
 
     public var tenant: Tenant { userID.map(Tenant.user) ?? .global }

@@ -1,0 +1,50 @@
+import Foundation
+
+/// The scripts beside the tests, run by the Python that `scripts/setup --tests` makes.
+enum PythonScript {
+    private static var python: URL { ServiceProcess.root.appending(path: ".deps/python/bin/python") }
+
+    private static func script(_ name: String) -> URL {
+        ServiceProcess.root.appending(path: "Tests/IntegrationTests/Python/\(name)")
+    }
+
+    /// Runs a script to its end.
+    static func run(_ name: String, _ arguments: [String]) throws {
+        guard FileManager.default.isExecutableFile(atPath: python.path) else {
+            throw ServiceFailure("\(python.path) is missing: run scripts/setup --tests")
+        }
+        let process = Process()
+        process.executableURL = python
+        process.arguments = ["-W", "ignore", script(name).path] + arguments
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else {
+            throw ServiceFailure("\(name): \(process.terminationStatus)\n\(text)")
+        }
+    }
+
+    /// Numbers that a script wrote, or is to read.
+    static func numbers<Number>(_ file: URL, _: Number.Type) throws -> [Number] {
+        let data = try Data(contentsOf: file)
+        return data.withUnsafeBytes { Array($0.bindMemory(to: Number.self)) }
+    }
+
+    static func write<Number>(_ numbers: [Number], to file: URL) throws {
+        try numbers.withUnsafeBytes { try Data($0).write(to: file) }
+    }
+}
+
+/// A folder that goes when nobody holds this any more.
+final class TemporaryFolder: Sendable {
+    let url = FileManager.default.temporaryDirectory.appending(path: "ml-service-test-\(UUID().uuidString)")
+
+    init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
+
+    deinit { try? FileManager.default.removeItem(at: url) }
+
+    func file(_ name: String) -> URL { url.appending(path: name) }
+}
