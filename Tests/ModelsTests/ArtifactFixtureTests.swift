@@ -35,9 +35,9 @@ import Testing
             createdMilliseconds: 1_770_000_000_123, jobID: "job-1")
     }
 
-    @Test func formatVersion1() throws {
+    @Test(arguments: 1...2) func formatVersion(_ version: Int) throws {
         let payload = ConstantModel(score: -0.5, columns: 5).encode()
-        let path = path(version: 1)
+        let path = path(version: version)
         if ProcessInfo.processInfo.environment["ML_SERVICE_WRITE_FIXTURES"] != nil,
             !FileManager.default.fileExists(atPath: path)
         {
@@ -49,8 +49,10 @@ import Testing
         expected.payloadSHA256 = artifact.header.payloadSHA256
         #expect(artifact.header == expected)
         #expect(Array(artifact.payload.bytes) == payload)
-        // Today's format: the same header still gives the same bytes.
-        #expect(try Artifact.encode(header, payload: payload, key: key) == bytes)
+        if version == Artifact.formatVersion {
+            // The same header still gives the same bytes.
+            #expect(try Artifact.encode(header, payload: payload, key: key) == bytes)
+        }
         let registry = try World().registry
         let ready = try ReadyModel(ArtifactBytes(copying: bytes), key: key, registry: registry)
         #expect(ready.plan.columns.map(\.name).first == "amount")

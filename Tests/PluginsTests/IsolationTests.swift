@@ -154,7 +154,7 @@ import Testing
         #expect(registry.rescan() == [])
         let isolated = registry.detectors.filter(\.isIsolated).map(\.info.id)
         #expect(isolated == ["fixture"])
-        #expect(registry.detectors.count == 3)
+        #expect(registry.detectors.count == 4)
     }
 
     /// Backoff makes a while of it.

@@ -5,7 +5,7 @@ import Foundation
 /// One model as one file. Data only: nothing in it is executed.
 ///
 ///     0   magic "MLMODEL1"
-///     8   format version, 1
+///     8   format version, 2; 1 is read, whose header has other columns (`ArtifactHeader.json()`)
 ///     12  size of the header
 ///     16  size of the payload
 ///     24  SHA-256 of the header
@@ -18,7 +18,8 @@ import Foundation
 /// the file is the service's own only the signature says.
 public struct Artifact: Sendable {
     static let magic = Array("MLMODEL1".utf8)
-    static let formatVersion = 1
+    static let formatVersion = 2
+    static let readableVersions = 1...2
     static let maximumHeaderSize = 4 << 20
     static let maximumPayloadSize = 1 << 30
     private static let fixedSize = 64
@@ -37,7 +38,7 @@ public struct Artifact: Sendable {
     {
         var header = header
         header.payloadSHA256 = payload.withUnsafeBytes { "\(ArtifactHash(of: $0))" }
-        let json = try header.json()
+        let json = header.json()
         guard json.count <= maximumHeaderSize else {
             throw ArtifactError.tooLarge("a header of \(json.count) bytes, \(maximumHeaderSize) at most")
         }
@@ -115,7 +116,7 @@ public struct Artifact: Sendable {
                 T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
             }
             let version = Int(load(8, UInt32.self))
-            guard version == formatVersion else { throw ArtifactError.unknownFormat(version) }
+            guard readableVersions.contains(version) else { throw ArtifactError.unknownFormat(version) }
             let headerSize = Int(load(12, UInt32.self))
             let payloadSize = load(16, UInt64.self)
             guard headerSize <= maximumHeaderSize, payloadSize <= UInt64(maximumPayloadSize) else {

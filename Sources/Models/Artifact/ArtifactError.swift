@@ -12,7 +12,8 @@ public enum ArtifactError: Error, Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .notAnArtifact: "it is no model artifact"
         case .unknownFormat(let version):
-            "its format is \(version); this service reads \(Artifact.formatVersion)"
+            "its format is \(version); this service reads \(Artifact.readableVersions.lowerBound) to "
+                + "\(Artifact.readableVersions.upperBound)"
         case .damaged(let reason): "it is damaged: \(reason)"
         case .wrongSignature: "it is not signed with this service's key"
         case .tooLarge(let reason): "it is too large: \(reason)"

@@ -1,18 +1,9 @@
 import Features
-import Foundation
 
 extension ArtifactHeader {
-    /// Canonical: sorted names, so that the same header gives the same bytes.
-    func json() throws -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        encoder.nonConformingFloatEncodingStrategy = .convertToString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        return [UInt8](try encoder.encode(self))
-    }
-
-    /// Reads what `json()` wrote. By hand, because `JSONDecoder` takes ten times as long, which would be most of
-    /// loading a model. Members that are not known are passed over.
+    /// Reads what `json()` wrote, and what it wrote in artifacts of format 1: columns as objects, like `JSONEncoder`. By
+    /// hand, because `JSONDecoder` takes ten times as long, which would be most of loading a model. Members that are not
+    /// known are passed over.
     ///
     /// - Throws: When a member is missing or of the wrong type.
     init(json: UnsafeRawBufferPointer) throws {
@@ -121,13 +112,28 @@ extension Preprocessing {
 extension Preprocessing.NumericColumn {
     fileprivate init(from reader: inout JSONReader) throws {
         var (feature, centre, scale, usual): (String?, Double?, Double?, Double?)
-        try reader.object { reader, name in
-            switch name {
-            case "feature": feature = try reader.text()
-            case "centre": centre = try reader.number()
-            case "scale": scale = try reader.number()
-            case "usual": usual = try reader.number()
-            default: try reader.skip()
+        if reader.isAtArray {
+            var place = 0
+            try reader.array { reader in
+                switch place {
+                case 0: feature = try reader.text()
+                case 1: centre = try reader.number()
+                case 2: scale = try reader.number()
+                case 3: usual = try reader.number()
+                default: try reader.skip()
+                }
+                place += 1
+            }
+            usual = usual ?? centre
+        } else {
+            try reader.object { reader, name in
+                switch name {
+                case "feature": feature = try reader.text()
+                case "centre": centre = try reader.number()
+                case "scale": scale = try reader.number()
+                case "usual": usual = try reader.number()
+                default: try reader.skip()
+                }
             }
         }
         self.init(
@@ -139,12 +145,17 @@ extension Preprocessing.NumericColumn {
 extension Preprocessing.CategoricalColumns {
     fileprivate init(from reader: inout JSONReader) throws {
         var (feature, categories, usual): (String?, [String]?, String?)
-        try reader.object { reader, name in
-            switch name {
-            case "feature": feature = try reader.text()
-            case "categories": categories = try reader.elements { try $0.text() }
-            case "usual": usual = try reader.text()
-            default: try reader.skip()
+        if reader.isAtArray {
+            let texts = try reader.elements { try $0.text() }
+            if texts.count >= 2 { (feature, usual, categories) = (texts[0], texts[1], Array(texts[2...])) }
+        } else {
+            try reader.object { reader, name in
+                switch name {
+                case "feature": feature = try reader.text()
+                case "categories": categories = try reader.elements { try $0.text() }
+                case "usual": usual = try reader.text()
+                default: try reader.skip()
+                }
             }
         }
         self.init(

@@ -67,6 +67,11 @@ struct JSONReader {
         return values
     }
 
+    /// Whether an array is next.
+    var isAtArray: Bool {
+        mutating get { peek() == UInt8(ascii: "[") }
+    }
+
     /// Reads an array whose elements are all alike.
     mutating func elements<Element>(
         _ element: (inout JSONReader) throws -> Element

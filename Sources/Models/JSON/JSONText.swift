@@ -11,6 +11,21 @@ struct JSONText {
         bytes += String(number).utf8
     }
 
+    /// The shortest digits that give the number back, bit for bit; as a text where JSON has no number.
+    mutating func append(_ number: Double) {
+        if number.isNaN {
+            append("\"nan\"")
+        } else if number.isInfinite {
+            bytes += (number > 0 ? "\"inf\"" : "\"-inf\"").utf8
+        } else if let whole = Int(exactly: number), whole.magnitude < 1 << 53,
+            number.sign == .plus || whole < 0
+        {
+            append(whole)
+        } else {
+            bytes += number.description.utf8
+        }
+    }
+
     /// A text in quotes; what JSON does not allow inside is escaped, nothing else.
     mutating func append(text: String) {
         bytes.append(UInt8(ascii: "\""))

@@ -1,0 +1,100 @@
+import Features
+
+extension ArtifactHeader {
+    /// Canonical: sorted names and the shortest digits that give a number back, so that the same header gives the same
+    /// bytes. Every user's artifact has a header, so columns are arrays without names: `["amount", centre, scale]` with
+    /// what is usual fourth where it is not the centre, and `["country", usual, category, ...]`. What is nil is left out.
+    func json() -> [UInt8] {
+        var json = JSONText()
+        json.append("{\"contamination\":")
+        json.append(contamination)
+        json.append(",\"createdMilliseconds\":")
+        json.append(createdMilliseconds)
+        json.member(",\"detectorID\":", detectorID)
+        json.member(",\"detectorSHA256\":", detectorSHA256)
+        json.member(",\"detectorVersion\":", detectorVersion)
+        json.member(",\"jobID\":", jobID)
+        json.append(",\"metrics\":")
+        json.object(metrics) { $0.append($1) }
+        json.append(",\"parameters\":")
+        json.object(parameters) { $0.append(text: $1) }
+        if let parent {
+            json.append(",\"parent\":")
+            json.append(parent)
+        }
+        json.member(",\"payloadSHA256\":", payloadSHA256)
+        json.append(",\"preprocessing\":")
+        json.append(preprocessing)
+        json.append(",\"rowCount\":")
+        json.append(rowCount)
+        json.append(",\"seed\":")
+        json.append(seed)
+        json.append(",\"threshold\":")
+        json.append(threshold)
+        json.member(",\"trainingRange\":{\"from\":", trainingRange.from)
+        json.member(",\"to\":", trainingRange.to)
+        json.append("}")
+        json.member(",\"userID\":", userID)
+        json.append(",\"version\":")
+        json.append(version)
+        json.append("}")
+        return json.bytes
+    }
+}
+
+extension JSONText {
+    /// A name with what stands before it, and a text; neither when there is none.
+    fileprivate mutating func member(_ name: StaticString, _ value: String?) {
+        guard let value else { return }
+        append(name)
+        append(text: value)
+    }
+
+    /// Sorted by name.
+    fileprivate mutating func object<Value>(
+        _ members: [String: Value], _ write: (inout JSONText, Value) -> Void
+    ) {
+        append("{")
+        for (place, member) in members.sorted(by: { $0.key < $1.key }).enumerated() {
+            if place > 0 { append(",") }
+            append(text: member.key)
+            append(":")
+            write(&self, member.value)
+        }
+        append("}")
+    }
+
+    fileprivate mutating func array<Element>(
+        _ elements: [Element], _ write: (inout JSONText, Element) -> Void
+    ) {
+        append("[")
+        for (place, element) in elements.enumerated() {
+            if place > 0 { append(",") }
+            write(&self, element)
+        }
+        append("]")
+    }
+
+    fileprivate mutating func append(_ preprocessing: Preprocessing) {
+        append("{\"categorical\":")
+        array(preprocessing.categorical) { json, columns in
+            json.array([columns.feature, columns.usual] + columns.categories) { $0.append(text: $1) }
+        }
+        append(",\"numeric\":")
+        array(preprocessing.numeric) { json, column in
+            json.append("[")
+            json.append(text: column.feature)
+            let isCentreUsual = column.usual.bitPattern == column.centre.bitPattern
+            for number in [column.centre, column.scale] + (isCentreUsual ? [] : [column.usual]) {
+                json.append(",")
+                json.append(number)
+            }
+            json.append("]")
+        }
+        append(",\"scaling\":")
+        append(text: preprocessing.scaling.rawValue)
+        append(",\"schemaVersion\":")
+        append(preprocessing.schemaVersion)
+        append("}")
+    }
+}
