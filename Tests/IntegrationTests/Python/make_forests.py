@@ -103,7 +103,7 @@ def make_refused(folder):
 def make_fixture(folder):
     generator = numpy.random.default_rng(5)
     training = rows_of(3, 200, generator)
-    model = IsolationForest(n_estimators=3, max_samples=16, contamination=0.05, random_state=1).fit(training)
+    model = IsolationForest(n_estimators=3, max_samples=16, contamination=0.4, random_state=1).fit(training)
     rows = rows_of(3, 40, generator)
     (folder / "forest.onnx").write_bytes(convert(model, training, "fixture"))
     lines = [
