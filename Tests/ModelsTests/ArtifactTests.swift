@@ -177,14 +177,16 @@ import Testing
             trainingRange: .init(from: text(), to: text()), rowCount: generator.below(1 << 50),
             metrics: [text(): number(), "m": number()], parent: generator.below(2) == 0 ? nil : 3,
             createdMilliseconds: Int64(bitPattern: generator.next()) / 2,
-            jobID: generator.below(2) == 0 ? nil : text())
+            jobID: generator.below(2) == 0 ? nil : text(),
+            source: generator.below(2) == 0
+                ? nil : ArtifactHeader.Source(file: text(), sha256: text(), producer: text()))
     }
 
     @Test func anUnknownEncodingIsRefused() throws {
         var header = World.header(.global)
         header.preprocessing = Preprocessing(
             scaling: .none, numeric: header.preprocessing.numeric, categorical: [], encoding: .native)
-        let json = String(decoding: try header.json(), as: UTF8.self)
+        let json = String(decoding: header.json(), as: UTF8.self)
         let strange = Array(json.replacingOccurrences(of: "\"native\"", with: "\"hashed\"").utf8)
         #expect(throws: (any Error).self) { try strange.withUnsafeBytes { try ArtifactHeader(json: $0) } }
     }

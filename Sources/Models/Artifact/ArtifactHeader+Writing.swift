@@ -29,6 +29,12 @@ extension ArtifactHeader {
         json.append(rowCount)
         json.append(",\"seed\":")
         json.append(seed)
+        if let source {
+            json.member(",\"source\":{\"file\":", source.file)
+            json.member(",\"producer\":", source.producer)
+            json.member(",\"sha256\":", source.sha256)
+            json.append("}")
+        }
         json.append(",\"threshold\":")
         json.append(threshold)
         json.member(",\"trainingRange\":{\"from\":", trainingRange.from)
@@ -79,6 +85,10 @@ extension JSONText {
         append("{\"categorical\":")
         array(preprocessing.categorical) { json, columns in
             json.array([columns.feature, columns.usual] + columns.categories) { $0.append(text: $1) }
+        }
+        if preprocessing.encoding != .oneHot {
+            append(",\"encoding\":")
+            append(text: preprocessing.encoding.rawValue)
         }
         append(",\"numeric\":")
         array(preprocessing.numeric) { json, column in
