@@ -60,7 +60,7 @@ struct InterchangeExportTests {
                 ], settings: ["data.directory": folder.file("data").path])
         }
         let text = error?.description ?? ""
-        #expect(text.contains(": 65\n") && text.contains("only isolation forests"), "\(text)")
+        #expect(text.contains(": 65\n") && text.contains("only isolation forests can be"), "\(text)")
         #expect(!FileManager.default.fileExists(atPath: folder.file("model.onnx").path))
     }
 

@@ -66,3 +66,48 @@ struct ImportTests {
         #expect(error?.description.contains(word) == true, "\(String(describing: error))")
     }
 }
+
+struct ExportRefusalTests {
+    private func export(_ preprocessing: Preprocessing, mode: String) throws -> [UInt8] {
+        let columns = try PreprocessingPlan(preprocessing).columnCount
+        let detector = IsolationForest()
+        let context = FitContext(
+            seed: 1, parameters: try detector.info.checked(["mode": .text(mode)]),
+            columns: (0..<columns).map { FeatureColumn(name: "column \($0)") })
+        var generator = SeededGenerator(seed: 1)
+        let rows = (0..<100 * columns).map { _ in Float(generator.unit()) }
+        let model = try rows.withUnsafeBufferPointer {
+            try detector.fit(FeatureRows($0, columns: columns), labels: nil, context: context)
+        }
+        return try writeForest(
+            ExportedModel(
+                model: model, preprocessing: preprocessing, threshold: -0.5, producerVersion: "test"))
+    }
+
+    private func preprocessing(_ categories: [String], _ encoding: Preprocessing.Encoding) -> Preprocessing {
+        Preprocessing(
+            scaling: .none, numeric: [.init(feature: "amount", centre: 0, scale: 1, usual: 0)],
+            categorical: [.init(feature: "channel", categories: categories, usual: "other")],
+            encoding: encoding)
+    }
+
+    @Test("The same model gives the same file, and what we write is not mistaken for scikit-learn's")
+    func deterministic() throws {
+        let bytes = try export(preprocessing(["pos"], .oneHot), mode: "standard")
+        #expect(try export(preprocessing(["pos"], .oneHot), mode: "standard") == bytes)
+        #expect(throws: InterchangeError.self) { try readForest(bytes) }
+    }
+
+    @Test(
+        "What trees of ONNX cannot tell is not exported",
+        arguments: [
+            (["pos"], Preprocessing.Encoding.oneHot, "extended", "extended"),
+            (["pos"], .native, "standard", "natively"), (["", "pos"], .oneHot, "standard", "empty text"),
+        ])
+    func refusal(_ categories: [String], _ encoding: Preprocessing.Encoding, _ mode: String, _ word: String) {
+        let error = #expect(throws: InterchangeError.self) {
+            try export(preprocessing(categories, encoding), mode: mode)
+        }
+        #expect(error?.description.contains(word) == true, "\(String(describing: error))")
+    }
+}

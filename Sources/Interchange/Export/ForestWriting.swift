@@ -32,9 +32,14 @@ public struct ExportedModel {
 ///
 /// - Throws: `InterchangeError.notExportable`; `PreprocessingError`; what the model throws.
 public func writeForest(_ exported: ExportedModel) throws -> [UInt8] {
+    guard exported.preprocessing.encoding == .oneHot || exported.preprocessing.categorical.isEmpty else {
+        throw InterchangeError.notExportable(
+            "it takes categories natively, and trees of ONNX cannot cut by subsets: train with one-hot encoding"
+        )
+    }
     guard let model = exported.model as? any TreeExporting else {
         throw InterchangeError.notExportable(
-            "only isolation forests whose cuts are in one column each can be; a z-score or the mode `extended` cannot"
+            "only isolation forests can be whose cuts are in one column each; those of the mode `extended` are not"
         )
     }
     let trees = try model.isolationTrees()
