@@ -76,6 +76,12 @@ PICTURES = {
         ("bad: between two heaps", "valley", {}),
         ("bad: features that go together", "diagonal", {}),
     ],
+    "ensemble": [
+        ("good: single points around a heap", "blob", {}),
+        ("so-so: between two heaps", "valley", {}),
+        ("bad: ghosts where heaps cross", "crossing", {}),
+        ("so-so: features that go together", "diagonal", {}),
+    ],
 }
 OTHERS = [(f"{title}", case, {}) for title, case in [
     ("single points around a heap", "blob"), ("between two heaps", "valley"),
