@@ -90,9 +90,12 @@ import Testing
         #expect(try table.scores(model) == changed.scores(model))
     }
 
-    @Test func aTreeMayBeKeptToSomeColumns() throws {
+    @Test(arguments: ["standard", "guided", "extended"]) func aTreeMayBeKeptToSomeColumns(mode: String) throws
+    {
         let table = Table.bells(rows: 400, columns: 10)
-        let model = try table.fit(["max_features": .real(0.1), "n_estimators": .integer(1)])
+        let model = try table.fit([
+            "max_features": .real(0.1), "n_estimators": .integer(1), "mode": .text(mode),
+        ])
         let used = try table.explained(model).contributions.reduce(into: Set<Int>()) { used, row in
             for column in 0..<10 where row[column] != 0 { used.insert(column) }
         }

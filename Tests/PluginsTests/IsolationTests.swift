@@ -136,6 +136,23 @@ import Testing
         }
     }
 
+    @Test func whatFittingDependsOnCrossesWhole() throws {
+        let info = DetectorInfo(
+            id: "a", version: "1.0.0", summary: "", parameters: [], uses: [.categories, .weights])
+        let json = try JSONEncoder().encode(IsolatedDescription(info))
+        #expect(try JSONDecoder().decode(IsolatedDescription.self, from: json).info() == info)
+        let told = FitContext(
+            seed: .max, parameters: try info.checked([:]),
+            columns: [
+                FeatureColumn(name: "n"), FeatureColumn(name: "c", kind: .categorical(cardinality: 7)),
+            ],
+            weights: [0, 0.1, .greatestFiniteMagnitude])
+        let context = try JSONDecoder().decode(
+            IsolatedContext.self, from: try JSONEncoder().encode(IsolatedContext(told))
+        ).context(for: info) { _ in }
+        #expect(context.seed == .max && context.columns == told.columns && context.weights == told.weights)
+    }
+
     @Test func aPluginThatCannotBeStartedIsRefused() throws {
         let folder = try Folder()
         let path = try CompiledFixture.compile("CRASH_AT_LOAD", into: folder)

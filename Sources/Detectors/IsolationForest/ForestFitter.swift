@@ -73,7 +73,7 @@ struct ForestFitter {
         return ForestModel(payload, payload.artifact(centres: centres, nodes: nodes, leaves: leaves))
     }
 
-    /// A forest of trees that cut by several columns at once. `max_features` and `storage` do not apply.
+    /// A forest of trees that cut by several columns at once. `storage` does not apply.
     private func fitExtended() throws -> HyperplaneModel {
         var sampler = RowSampler(rows: rows.count, size: sampleSize, weights: weights, loops: loops)
         let centres = medians(&sampler)
@@ -82,7 +82,7 @@ struct ForestFitter {
             try pause(tree)
             var generator = SeededGenerator(seed: context.seed, stream: UInt64(tree))
             sampler.draw(&generator)
-            let columns = rows.orders == nil ? nil : chooseColumns(&generator)
+            let columns = chooseColumns(&generator)
             grower.grow(sampler.chosen, columns: columns, &generator)
         }
         context.progress(1)

@@ -24,7 +24,7 @@ struct HyperplaneGrower {
     private var numbers: [UInt64: UInt32] = [:]
     private var projections: [Double] = []
     /// Those that the tree may cut.
-    private var columns: [Int]
+    private var columns: [Int] = []
 
     private struct Waiting {
         var first: Int
@@ -39,17 +39,14 @@ struct HyperplaneGrower {
         self.terms = min(terms, rows.rows.columns)
         self.levels = levels
         isCategorical = (0..<rows.columns).map { rows.orders?.isCategorical($0) ?? false }
-        columns = Array(0..<rows.columns)
     }
 
     /// Grows one tree from the chosen rows.
     ///
-    /// - Parameter allowed: One bit for each column that it may cut; nil: all.
-    mutating func grow(_ chosen: [UInt32], columns allowed: [UInt64]?, _ generator: inout SeededGenerator) {
+    /// - Parameter allowed: One bit for each column that it may cut.
+    mutating func grow(_ chosen: [UInt32], columns allowed: [UInt64], _ generator: inout SeededGenerator) {
         sample = rows.copies(of: chosen.map(Int.init))
-        if let allowed {
-            columns = (0..<rows.columns).filter { allowed[$0 / 64] >> UInt64($0 % 64) & 1 != 0 }
-        }
+        columns = (0..<rows.columns).filter { allowed[$0 / 64] >> UInt64($0 % 64) & 1 != 0 }
         var order = Array(chosen.indices)
         starts.append(UInt32(nodes.count))
         // A node's place in the queue is its number in the tree.
