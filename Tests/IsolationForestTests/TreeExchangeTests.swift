@@ -1,4 +1,5 @@
 import DetectorAPI
+import Foundation
 import Testing
 
 @testable import IsolationForest
@@ -121,5 +122,38 @@ struct TreeExchangeTests {
             else { continue }
             #expect(try table.scores(model).allSatisfy(\.isFinite))
         }
+    }
+
+    /// An artifact of format 1 as it was first written; it stays, whatever comes.
+    private static let format1 = """
+        Uk9GVAEAAAACAAAAAgAAAAQAAAAEAAAAL7zJ8WGg/T8Mb3J8GGgQQAYAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\
+        AAAAAAAAAAIAAAAAAAAAAwAAAB0fBtoBAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABAAAAAQAAAAIA\
+        AAAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAUAAAAGAAAAAAAA\
+        AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEAAAAAAKA/AAAAAAAAAAAAAAAA\
+        AAAAAAIAAAAAAAA/AQAAgAAAAAABAAAAAAAAAAAAAAACAAAAAAAAAAAAAAADAAAAAAAAAA==
+        """
+
+    @Test("Format 1 of taken-in trees scores as it always did")
+    func formatStays() throws {
+        let bytes = [UInt8](try #require(Data(base64Encoded: Self.format1)))
+        let model = try IsolationForest().decode(ArtifactBytes(copying: bytes))
+        let rows = Table(values: [1, 0, 2, 1, 1.5, 2, 9, 0, .nan, .nan], columns: 2)
+        #expect(
+            try rows.scores(model) == [
+                -0.5864058610533159, -0.403296917687812, -0.403296917687812, -0.4863082111962225,
+                -0.5864058610533159,
+            ])
+        #expect(model.encode() == bytes)
+        let trees = IsolationTrees(
+            columns: 2, sampleSize: 4, normaliser: 1.8516559071392852,
+            trees: [
+                [
+                    Self.cut(0, 1, 2, threshold: 1.25), .leaf(pathLength: 1, rows: 1),
+                    .cut(column: 1, threshold: 0.5, missingGoesLeft: false, left: 3, right: 4),
+                    .leaf(pathLength: 2, rows: 1), .leaf(pathLength: 3, rows: 2),
+                ],
+                [.leaf(pathLength: 1.8516559071392852, rows: 4)],
+            ])
+        #expect(try IsolationForest().model(of: trees).encode() == bytes)
     }
 }
