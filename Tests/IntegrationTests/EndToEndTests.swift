@@ -84,18 +84,18 @@ import Testing
         let range = #""date_range":{"start":"2026-01-01","end":"2026-02-08"}"#
         let global = try await service.train("{\(range)}")
         let globalVersion = try #require(global.value("models", 0, "version") as? Int)
-        #expect(globalVersion == 3)
+        #expect(globalVersion == (try Fixtures.globalVersions) + 1)
         #expect(global.value("metrics", "auroc") is Double)
         let user = try await service.train(#"{"user_id":"user-000002",\#(range)}"#)
         let userVersion = try #require(user.value("models", 0, "version") as? Int)
 
         // Trained, not yet active.
         let before = try await service.get("/v1/models")
-        #expect(before.value(0, "version") as? Int == 3)
+        #expect(before.value(0, "version") as? Int == globalVersion)
         #expect(before.value(0, "active") as? Bool == false)
         #expect(before.value(0, "accuracy") is Double)
 
-        let promoted = try await service.post("/v1/models/3/promote")
+        let promoted = try await service.post("/v1/models/\(globalVersion)/promote")
         #expect(promoted.status == 200, "\(promoted.text)")
         #expect(
             try await service.post("/v1/models/v\(userVersion)/promote?user_id=user-000002").status == 200)
@@ -121,7 +121,7 @@ import Testing
         // Rolling back is promoting an older one; a version that is not there changes nothing.
         #expect(try await service.post("/v1/models/1/promote").status == 200)
         #expect(try await service.post("/v1/models/99/promote").status == 404)
-        #expect(try await service.get("/v1/models").value(2, "active") as? Bool == true)
+        #expect(try await service.get("/v1/models").value(globalVersion - 1, "active") as? Bool == true)
     }
 
     @Test func garbageGoesToTheDeadLettersAndTheStreamGoesOn() async throws {

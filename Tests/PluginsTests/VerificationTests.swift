@@ -88,7 +88,7 @@ import Testing
     @Test func theResultIsJSONAndATable() throws {
         let folder = try Folder()
         let path = try CompiledFixture.compile(into: folder)
-        let verification = verifyDetector(path: path, settings: Self.settings)
+        let verification = verify(path)
         #expect(verification.hasPassed, "\(verification.table())")
         let json = try JSONEncoder().encode(verification)
         #expect(try JSONDecoder().decode(DetectorVerification.self, from: json) == verification)

@@ -12,6 +12,15 @@ enum Fixtures {
             String.init)
     }
 
+    /// How many versions the global model has.
+    static var globalVersions: Int {
+        get throws {
+            let names = try FileManager.default.contentsOfDirectory(
+                atPath: folder.appending(path: "store/models/global").path)
+            return names.count { $0.hasSuffix(".model") }
+        }
+    }
+
     /// Copies a folder of the fixtures into an object store.
     static func upload(_ name: String, to store: any ObjectStore) throws {
         let root = folder.appending(path: name)

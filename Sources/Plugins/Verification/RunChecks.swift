@@ -1,19 +1,5 @@
 import DetectorAPI
 
-/// Checks a plugin against everything that `DetectorAPI` promises, in this process, which a bad plugin ends:
-/// `verifyInChild` is for those.
-///
-/// - Parameters:
-///   - path: The library; it is loaded from there, so that a debugger finds its symbols.
-///   - settings: Its limits are the caller's to keep.
-public func verifyDetector(path: String, settings: VerificationSettings = VerificationSettings())
-    -> DetectorVerification
-{
-    let record = VerificationRecord(path: path)
-    runChecks(path: path, settings: settings, from: 0) { record.add($0) }
-    return record.verification(notReached: "it could not be loaded")
-}
-
 /// What the suite says while it runs.
 enum VerificationEvent: Codable, Hashable {
     /// The check with this number.
