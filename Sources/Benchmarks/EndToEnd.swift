@@ -40,7 +40,6 @@ struct EndToEnd {
         )
         try measure("global model", models.router)
         try models.giveEveryUserAModel()
-        try models.printColdLoad()
         try measure("every user's own model", models.router)
     }
 

@@ -8,6 +8,18 @@ import Plugins
 import Training
 import Transactions
 
+/// Users' models: how many are trained, and how long one takes to load.
+func benchmarkModels() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "ml-benchmark-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let logger = Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
+    print("\nusers' models: 2,000 users, 60 days")
+    let models = try TrainedModels(folder: folder.path, users: 2_000, logger: logger)
+    try models.giveEveryUserAModel()
+    try models.printColdLoad()
+}
+
 /// A global model trained on generated history, and the same for every user when asked.
 struct TrainedModels {
     let router: ModelRouter
@@ -74,7 +86,7 @@ struct TrainedModels {
         try router.replace(try cache.active())
         let table = router.snapshot()
         var times: [Double] = []
-        for _ in 0..<2 {
+        for _ in 0..<5 {
             times = []
             for user in tenants {
                 guard var id = user.userID else { continue }

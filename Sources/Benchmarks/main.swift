@@ -2,9 +2,9 @@ import Foundation
 
 // Speed of the parts, and end to end where KAFKA_BOOTSTRAP and REDIS_URL name real ones (scripts/bench starts them).
 //
-//   Benchmarks [parse] [fold] [detectors] [score] [end-to-end]   all when none is named
-//   Benchmarks rows FOLDER                                       writes the rows that detectors are measured on
-//   Benchmarks peer [name=value ...]                             answers benchmarks/speed.py
+//   Benchmarks [parse] [fold] [detectors] [score] [models] [end-to-end]   all when none is named
+//   Benchmarks rows FOLDER                                                writes the rows that detectors are measured on
+//   Benchmarks peer [name=value ...]                                      answers benchmarks/speed.py
 let environment = ProcessInfo.processInfo.environment
 let arguments = Array(CommandLine.arguments.dropFirst())
 let wanted = Set(arguments)
@@ -24,6 +24,7 @@ if isWanted("parse") { benchmarkParsing() }
 if isWanted("fold") { benchmarkFolding() }
 if isWanted("detectors") { benchmarkDetectors() }
 if isWanted("score") { try benchmarkScoring() }
+if isWanted("models") { try benchmarkModels() }
 if isWanted("end-to-end"), let brokers = environment["KAFKA_BOOTSTRAP"], let redis = environment["REDIS_URL"]
 {
     let records = environment["BENCH_RECORDS"].flatMap(Int.init) ?? 1_000_000
