@@ -14,8 +14,8 @@ struct Check: Sendable {
     /// In the order in which they run: later ones build on what earlier ones have shown.
     static let all: [Check] =
         [stamp, description, limits] + fits + [
-            sameBytes, permutation, threads, direction, roundTrip, damage, cancellation, contributions,
-            learning, memory, speed, size,
+            sameBytes, categories, weights, permutation, threads, direction, roundTrip, damage, cancellation,
+            contributions, learning, memory, speed, size,
         ]
 
     /// The first check is made by loading: what it says when that went well.
@@ -60,13 +60,15 @@ struct Subject {
 extension Detector {
     func fit(
         _ table: SampleTable, seed: UInt64 = 1, parameters: [String: ParameterValue] = [:],
+        kinds: [FeatureColumn.Kind] = [], weights: [Float]? = nil,
         isCancelled: @escaping @Sendable () -> Bool = { false },
         progress: @escaping @Sendable (Double) -> Void = { _ in }
     ) throws -> any DetectorModel {
         let context = FitContext(
             seed: seed, parameters: try info.checked(parameters),
-            columns: (0..<table.columns).map { FeatureColumn(name: "column\($0)") },
-            isCancelled: isCancelled, progress: progress)
+            columns: (0..<table.columns).map {
+                FeatureColumn(name: "column\($0)", kind: $0 < kinds.count ? kinds[$0] : .numeric)
+            }, weights: weights, isCancelled: isCancelled, progress: progress)
         return try table.withRows { try fit($0, labels: nil, context: context) }
     }
 }
