@@ -86,7 +86,8 @@ def contestants():
     ]
     for detector in run("detectors", "list", "--json")["loaded"]:
         mode = next((p for p in detector["parameters"] if p["name"] == "mode" and "one of " in p["type"]), None)
-        if mode is None:
+        # The modes are the forest's; of the ensemble, which passes one on, the default is enough.
+        if mode is None or detector["id"] != "isolation-forest":
             found.append((detector["id"], ours(detector["id"])))
             continue
         modes = re.split(r",\s*", mode["type"].removeprefix("one of "))
