@@ -32,7 +32,7 @@ final class ModelFollower: Sendable {
                 try promotion.apply(changes)
                 for change in changes {
                     logger.notice(
-                        "a model was promoted",
+                        change.to == nil ? "a tenant has no model any more" : "a model was promoted",
                         metadata: [
                             "tenant": "\(change.tenant)",
                             "version": "\(change.to.map(String.init) ?? "none")",
