@@ -180,6 +180,10 @@ import Testing
 
         // Without any model it is alive, not ready, and its detectors are loaded.
         #expect(try await service.get("/healthz").status == 200)
+        try await waitUntil("it says what it lacks", timeoutSeconds: 60) {
+            let answer = try await service.get("/readyz")
+            return answer.status == 503 && answer.text.contains("there is no active global model")
+        }
         #expect(try await service.get("/v1/detectors").text.contains("isolation-forest"))
         #expect(try await service.get("/v1/detectors").text.contains("zscore-baseline"))
         #expect(try await service.get("/openapi.json").value("openapi") as? String == "3.1.0")

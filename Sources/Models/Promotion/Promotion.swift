@@ -25,6 +25,9 @@ public final class Promotion: Sendable {
         self.now = now
     }
 
+    /// Whether transactions can be scored: those of users without a model of their own need the global one.
+    public var hasGlobalModel: Bool { router.snapshot().global != nil }
+
     // MARK: Use cases
 
     /// Makes versions active, each after it has been fetched, opened and tried. If one cannot serve nothing changes.
