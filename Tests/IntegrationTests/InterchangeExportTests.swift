@@ -90,6 +90,22 @@ struct InterchangeExportTests {
                     .init(feature: "channel", categories: [], usual: "other"),
                 ])),
         Forest(
+            name: "categories split by the trees", parameters: [:],
+            preprocessing: Preprocessing(
+                scaling: .robust, numeric: numeric(["amount", "count_24h", "speed_kmh"], scaled: true),
+                categorical: [
+                    .init(feature: "category", categories: ["café", "grocery", "旅"], usual: "other"),
+                    .init(feature: "country", categories: ["a", "b", "c", "d", "e"], usual: "a"),
+                    .init(feature: "channel", categories: [], usual: "other"),
+                ], encoding: .native)),
+        Forest(
+            name: "nothing but categories that the trees split", parameters: ["mode": .text("standard")],
+            preprocessing: Preprocessing(
+                scaling: .none, numeric: [],
+                categorical: ["category", "country", "channel", "currency"].map {
+                    .init(feature: $0, categories: ["a", "b", "c", "d", "e"], usual: "a")
+                }, encoding: .native)),
+        Forest(
             name: "deep, many trees",
             parameters: [
                 "n_estimators": .integer(300), "max_samples": .integer(1_000), "mode": .text("standard"),
@@ -111,11 +127,15 @@ struct InterchangeExportTests {
         let forest = Self.forests[index]
         let folder = try TemporaryFolder()
         let training = try RawRows(forest.preprocessing, count: 4_000, seed: 5).encoded(forest.preprocessing)
-        let columns = try PreprocessingPlan(forest.preprocessing).columnCount
+        let kinds = try PreprocessingPlan(forest.preprocessing).columns.map {
+            FeatureColumn(
+                name: $0.name, kind: $0.cardinality.map { .categorical(cardinality: $0) } ?? .numeric)
+        }
+        let columns = kinds.count
         let detector = IsolationForest()
         let context = FitContext(
             seed: 1, parameters: try detector.info.checked(forest.parameters),
-            columns: (0..<columns).map { FeatureColumn(name: "column \($0)") })
+            columns: kinds)
         let model = try training.withUnsafeBufferPointer {
             try detector.fit(FeatureRows($0, columns: columns), labels: nil, context: context)
         }

@@ -69,13 +69,21 @@ struct ImportTests {
 
 struct ExportRefusalTests {
     private func export(_ preprocessing: Preprocessing, mode: String) throws -> [UInt8] {
-        let columns = try PreprocessingPlan(preprocessing).columnCount
+        let kinds = try PreprocessingPlan(preprocessing).columns.map {
+            FeatureColumn(
+                name: $0.name, kind: $0.cardinality.map { .categorical(cardinality: $0) } ?? .numeric)
+        }
+        let columns = kinds.count
         let detector = IsolationForest()
         let context = FitContext(
-            seed: 1, parameters: try detector.info.checked(["mode": .text(mode)]),
-            columns: (0..<columns).map { FeatureColumn(name: "column \($0)") })
+            seed: 1, parameters: try detector.info.checked(["mode": .text(mode)]), columns: kinds)
         var generator = SeededGenerator(seed: 1)
-        let rows = (0..<100 * columns).map { _ in Float(generator.unit()) }
+        let rows = (0..<100).flatMap { _ in
+            kinds.map { column in
+                guard case .categorical(let count) = column.kind else { return Float(generator.unit()) }
+                return Float(generator.below(count))
+            }
+        }
         let model = try rows.withUnsafeBufferPointer {
             try detector.fit(FeatureRows($0, columns: columns), labels: nil, context: context)
         }
@@ -102,7 +110,9 @@ struct ExportRefusalTests {
         "What trees of ONNX cannot tell is not exported",
         arguments: [
             (["pos"], Preprocessing.Encoding.oneHot, "extended", "extended"),
-            (["pos"], .native, "standard", "natively"), (["", "pos"], .oneHot, "standard", "empty text"),
+            (["pos"], .native, "extended", "several columns"),
+            (["", "pos"], .native, "standard", "empty text"),
+            (["", "pos"], .oneHot, "standard", "empty text"),
         ])
     func refusal(_ categories: [String], _ encoding: Preprocessing.Encoding, _ mode: String, _ word: String) {
         let error = #expect(throws: InterchangeError.self) {

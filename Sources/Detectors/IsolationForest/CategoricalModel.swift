@@ -4,8 +4,8 @@ import DetectorAPI
 final class CategoricalModel: Explaining {
     private static let rowsPerBlock = 128
 
-    private let orders: CategoryOrders
-    private let forest: any Explaining
+    let orders: CategoryOrders
+    let forest: any Explaining
 
     init(_ orders: CategoryOrders, _ forest: any Explaining) {
         self.orders = orders

@@ -74,6 +74,12 @@ struct CategoryOrders: Sendable {
         self.places = places
     }
 
+    /// Where a wide row has one of the orders of a categorical column, given by its place among `categorical`.
+    @inline(__always)
+    func cutColumn(of index: Int, order: Int) -> Int {
+        order == 0 ? Int(categorical[index].column) : columns + (order - 1) * categorical.count + index
+    }
+
     /// The column of the rows outside that a column of the wide rows tells of.
     func origin(_ wide: Int) -> Int {
         wide < columns ? wide : Int(categorical[(wide - columns) % categorical.count].column)
@@ -120,7 +126,7 @@ struct CategoryOrders: Sendable {
             let order = generator.below(orders)
             if order == 0 { continue }
             wide[Int(column.column / 64)] &= ~bit
-            let target = columns + (order - 1) * categorical.count + index
+            let target = cutColumn(of: index, order: order)
             wide[target / 64] |= 1 << UInt64(target % 64)
         }
         return wide

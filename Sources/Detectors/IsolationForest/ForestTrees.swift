@@ -23,6 +23,37 @@ extension ForestModel: TreeExporting {
     }
 }
 
+extension CategoricalModel: TreeExporting {
+    /// The trees of the wide rows, and the orders that make a row wide.
+    func isolationTrees() throws -> IsolationTrees {
+        guard let forest = forest as? any TreeExporting else {
+            throw DetectorError.invalidInput("its cuts are in several columns each")
+        }
+        var trees = try forest.isolationTrees()
+        trees.columns = columns
+        trees.orders = orders.cutColumns
+        return trees
+    }
+}
+
+extension CategoryOrders {
+    fileprivate var cutColumns: [IsolationTrees.CategoryOrder] {
+        var found: [IsolationTrees.CategoryOrder] = []
+        var first = 0
+        for (index, own) in categorical.enumerated() {
+            for order in 0..<orders {
+                let end = first + Int(own.cardinality)
+                found.append(
+                    IsolationTrees.CategoryOrder(
+                        cutColumn: cutColumn(of: index, order: order), column: Int(own.column),
+                        places: places[first..<end].map(Int.init)))
+                first = end
+            }
+        }
+        return found.sorted { $0.cutColumn < $1.cutColumn }
+    }
+}
+
 extension ForestPointers {
     private struct Place {
         var level: Int

@@ -14,8 +14,11 @@ final class ThresholdModel: Explaining {
 
     /// Trees from elsewhere.
     ///
-    /// - Throws: `DetectorError.invalidInput`.
+    /// - Throws: `DetectorError.invalidInput`, also for trees that cut columns of categories.
     init(_ trees: IsolationTrees) throws(DetectorError) {
+        guard trees.orders.isEmpty else {
+            throw .invalidInput("trees that cut columns of categories cannot be taken in")
+        }
         (payload, artifact) = try ThresholdWriter.write(trees)
     }
 

@@ -32,24 +32,24 @@ public struct ExportedModel {
 ///
 /// - Throws: `InterchangeError.notExportable`; `PreprocessingError`; what the model throws.
 public func writeForest(_ exported: ExportedModel) throws -> [UInt8] {
-    guard exported.preprocessing.encoding == .oneHot || exported.preprocessing.categorical.isEmpty else {
-        throw InterchangeError.notExportable(
-            "it takes categories natively, and trees of ONNX cannot cut by subsets: train with one-hot encoding"
-        )
-    }
     guard let model = exported.model as? any TreeExporting else {
         throw InterchangeError.notExportable(
             "only isolation forests can be whose cuts are in one column each; those of the mode `extended` are not"
         )
     }
-    let trees = try model.isolationTrees()
+    let trees: IsolationTrees
+    do {
+        trees = try model.isolationTrees()
+    } catch DetectorError.invalidInput(let reason) {
+        throw InterchangeError.notExportable(reason)
+    }
     let plan = try PreprocessingPlan(exported.preprocessing)
     guard trees.columns == plan.columnCount else {
         throw InterchangeError.notExportable(
             "it has \(trees.columns) columns, its preprocessing gives \(plan.columnCount)")
     }
     var writer = GraphWriter(name: "isolation_forest")
-    let columns = try writer.preprocess(exported.preprocessing)
+    let columns = try writer.preprocess(exported.preprocessing, orders: trees.orders)
     // Doubles hold the same values; the regressor sums in the type of its input.
     let wide = writer.cast(columns, to: .double, output: "columns_double")
     let path = writer.node(

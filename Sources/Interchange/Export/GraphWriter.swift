@@ -91,6 +91,18 @@ extension ONNXAttributeProto {
         return attribute
     }
 
+    static func real(_ name: String, _ value: Float) -> ONNXAttributeProto {
+        var attribute = ONNXAttributeProto(name, .float)
+        attribute.f = value
+        return attribute
+    }
+
+    static func reals(_ name: String, _ values: [Float]) -> ONNXAttributeProto {
+        var attribute = ONNXAttributeProto(name, .floats)
+        attribute.floats = values
+        return attribute
+    }
+
     static func text(_ name: String, _ value: String) -> ONNXAttributeProto {
         var attribute = ONNXAttributeProto(name, .string)
         attribute.s = .init(value.utf8)

@@ -12,12 +12,34 @@ public struct IsolationTrees: Sendable, Hashable {
     public var normaliser: Double
     /// Each tree's nodes, the root first and every child after its parent.
     public var trees: [[IsolationNode]]
+    /// How the trees cut columns of categories; empty where they cut values alone.
+    public var orders: [CategoryOrder]
 
-    public init(columns: Int, sampleSize: Int, normaliser: Double, trees: [[IsolationNode]]) {
+    public init(
+        columns: Int, sampleSize: Int, normaliser: Double, trees: [[IsolationNode]],
+        orders: [CategoryOrder] = []
+    ) {
         self.columns = columns
         self.sampleSize = sampleSize
         self.normaliser = normaliser
         self.trees = trees
+        self.orders = orders
+    }
+
+    /// A column of categories as a column of numbers: in place of a category's code trees compare its place.
+    public struct CategoryOrder: Sendable, Hashable {
+        /// What cuts call it: `column` itself, or a number from `columns` on.
+        public var cutColumn: Int
+        /// Of the row.
+        public var column: Int
+        /// For each code. Any other code is missing.
+        public var places: [Int]
+
+        public init(cutColumn: Int, column: Int, places: [Int]) {
+            self.cutColumn = cutColumn
+            self.column = column
+            self.places = places
+        }
     }
 }
 
@@ -33,8 +55,8 @@ public enum IsolationNode: Sendable, Hashable {
 public protocol TreeExporting: DetectorModel {
     /// The trees, whose scores differ from the model's by rounding only.
     ///
-    /// - Throws: `DetectorError.invalidArtifact` for a model whose cuts cannot be told as thresholds; no model that was
-    ///   fitted is one.
+    /// - Throws: `DetectorError.invalidInput` for a model whose cuts are in several columns each, `.invalidArtifact` for one
+    ///   whose cuts cannot be told as thresholds; no model that was fitted is one.
     func isolationTrees() throws -> IsolationTrees
 }
 
