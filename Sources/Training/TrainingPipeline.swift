@@ -94,8 +94,11 @@ public final class TrainingPipeline: Sendable {
         var fitSettings: FitSettings {
             FitSettings(
                 detector: detector.detector, parameters: parameters, seed: request.seed,
-                contamination: request.contamination, encoding: request.encoding ?? .oneHot,
-                isCancelled: isCancelled)
+                contamination: request.contamination, encoding: encoding, isCancelled: isCancelled)
+        }
+
+        private var encoding: TrainingRequest.Encoding {
+            request.encoding ?? (detector.info.uses.contains(.categories) ? .native : .oneHot)
         }
 
         func checkCancellation() throws {

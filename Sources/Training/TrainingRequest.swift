@@ -19,7 +19,7 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     public var seed: UInt64
     /// The alert budget: the share of training rows that the threshold may call anomalous. Above 0, at most 0.5.
     public var contamination: Double
-    /// What categorical features become; nil: one-hot. Native for detectors that make use of categories.
+    /// What categorical features become; nil: native for detectors that make use of categories, else one-hot.
     public var encoding: Encoding?
     /// Make the model active: the global one in any case, a user's only if it has earned it.
     public var promote: Bool

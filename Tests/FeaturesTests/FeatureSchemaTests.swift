@@ -75,10 +75,11 @@ import Transactions
             are, then for each categorical feature a column for each category that at least 1 % of its rows have (at most
             32), and `other` for the rest. A category that is missing is 0 in all of its columns.
 
-            With `--encoding native` (`"encoding": "native"` in `POST /v1/train`) a categorical feature is one column: the number
-            of its category in the order of their names, `other` the last one, NaN for a missing one. That is for detectors that
-            say they make use of categories, as the isolation forest does, which splits them by random subsets; for others it is
-            refused. The artifact says how it was encoded; one that says nothing is one-hot. Figures: docs/performance.md.
+            For detectors that say they make use of categories, as the isolation forest does, which splits them by random subsets,
+            a categorical feature is one column: the number of its category in the order of their names, `other` the last one, NaN
+            for a missing one. `--encoding one-hot` (`"encoding": "one-hot"` in `POST /v1/train`) makes columns of it all the same;
+            `native` is refused for other detectors. The artifact says how it was encoded; one that says nothing is one-hot.
+            Figures: docs/performance.md.
 
             """
     }

@@ -42,10 +42,10 @@ struct Train: AsyncParsableCommand {
     var contamination = 0.01
 
     @Option(
-        help:
-            "What categories become: one-hot columns, or native codes for a detector that splits them itself."
-    )
-    var encoding = Preprocessing.Encoding.oneHot
+        help: ArgumentHelp(
+            "What categories become: one-hot columns, or native codes for a detector that splits them itself.",
+            discussion: "Default: native for a detector that can, else one-hot."))
+    var encoding: Preprocessing.Encoding?
 
     @Option(help: "Seed of all randomness.")
     var seed: UInt64 = 0
@@ -61,7 +61,7 @@ struct Train: AsyncParsableCommand {
         let request = TrainingRequest(
             userID: user, allUsers: allUsers, from: try day(from, "--from"), to: try day(to, "--to"),
             detectorID: detector, parameters: try assignments(parameters, option: "--parameter"), seed: seed,
-            contamination: contamination, encoding: encoding == .oneHot ? nil : encoding, promote: promote)
+            contamination: contamination, encoding: encoding, promote: promote)
         let display = ProgressDisplay()
         let lake = lake
         let outcome = try await blocking {

@@ -42,8 +42,8 @@ enum OpenAPI {
                   "parameters": { "type": "object" },
                   "contamination": { "type": "number", "default": 0.01 },
                   "encoding": {
-                    "type": "string", "enum": ["one-hot", "native"], "default": "one-hot",
-                    "description": "What categories become; native for detectors that make use of them."
+                    "type": "string", "enum": ["one-hot", "native"],
+                    "description": "What categories become; default: native for detectors that make use of them."
                   },
                   "seed": { "type": "integer", "default": 0 },
                   "promote": { "type": "boolean", "default": false }
