@@ -104,8 +104,8 @@ struct CategoryOrders: Sendable {
                     let value = row[column]
                     let isKnown = value >= 0 && value < Float(cardinality) && value == value.rounded(.down)
                     for order in 0..<orders {
-                        let target = order == 0 ? column : columns + (order - 1) * categorical.count + index
-                        wide[target] = isKnown ? Float(places[first + Int(value)]) : .nan
+                        wide[cutColumn(of: index, order: order)] =
+                            isKnown ? Float(places[first + Int(value)]) : .nan
                         first += cardinality
                     }
                 }
