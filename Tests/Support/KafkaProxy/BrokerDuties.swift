@@ -1,0 +1,223 @@
+import Foundation
+import Synchronization
+
+/// What Kafka does since KIP-447, and the test stack's broker (noida-db 0.2.3) does not:
+/// - a transaction's offsets under an old generation of the group are refused (ILLEGAL_GENERATION);
+/// - the committed offset of a partition that has offsets in an open transaction is not given
+///   (UNSTABLE_OFFSET_COMMIT);
+/// - a member that is silent for its session's time is removed from its group;
+/// - a transaction that is open for longer than its time is aborted, and its producer fenced.
+public final class BrokerDuties: Sendable {
+    private static let illegalGeneration: Int16 = 22
+    private static let unstableOffsetCommit: Int16 = 88
+
+    private struct Member: Hashable {
+        let group: String
+        let id: String
+    }
+
+    private struct Session {
+        var timeout: Duration
+        var lastSeen: ContinuousClock.Instant
+    }
+
+    private struct OpenTransaction {
+        var since: ContinuousClock.Instant
+        var places: Set<Place> = []
+    }
+
+    private struct Place: Hashable {
+        let group: String
+        let topic: String
+        let partition: Int32
+    }
+
+    private struct State {
+        var generations: [String: Int32] = [:]
+        var sessions: [Member: Session] = [:]
+        var transactionTimeouts: [String: Duration] = [:]
+        var transactions: [String: OpenTransaction] = [:]
+        var refusals = 0
+        var unstable = 0
+        var removedMembers = 0
+        var abortedTransactions = 0
+        var isEnded = false
+    }
+
+    private let upstreamPort: UInt16
+    private let state = Mutex(State())
+
+    init(upstreamPort: UInt16) {
+        self.upstreamPort = upstreamPort
+        Thread.detachNewThread { [weak self] in
+            while let self, !state.withLock({ $0.isEnded }) {
+                sweep()
+                usleep(100_000)
+            }
+        }
+    }
+
+    func end() { state.withLock { $0.isEnded = true } }
+
+    /// Offsets of an old generation that were refused.
+    public var refusals: Int { state.withLock { $0.refusals } }
+    /// Committed offsets that were not given yet.
+    public var unstableOffsets: Int { state.withLock { $0.unstable } }
+    public var removedMembers: Int { state.withLock { $0.removedMembers } }
+    public var abortedTransactions: Int { state.withLock { $0.abortedTransactions } }
+
+    /// The answer to a request that the broker must not see; nil: it may.
+    func answer(to request: KafkaRequest) -> [UInt8]? {
+        state.withLock { state in
+            let member = Member(group: request.group, id: request.member)
+            switch request.call {
+            case .joinGroup, .syncGroup, .heartbeat: state.sessions[member]?.lastSeen = .now
+            case .leaveGroup: state.sessions[member] = nil
+            case .initProducerID where !request.transactionalID.isEmpty:
+                state.transactionTimeouts[request.transactionalID] = .milliseconds(
+                    request.timeoutMilliseconds)
+            case .addPartitionsToTransaction, .addOffsetsToTransaction:
+                if state.transactions[request.transactionalID] == nil {
+                    state.transactions[request.transactionalID] = OpenTransaction(since: .now)
+                }
+            case .transactionOffsetCommit:
+                if request.generation >= 0, request.generation < state.generations[request.group] ?? -1 {
+                    state.refusals += 1
+                    return request.transactionOffsetsAnswer(error: Self.illegalGeneration)
+                }
+                let places = request.places.map {
+                    Place(group: request.group, topic: $0.topic, partition: $0.partition)
+                }
+                state.transactions[request.transactionalID, default: OpenTransaction(since: .now)].places
+                    .formUnion(places)
+            default: break
+            }
+            return nil
+        }
+    }
+
+    /// The broker's answer as a client is to see it.
+    func passing(_ answer: [UInt8], to request: KafkaRequest) -> [UInt8] {
+        var reader = WireReader(answer, isFlexible: request.isFlexible)
+        reader.skip(4)
+        if request.call != .apiVersions { reader.skipTags() }
+        switch request.call {
+        case .joinGroup: joined(&reader, request)
+        case .endTransaction, .initProducerID:
+            reader.skip(4)
+            if reader.int16() == 0 {
+                state.withLock { state in state.transactions[request.transactionalID] = nil }
+            }
+        case .offsetFetch where request.version >= 6: return stable(answer, &reader, request)
+        default: break
+        }
+        return answer
+    }
+
+    private func joined(_ reader: inout WireReader, _ request: KafkaRequest) {
+        if request.version >= 2 { reader.skip(4) }
+        guard reader.int16() == 0 else { return }
+        let generation = reader.int32()
+        if request.version >= 7 { _ = reader.string() }
+        _ = reader.string()
+        _ = reader.string()
+        if request.version >= 9 { reader.skip(1) }
+        let member = Member(group: request.group, id: reader.string())
+        state.withLock { state in
+            state.generations[request.group] = max(state.generations[request.group] ?? -1, generation)
+            state.sessions[member] = Session(
+                timeout: .milliseconds(request.timeoutMilliseconds), lastSeen: .now)
+        }
+    }
+
+    /// Puts an error in the place of each offset that an open transaction is about to change.
+    private func stable(_ answer: [UInt8], _ reader: inout WireReader, _ request: KafkaRequest) -> [UInt8] {
+        let open = state.withLock { state in
+            state.transactions.values.reduce(into: Set<Place>()) { $0.formUnion($1.places) }
+        }
+        guard !open.isEmpty else { return answer }
+        var bytes = answer
+        reader.skip(4)
+        for _ in 0..<(request.version >= 8 ? reader.count() : 1) {
+            let group = request.version >= 8 ? reader.string() : nil
+            for _ in 0..<reader.count() {
+                let topic = reader.string()
+                for _ in 0..<reader.count() {
+                    let partition = reader.int32()
+                    let offset = reader.position
+                    reader.skip(8 + 4)
+                    _ = reader.string()
+                    let error = reader.position
+                    reader.skip(2)
+                    reader.skipTags()
+                    let isOpen = open.contains {
+                        $0.topic == topic && $0.partition == partition && (group == nil || group == $0.group)
+                    }
+                    guard isOpen, error + 2 <= bytes.count else { continue }
+                    bytes.replaceSubrange(offset..<offset + 8, with: [UInt8](repeating: 255, count: 8))
+                    bytes.replaceSubrange(error..<error + 2, with: [0, UInt8(Self.unstableOffsetCommit)])
+                    state.withLock { $0.unstable += 1 }
+                }
+                reader.skipTags()
+            }
+            if request.version >= 8 {
+                reader.skip(2)
+                reader.skipTags()
+            }
+        }
+        return bytes
+    }
+
+    // MARK: Who is gone
+
+    private func sweep() {
+        let now = ContinuousClock.now
+        let (silent, abandoned) = state.withLock { state in
+            let silent = state.sessions.filter { now - $0.value.lastSeen > $0.value.timeout }.map(\.key)
+            for member in silent { state.sessions[member] = nil }
+            let abandoned = state.transactions.filter { id, transaction in
+                now - transaction.since > state.transactionTimeouts[id] ?? .seconds(60)
+            }.map(\.key)
+            return (silent, abandoned)
+        }
+        for member in silent where remove(member) { state.withLock { $0.removedMembers += 1 } }
+        for id in abandoned where abort(id) {
+            state.withLock { state in
+                state.transactions[id] = nil
+                state.abortedTransactions += 1
+            }
+        }
+    }
+
+    /// LeaveGroup, version 0, in the member's name.
+    private func remove(_ member: Member) -> Bool {
+        var body = WireWriter(isFlexible: false)
+        body.append(member.group)
+        body.append(member.id)
+        guard let answer = ask(.leaveGroup, body.bytes) else { return false }
+        var reader = WireReader(answer, isFlexible: false)
+        reader.skip(4)
+        return reader.int16() == 0
+    }
+
+    /// InitProducerId, version 0: ends what is open under the id, and fences who opened it.
+    private func abort(_ transactionalID: String) -> Bool {
+        var body = WireWriter(isFlexible: false)
+        body.append(transactionalID)
+        body.append(Int32(10_000))
+        guard let answer = ask(.initProducerID, body.bytes) else { return false }
+        var reader = WireReader(answer, isFlexible: false)
+        reader.skip(8)
+        return reader.int16() == 0
+    }
+
+    private func ask(_ call: KafkaRequest.Call, _ body: [UInt8]) -> [UInt8]? {
+        guard let wire = Wire.connect(port: upstreamPort) else { return nil }
+        var request = WireWriter(isFlexible: false)
+        request.append(call.rawValue)
+        request.append(Int16(0))
+        request.append(Int32(1))
+        request.append("proxy")
+        return wire.write(request.bytes + body) ? wire.read() : nil
+    }
+}
