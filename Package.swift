@@ -147,6 +147,7 @@ let package = Package(
             swiftSettings: strict, linkerSettings: nativeLibraries),
 
         // Tests.
+        .target(name: "KafkaProxy", path: "Tests/Support/KafkaProxy", swiftSettings: strict),
         .testTarget(
             name: "KafkaTests", dependencies: ["Kafka"], swiftSettings: strict,
             linkerSettings: nativeLibraries),
@@ -174,8 +175,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Serving", "Kafka", "Redis", "ObjectStore", "Interchange", "IsolationForest", "Models",
-                "Features", "Transactions", detectorAPI, logging,
+                "Serving", "Kafka", "KafkaProxy", "Redis", "ObjectStore", "Interchange", "IsolationForest",
+                "Models", "Features", "Transactions", detectorAPI, logging,
             ],
             exclude: ["Python"],
             swiftSettings: strict, linkerSettings: nativeLibraries),

@@ -6,6 +6,16 @@
 extern void rd_kafka_mock_group_initial_rebalance_delay_ms(
     rd_kafka_mock_cluster_t *cluster, int32_t milliseconds) __attribute__((weak));
 
+// The group's generation, or -2 where the library cannot tell.
+extern int32_t rd_kafka_consumer_group_metadata_generation_id(
+    const rd_kafka_consumer_group_metadata_t *metadata) __attribute__((weak));
+
+static inline int32_t kafka_group_generation(const rd_kafka_consumer_group_metadata_t *metadata) {
+    return rd_kafka_consumer_group_metadata_generation_id
+               ? rd_kafka_consumer_group_metadata_generation_id(metadata)
+               : -2;
+}
+
 static inline void kafka_mock_set_join_delay(rd_kafka_mock_cluster_t *cluster, int32_t milliseconds) {
     if (rd_kafka_mock_group_initial_rebalance_delay_ms)
         rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, milliseconds);

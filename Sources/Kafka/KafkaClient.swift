@@ -1,4 +1,5 @@
 import CRdKafka
+import Foundation
 import Logging
 import Synchronization
 
@@ -44,8 +45,30 @@ final class KafkaClient: @unchecked Sendable {
     }
 
     deinit {
-        // A consumer is closed by its owner, which serves the last rebalance; here nobody listens any more.
-        rd_kafka_destroy_flags(pointer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
+        // The call waits for librdkafka's threads, which can wait for a group or a broker for ever: it goes on
+        // without us after a while. It needs `events`, which the callbacks use, until it is over.
+        let ended = DispatchSemaphore(value: 0)
+        let client = Ending(pointer: pointer, events: events)
+        let thread = Thread {
+            // A consumer is closed by its owner, which serves the last rebalance; here nobody listens any more.
+            rd_kafka_destroy_flags(client.pointer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
+            withExtendedLifetime(client.events) {}
+            ended.signal()
+        }
+        thread.name = "kafka end"
+        thread.start()
+        if ended.wait(timeout: .now() + Self.endTimeoutSeconds) == .timedOut {
+            events.logger.warning("Kafka: a client does not end; it is left behind")
+        }
+    }
+
+    /// How long its last owner waits for the client's end.
+    private static let endTimeoutSeconds = 2.0
+
+    /// `@unchecked Sendable`: the last use of a pointer that nobody else has any more.
+    private struct Ending: @unchecked Sendable {
+        let pointer: OpaquePointer
+        let events: ClientEvents
     }
 
     /// What failed, with librdkafka's last word about its brokers when the code alone says too little.

@@ -151,4 +151,8 @@ public final class KafkaGroupMetadata: @unchecked Sendable {
     init(pointer: OpaquePointer) { self.pointer = pointer }
 
     deinit { rd_kafka_consumer_group_metadata_destroy(pointer) }
+
+    /// Whether this is a place in a generation of the group. Offsets sent under none are taken by a broker
+    /// without a question, as those of a consumer that is in no group.
+    public var isMember: Bool { kafka_group_generation(pointer) != -1 }
 }

@@ -27,14 +27,15 @@ public final class KafkaConsumer: Sendable {
     /// - Parameters:
     ///   - offsetReset: Where to begin in a partition of which the group has no offset, or none that still
     ///     exists.
-    ///   - onAssigned: Called by `poll`, before the first message of these partitions.
+    ///   - onAssigned: Called by `poll`, before the first message of these partitions, with this member's place
+    ///     in the group under which they may be read: their offsets are to be committed under no later one.
     ///   - onRevoked: Called by `poll` or `close` before the partitions are given up: finish or abandon their
     ///     work and commit, there is time. When `lost` they have another owner already: abandon, commit
     ///     nothing. No message of theirs is handed out afterwards.
     /// - Throws: `KafkaError` for a wrong setting. A broker that is away is no error here: polls report it.
     public init(
         settings: KafkaSettings, groupID: String, offsetReset: OffsetReset = .earliest, topics: [String],
-        onAssigned: @escaping @Sendable ([TopicPartition]) -> Void = { _ in },
+        onAssigned: @escaping @Sendable ([TopicPartition], KafkaGroupMetadata) -> Void = { _, _ in },
         onRevoked: @escaping @Sendable ([TopicPartition], _ lost: Bool) -> Void = { _, _ in },
         logger: Logger
     ) throws(KafkaError) {
@@ -127,16 +128,46 @@ public final class KafkaConsumer: Sendable {
 
     /// Leaves the group: `onRevoked` is called for what is owned, on this thread. Idempotent. Messages that
     /// were handed out stay valid.
-    public func close() {
+    ///
+    /// - Parameter timeoutMilliseconds: After it the group is left as it is, and the broker ends the membership
+    ///   with its session.
+    public func close(timeoutMilliseconds: Int = 5_000) {
         let isFirst = poll.withLock { state in
             defer { state.isClosed = true }
             return !state.isClosed
         }
         guard isFirst else { return }
-        let code = rd_kafka_consumer_close(client.pointer)
+        do {
+            try leave(timeoutMilliseconds: timeoutMilliseconds)
+        } catch {
+            client.events.logger.warning("\(error)")
+        }
         rebalances.detach()
-        if code != RD_KAFKA_RESP_ERR_NO_ERROR {
-            client.events.logger.warning("\(client.error(code, "close of group \(groupID)"))")
+    }
+
+    /// rd_kafka_consumer_close() waits for the group for ever; with a queue of our own the wait is bounded.
+    private func leave(timeoutMilliseconds: Int) throws(KafkaError) {
+        let operation = "close of group \(groupID)"
+        let deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
+        guard let queue = KafkaQueue(rd_kafka_queue_new(client.pointer), of: client) else {
+            throw client.error(rd_kafka_last_error(), operation)
+        }
+        try client.check(rd_kafka_consumer_close_queue(client.pointer, queue.pointer), operation)
+        while rd_kafka_consumer_closed(client.pointer) == 0 {
+            let remaining = (deadline - .now).wholeMilliseconds
+            guard remaining > 0 else { throw client.error(RD_KAFKA_RESP_ERR__TIMED_OUT, operation) }
+            // The end of the group makes no event, so the wait for one is short.
+            guard let event = rd_kafka_queue_poll(queue.pointer, Int32(min(remaining, 10))) else { continue }
+            if rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE,
+                let list = rd_kafka_event_topic_partition_list(event)
+            {
+                rebalances.received(
+                    Rebalances.Change(
+                        code: rd_kafka_event_error(event), list: PartitionList(copying: list),
+                        isLost: rd_kafka_assignment_lost(client.pointer) != 0),
+                    client: client.pointer, logger: client.events.logger)
+            }
+            rd_kafka_event_destroy(event)
         }
     }
 

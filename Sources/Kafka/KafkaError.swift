@@ -56,6 +56,14 @@ extension KafkaError {
         KafkaError(code: RD_KAFKA_RESP_ERR__STATE, message: "the client is closed", operation: operation)
     }
 
+    /// A call that has not come back long after its time was up.
+    static func stuck(_ operation: String) -> KafkaError {
+        KafkaError(
+            name: "_TIMED_OUT", message: "the client does not come back from the call", operation: operation,
+            isRetryable: false, isFatal: true, isFenced: false, requiresAbort: false,
+            isGenerationChange: false)
+    }
+
     /// - Parameter message: More than librdkafka's fixed text for the code, where there is more.
     init(code: rd_kafka_resp_err_t, message: String? = nil, operation: String, requiresAbort: Bool = false) {
         let isFatal = code == RD_KAFKA_RESP_ERR__FATAL || fencedCodes.contains(code)

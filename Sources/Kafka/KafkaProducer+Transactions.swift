@@ -6,13 +6,16 @@ import CRdKafka
 // what to do: `isRetryable`: the same call again (a commit that timed out goes on in the background, and a
 // second call picks it up); `requiresAbort`: abort, and do the work again; `isFenced` or `isFatal`: this
 // producer is done for.
+//
+// Each call is made on the producer's own thread and waited for a little longer than its time-out: librdkafka
+// does not keep all of them. A call that does not come back makes the producer unusable (`isFatal`).
 
 extension KafkaProducer {
     /// Once, before the first transaction: fences older producers with this id and ends what they left open.
     public func initTransactions(timeoutMilliseconds: Int = 60_000) throws(KafkaError) {
         try checkTransactional("transactions")
-        try call("start of transactions") {
-            rd_kafka_init_transactions(client.pointer, Int32(clamping: timeoutMilliseconds))
+        try call("start of transactions", timeoutMilliseconds) {
+            rd_kafka_init_transactions($0, Int32(clamping: timeoutMilliseconds))
         }
     }
 
@@ -20,7 +23,7 @@ extension KafkaProducer {
         try checkTransactional("begin of a transaction")
         serveEvents(timeoutMilliseconds: 0)
         _ = takeFailures()
-        try call("begin of a transaction") { rd_kafka_begin_transaction(client.pointer) }
+        try call("begin of a transaction", 1_000) { rd_kafka_begin_transaction($0) }
     }
 
     /// The consumer's offsets (of the next message to read) become part of the transaction.
@@ -37,9 +40,9 @@ extension KafkaProducer {
         try checkTransactional("offsets of a transaction")
         guard !offsets.isEmpty else { return }
         let list = PartitionList(offsets: offsets)
-        try call("sending \(offsets.count) offsets to the transaction") {
+        try call("sending \(offsets.count) offsets to the transaction", timeoutMilliseconds) {
             rd_kafka_send_offsets_to_transaction(
-                client.pointer, list.pointer, group.pointer, Int32(clamping: timeoutMilliseconds))
+                $0, list.pointer, group.pointer, Int32(clamping: timeoutMilliseconds))
         }
     }
 
@@ -53,8 +56,8 @@ extension KafkaProducer {
         // we can serve.
         try flush(timeoutMilliseconds: timeoutMilliseconds)
         let remaining = max(1, (deadline - .now).wholeMilliseconds)
-        try call("commit of a transaction") {
-            rd_kafka_commit_transaction(client.pointer, Int32(clamping: remaining))
+        try call("commit of a transaction", remaining) {
+            rd_kafka_commit_transaction($0, Int32(clamping: remaining))
         }
         client.events.answered()
     }
@@ -73,9 +76,10 @@ extension KafkaProducer {
         while true {
             let remaining = max(1, (deadline - .now).wholeMilliseconds)
             let isWaiting = rd_kafka_outq_len(client.pointer) > 0 && remaining > 20
+            let turn = isWaiting ? 20 : remaining
             do {
-                try call("abort of a transaction") {
-                    rd_kafka_abort_transaction(client.pointer, isWaiting ? 20 : Int32(clamping: remaining))
+                try call("abort of a transaction", turn) {
+                    rd_kafka_abort_transaction($0, Int32(clamping: turn))
                 }
                 return
             } catch  where error.isRetryable && isWaiting {
@@ -91,9 +95,20 @@ extension KafkaProducer {
         }
     }
 
-    private func call(_ operation: String, _ body: () -> OpaquePointer?) throws(KafkaError) {
-        let error = body()
+    /// How much longer than its time-out a call is waited for.
+    private static let graceMilliseconds = 2_000
+
+    private func call(
+        _ words: String, _ timeoutMilliseconds: Int,
+        _ body: @escaping @Sendable (OpaquePointer) -> OpaquePointer?
+    ) throws(KafkaError) {
+        let operation = "\(words) of \(transactionalID ?? "")"
+        let client = client
+        let result = calls.call(timeoutMilliseconds: timeoutMilliseconds + Self.graceMilliseconds) {
+            Result { () throws(KafkaError) in try client.check(body(client.pointer), operation) }
+        }
         serveEvents(timeoutMilliseconds: 0)
-        try client.check(error, "\(operation) of \(transactionalID ?? "")")
+        guard let result else { throw .stuck(operation) }
+        try result.get()
     }
 }

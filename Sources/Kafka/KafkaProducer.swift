@@ -9,6 +9,8 @@ import Synchronization
 public final class KafkaProducer: Sendable {
     public let transactionalID: String?
     let client: KafkaClient
+    /// For the calls that librdkafka may not return from.
+    let calls: CallThread
     private let events: KafkaQueue
     private let state = Mutex(State())
 
@@ -54,6 +56,7 @@ public final class KafkaProducer: Sendable {
         self.transactionalID = transactionalID
         self.client = client
         self.events = events
+        calls = CallThread(name: "kafka producer")
     }
 
     /// Copies key, payload and headers and returns; the message is sent in the background. Waits while the
@@ -125,8 +128,11 @@ public final class KafkaProducer: Sendable {
             defer { state.isClosed = true }
             return !state.isClosed
         }
-        if isFirst { try flush(timeoutMilliseconds: timeoutMilliseconds) }
+        if isFirst, !calls.isStuck { try flush(timeoutMilliseconds: timeoutMilliseconds) }
     }
+
+    /// Stops taking messages and forgets what is not sent yet. A transaction that is open ends as after `close`.
+    public func abandon() { state.withLock { $0.isClosed = true } }
 
     /// - Throws: `KafkaError`; an unknown topic is `UNKNOWN_TOPIC_OR_PART`.
     public func partitionCount(topic: String, timeoutMilliseconds: Int = 10_000) throws(KafkaError) -> Int {

@@ -10,7 +10,7 @@ import Synchronization
 /// drops that partition's messages, then it tells the owner, then it gives the partition up. Nothing of a
 /// partition is handed out after `onRevoked` named it, and nothing is read twice.
 final class Rebalances: Sendable {
-    let onAssigned: @Sendable ([TopicPartition]) -> Void
+    let onAssigned: @Sendable ([TopicPartition], KafkaGroupMetadata) -> Void
     let onRevoked: @Sendable ([TopicPartition], _ lost: Bool) -> Void
 
     struct Change: Sendable {
@@ -31,7 +31,7 @@ final class Rebalances: Sendable {
     private let state = Mutex(State())
 
     init(
-        onAssigned: @escaping @Sendable ([TopicPartition]) -> Void,
+        onAssigned: @escaping @Sendable ([TopicPartition], KafkaGroupMetadata) -> Void,
         onRevoked: @escaping @Sendable ([TopicPartition], _ lost: Bool) -> Void
     ) {
         self.onAssigned = onAssigned
@@ -88,8 +88,10 @@ final class Rebalances: Sendable {
             logger.info("Kafka: partitions assigned", metadata: ["partitions": "\(partitions)"])
             state.withLock { $0.owned.formUnion(partitions) }
             // Told first, so that the owner is ready before the first message; none comes before the next
-            // read.
-            onAssigned(partitions)
+            // read. The group cannot have moved on from the generation of these partitions before we answer.
+            if let group = rd_kafka_consumer_group_metadata(client) {
+                onAssigned(partitions, KafkaGroupMetadata(pointer: group))
+            }
             if isCooperative {
                 error = rd_kafka_incremental_assign(client, change.list.pointer)
             } else {

@@ -1,4 +1,5 @@
 import Kafka
+import Synchronization
 import Testing
 
 @Suite struct TransactionTests {
@@ -35,6 +36,49 @@ import Testing
         let reader = try KafkaConsumer(
             settings: cluster.settings, groupID: "r", topics: ["out"], logger: quietLogger)
         #expect(try reader.read(1).map(\.payload) == ["kept"])
+    }
+
+    /// librdkafka's own call waits for the group's coordinator for ever, whatever time-out it is given.
+    @Test func aCallThatLibrdkafkaDoesNotReturnFromFailsAndTheProducerIsDoneFor() throws {
+        let cluster = try MockKafkaCluster(
+            topics: [.init("in", partitions: 1), .init("out", partitions: 1)])
+        let group = try GroupMember(of: cluster)
+        let producer = try KafkaProducer(
+            settings: cluster.settings, transactionalID: "worker", logger: quietLogger)
+        try producer.initTransactions()
+        try producer.begin()
+        try producer.produce(["1"], to: "out")
+        try producer.flush()
+        try cluster.setBroker(1, isUp: false)
+        let zero = TopicPartition(topic: "in", partition: 0)
+        let failure = #expect(throws: KafkaError.self) {
+            try producer.send(offsets: [zero: 1], group: group.metadata, timeoutMilliseconds: 500)
+        }
+        #expect(failure?.isFatal == true && failure?.isFenced == false)
+        #expect(throws: KafkaError.self) { try producer.abort(timeoutMilliseconds: 100) }
+        producer.abandon()
+    }
+
+    /// A consumer and what it was told with its partitions.
+    private struct GroupMember {
+        let consumer: KafkaConsumer
+        let metadata: KafkaGroupMetadata
+
+        init(of cluster: MockKafkaCluster) throws {
+            let box = MetadataBox()
+            consumer = try KafkaConsumer(
+                settings: cluster.settings, groupID: "g", topics: ["in"],
+                onAssigned: { _, group in box.set(group) }, logger: quietLogger)
+            try consumer.poll(until: { box.group != nil })
+            metadata = try #require(box.group)
+            #expect(metadata.isMember)
+        }
+    }
+
+    private final class MetadataBox: Sendable {
+        private let state = Mutex<KafkaGroupMetadata?>(nil)
+        var group: KafkaGroupMetadata? { state.withLock { $0 } }
+        func set(_ group: KafkaGroupMetadata) { state.withLock { $0 = group } }
     }
 
     @Test func callsOutOfOrderAreErrorsNotTraps() throws {

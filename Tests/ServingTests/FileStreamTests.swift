@@ -55,17 +55,17 @@ import Testing
         for _ in 0..<3 {
             let records = try #require(try first.next(limits))
             delivered += lines(records)
-            #expect(try first.deliver(Self.delivery(records), writeWindows: { true }))
+            #expect(try first.deliver(Self.delivery(records), writeWindows: { true }) == .delivered)
         }
         let checkpoint = try first.checkpoint
         let lost = try #require(try first.next(limits))
-        #expect(try first.deliver(Self.delivery(lost), writeWindows: { true }))
+        #expect(try first.deliver(Self.delivery(lost), writeWindows: { true }) == .delivered)
         first.close()
 
         let second = try stream(text, checkpoint: checkpoint)
         while let records = try second.next(limits) {
             delivered += lines(records)
-            #expect(try second.deliver(Self.delivery(records), writeWindows: { true }))
+            #expect(try second.deliver(Self.delivery(records), writeWindows: { true }) == .delivered)
         }
         second.close()
         #expect(delivered == (0..<100).map { "line \($0)" })
@@ -76,7 +76,7 @@ import Testing
     @Test func aConflictDeliversNothing() throws {
         let stream = try stream("a\n")
         let records = try #require(try stream.next(BatchLimits()))
-        #expect(try !stream.deliver(Self.delivery(records), writeWindows: { false }))
+        #expect(try stream.deliver(Self.delivery(records), writeWindows: { false }) == .windowsChanged)
         #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == "")
     }
 
@@ -91,6 +91,7 @@ import Testing
         for payload in records.payloads {
             output.append(key: UnsafeBufferPointer(start: nil, count: 0)) { $0.append(contentsOf: payload) }
         }
-        return Delivery(verdicts: output, deadLetters: [], slices: records.slices)
+        return Delivery(
+            verdicts: output, deadLetters: [], slices: records.slices, assignment: records.assignment)
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Glibc
 import Hummingbird
 import Logging
 import Management
@@ -64,7 +65,14 @@ struct Serve: AsyncParsableCommand {
             }, logger: services.logger)
         configuration.gracefulShutdownSignals = [.sigint, .sigterm]
         configuration.maximumGracefulShutdownDuration = .seconds(30)
-        try await ServiceGroup(configuration: configuration).run()
+        do {
+            try await ServiceGroup(configuration: configuration).run()
+        } catch let error as ThreadLeftBehind {
+            // Its thread hangs in a library: nothing that ends in order would come to an end beside it.
+            display?.finish()
+            FileHandle.standardError.write(Data("ml-service: \(error)\n".utf8))
+            Glibc._exit(ExitStatus.failed.rawValue)
+        }
         display?.finish()
     }
 

@@ -159,15 +159,17 @@ public final class FileTransactionStream: TransactionStream {
         partition == 0 ? state.withLock { $0.checkpoint.offset } : nil
     }
 
-    public func deliver(_ delivery: Delivery, writeWindows: () throws -> Bool) throws -> Bool {
-        guard try writeWindows() else { return false }
+    public func deliver(
+        _ delivery: Delivery, writeWindows: () throws -> Bool
+    ) throws -> DeliveryOutcome {
+        guard try writeWindows() else { return .windowsChanged }
         try verdicts.append { file in
             delivery.verdicts.visit { _, payload in file.append(line: payload) }
         }
         try deadLetters?.append { file in
             for letter in delivery.deadLetters { file.append(line: letter.jsonLine) }
         }
-        guard let end = delivery.slices.last?.end else { return true }
+        guard let end = delivery.slices.last?.end else { return .delivered }
         let checkpoint = state.withLock { state in
             state.checkpoint = Checkpoint(
                 input: settings.input, offset: end,
@@ -178,7 +180,7 @@ public final class FileTransactionStream: TransactionStream {
         if let path = settings.checkpointPath {
             try JSONEncoder().encode(checkpoint).write(to: URL(filePath: path), options: .atomic)
         }
-        return true
+        return .delivered
     }
 
     public func close() {

@@ -23,6 +23,9 @@ public final class KafkaTransactionStream: TransactionStream {
         public var guarantee: DeliveryGuarantee
         /// Unique to this worker and the same after its restart, which then ends what the killed one left open.
         public var instance: String
+        /// How long one delivery may take. After it the session ends: its clients are left behind, and new ones
+        /// end its transaction.
+        public var deliveryTimeout = Duration.seconds(10)
 
         public init(
             kafka: KafkaSettings, group: String = "ml-service", topic: String = "transactions",
@@ -39,13 +42,24 @@ public final class KafkaTransactionStream: TransactionStream {
         }
     }
 
-    private let settings: Settings
-    private let consumer: KafkaConsumer
-    private let producer: KafkaProducer
-    private let assignments: Assignments
-    private let reportedTrouble = Mutex<String?>(nil)
-    private let isPaused = Mutex(false)
-    private let logger: Logger
+    let settings: Settings
+    let consumer: KafkaConsumer
+    let producer: KafkaProducer
+    let assignments: KafkaAssignments
+    let logger: Logger
+    private let state = Mutex(State())
+
+    private struct State {
+        var trouble: String?
+        /// Since when a delivery has been under way; nil: none is.
+        var deliveringSince: ContinuousClock.Instant?
+        /// Since when the broker has refused this assignment's offsets.
+        var refused: (assignment: UInt64, since: ContinuousClock.Instant)?
+        /// Partitions that were told to pause. librdkafka remembers it of each, assigned or not.
+        var paused: Set<TopicPartition> = []
+        /// Polled, and not handed out yet, with the assignment that they were read under.
+        var held: [(messages: KafkaMessages, assignment: UInt64)] = []
+    }
 
     public var location: String { "kafka://\(settings.kafka.bootstrapServers)/\(settings.topic)" }
 
@@ -65,21 +79,72 @@ public final class KafkaTransactionStream: TransactionStream {
         // A static member: after a restart it has its partitions at once, where a new member would wait for the
         // killed one's session to end; and a second process with this instance is fenced.
         consumerSettings.extra["group.instance.id"] = settings.instance
-        let assignments = Assignments()
+        let assignments = KafkaAssignments()
         self.assignments = assignments
         consumer = try KafkaConsumer(
             settings: consumerSettings, groupID: settings.group, topics: [settings.topic],
-            onAssigned: { _ in assignments.change() }, onRevoked: { _, _ in assignments.change() },
+            onAssigned: { _, group in assignments.changed(to: group) },
+            onRevoked: { _, _ in assignments.changed(to: nil) },
             logger: logger)
     }
 
     public var isFinished: Bool { false }
 
-    public var trouble: String? { reportedTrouble.withLock { $0 } }
+    /// Whether the group has given this worker partitions to read.
+    public var hasPartitions: Bool { !consumer.assignment.isEmpty }
 
+    public var trouble: String? {
+        state.withLock { state in
+            if let trouble = state.trouble { return trouble }
+            guard let since = state.deliveringSince, .now - since > .seconds(3) else { return nil }
+            return "a delivery has been waiting for the broker or the windows for more than 3 s"
+        }
+    }
+
+    public func isCurrent(_ assignment: UInt64) -> Bool { assignments.current == assignment }
+
+    public func committedOffset(partition: Int32) throws -> Int64? {
+        let source = TopicPartition(topic: settings.topic, partition: partition)
+        return try consumer.committed([source], timeoutMilliseconds: 10_000)[source]
+    }
+
+    public func close() {
+        consumer.close(timeoutMilliseconds: 3_000)
+        producer.abandon()
+    }
+
+    func setTrouble(_ text: String?) {
+        let isNew = state.withLock { state in
+            defer { state.trouble = text }
+            return state.trouble == nil && text != nil
+        }
+        if isNew, let text { logger.warning("the stream is held up", metadata: ["reason": "\(text)"]) }
+    }
+
+    func setDelivering(_ isDelivering: Bool) {
+        state.withLock { $0.deliveringSince = isDelivering ? .now : nil }
+    }
+
+    /// - Returns: Whether the broker has refused the offsets of this assignment for so long that the rebalance
+    ///   which would explain it is not to be expected any more.
+    func isRefusedForLong(_ assignment: UInt64) -> Bool {
+        state.withLock { state in
+            if let refused = state.refused, refused.assignment == assignment {
+                return .now - refused.since > .seconds(20)
+            }
+            state.refused = (assignment, .now)
+            return false
+        }
+    }
+}
+
+// MARK: Reading. Called by the reading thread alone, on which rebalances come too.
+
+extension KafkaTransactionStream {
     public func next(_ limits: BatchLimits) throws -> RawRecords? {
-        try resume()
         do {
+            if let records = try handOut() { return records }
+            try resume()
             let messages = try consumer.poll(
                 maximumCount: limits.records, maximumBytes: limits.sizeBytes,
                 timeoutMilliseconds: limits.waitMilliseconds)
@@ -88,30 +153,74 @@ public final class KafkaTransactionStream: TransactionStream {
                 if trouble != nil, consumer.isConnected(timeoutMilliseconds: 200) { setTrouble(nil) }
                 return nil
             }
+            hold(messages)
+            let records = try handOut()
             setTrouble(nil)
-            return try records(messages)
+            return records
         } catch let error as KafkaError where error.isRetryable && !error.isFatal {
             setTrouble("\(error)")
             Thread.sleep(forTimeInterval: 0.1)
+            // What is held waits for an answer of the broker; rebalances do not wait for that.
+            try heartbeat()
             return nil
         }
     }
 
-    private func setTrouble(_ text: String?) {
-        let isNew = reportedTrouble.withLock { trouble in
-            defer { trouble = text }
-            return trouble == nil && text != nil
+    /// Polls with every partition paused, so that the group keeps this member while it may not read on.
+    public func heartbeat() throws {
+        do {
+            try pause()
+            // A partition that has just been assigned is not paused yet: what it brings is held.
+            hold(try consumer.poll(maximumCount: 1, timeoutMilliseconds: 0))
+        } catch let error as KafkaError where error.isRetryable && !error.isFatal {
+            setTrouble("\(error)")
         }
-        if isNew, let text { logger.warning("the stream cannot be read", metadata: ["reason": "\(text)"]) }
     }
 
-    private func records(_ messages: KafkaMessages) throws -> RawRecords {
+    private func hold(_ messages: KafkaMessages) {
+        guard !messages.isEmpty else { return }
         let assignment = assignments.current
+        state.withLock { $0.held.append((messages, assignment)) }
+    }
+
+    /// The records that have been held longest. Those of an assignment that has ended are let go: their
+    /// partitions are read again from the committed offset.
+    ///
+    /// - Throws: `KafkaError`; a retryable one leaves everything held.
+    private func handOut() throws -> RawRecords? {
+        let assignment = assignments.current
+        let first = state.withLock { state in
+            state.held.removeAll { $0.assignment != assignment }
+            return state.held.first?.messages
+        }
+        guard let first else { return nil }
+        let records = try records(first, assignment: assignment)
+        state.withLock { _ = $0.held.removeFirst() }
+        return records
+    }
+
+    private func pause() throws {
+        let partitions = consumer.assignment.subtracting(state.withLock { $0.paused })
+        guard !partitions.isEmpty else { return }
+        // Noted first: a call that fails half way may have paused some of them.
+        state.withLock { $0.paused.formUnion(partitions) }
+        try consumer.pause(partitions.sorted())
+    }
+
+    /// A partition that is not ours now stays noted: should it come back, librdkafka has kept it paused.
+    private func resume() throws {
+        let partitions = consumer.assignment.intersection(state.withLock { $0.paused })
+        guard !partitions.isEmpty else { return }
+        try consumer.resume(partitions.sorted())
+        state.withLock { $0.paused.subtract(partitions) }
+    }
+
+    private func records(_ messages: KafkaMessages, assignment: UInt64) throws -> RawRecords {
         let next = messages.nextOffsets
         // Where reading begins in a partition is asked of the broker once: what lies below is committed.
         let unknown = assignments.withoutStart(messages.partitions)
         if !unknown.isEmpty {
-            let committed = try consumer.committed(unknown, timeoutMilliseconds: 10_000)
+            let committed = try consumer.committed(unknown, timeoutMilliseconds: 5_000)
             for index in 0..<messages.count where unknown.contains(messages.topicPartition(index)) {
                 let partition = messages.topicPartition(index)
                 assignments.begin(partition, at: min(committed[partition] ?? .max, messages.offset(index)))
@@ -139,177 +248,5 @@ public final class KafkaTransactionStream: TransactionStream {
         return RawRecords(
             payloads: payloads, offsets: offsets, sliceIndex: sliceIndex, slices: slices,
             assignment: assignment, keys: keys, owner: messages)
-    }
-
-    /// Polls with every partition paused, so that the group keeps this member while it may not read on.
-    public func heartbeat() throws {
-        let owned = Array(consumer.assignment)
-        if !owned.isEmpty {
-            try consumer.pause(owned)
-            isPaused.withLock { $0 = true }
-        }
-        do {
-            try pollWithoutReading()
-        } catch let error as KafkaError where error.isRetryable && !error.isFatal {
-            setTrouble("\(error)")
-        }
-    }
-
-    private func pollWithoutReading() throws {
-        let messages = try consumer.poll(maximumCount: 1, timeoutMilliseconds: 0)
-        guard !messages.isEmpty else { return }
-        // A partition that has just been assigned is not paused: read again from where it stands.
-        try consumer.seek(messages.topicPartition(0), offset: messages.offset(0))
-    }
-
-    private func resume() throws {
-        let wasPaused = isPaused.withLock { paused in
-            defer { paused = false }
-            return paused
-        }
-        if wasPaused { try consumer.resume(Array(consumer.assignment)) }
-    }
-
-    public func isCurrent(_ assignment: UInt64) -> Bool { assignments.current == assignment }
-
-    public func committedOffset(partition: Int32) throws -> Int64? {
-        let source = TopicPartition(topic: settings.topic, partition: partition)
-        return try consumer.committed([source], timeoutMilliseconds: 10_000)[source]
-    }
-
-    public func deliver(_ delivery: Delivery, writeWindows: () throws -> Bool) throws -> Bool {
-        // Held until the batch is delivered: a revocation waits for it.
-        try assignments.delivering {
-            switch settings.guarantee {
-            case .exactlyOnce: try deliverTransaction(delivery, writeWindows)
-            case .atLeastOnce: try deliverAtLeastOnce(delivery, writeWindows)
-            }
-        }
-    }
-
-    private func deliverTransaction(_ delivery: Delivery, _ writeWindows: () throws -> Bool) throws -> Bool {
-        try producer.begin()
-        do {
-            try produce(delivery)
-            try retrying {
-                try producer.send(offsets: delivery.offsets, consumer: consumer)
-            }
-            guard try writeWindows() else {
-                try abort()
-                return false
-            }
-        } catch {
-            try abort()
-            throw error
-        }
-        do {
-            try retrying { try producer.commit() }
-        } catch let error as KafkaError where error.requiresAbort {
-            try abort()
-            throw error
-        }
-        return true
-    }
-
-    private func deliverAtLeastOnce(_ delivery: Delivery, _ writeWindows: () throws -> Bool) throws -> Bool {
-        try produce(delivery)
-        try producer.flush()
-        guard try writeWindows() else { return false }
-        try retrying { try consumer.commit(delivery.offsets) }
-        return true
-    }
-
-    private func abort() throws {
-        try retrying { try producer.abort() }
-    }
-
-    /// Calls again what the client says to call again: the outcome is open until it answers.
-    private func retrying(_ call: () throws -> Void) throws {
-        var attempts = 0
-        while true {
-            do {
-                return try call()
-            } catch let error as KafkaError
-                where error.isRetryable && !error.isFatal && !error.requiresAbort && attempts < 20
-            {
-                attempts += 1
-                setTrouble("\(error)")
-                Thread.sleep(forTimeInterval: 0.25)
-            }
-        }
-    }
-
-    private func produce(_ delivery: Delivery) throws {
-        try delivery.verdicts.visit { key, payload in
-            try producer.produce(topic: settings.verdictTopic, key: key, payload: payload)
-        }
-        for letter in delivery.deadLetters {
-            try producer.produce(
-                topic: settings.deadLetterTopic, key: nil, payload: letter.payload,
-                headers: [
-                    KafkaHeader("reason", letter.reason), KafkaHeader("detail", letter.detail),
-                    KafkaHeader("source_topic", letter.source.topic),
-                    KafkaHeader("source_partition", "\(letter.source.partition)"),
-                    KafkaHeader("source_offset", "\(letter.offset)"),
-                ])
-        }
-    }
-
-    public func close() {
-        consumer.close()
-        do {
-            try producer.close(timeoutMilliseconds: 5_000)
-        } catch {
-            logger.warning("the producer did not close cleanly", metadata: ["error": "\(error)"])
-        }
-    }
-}
-
-extension Delivery {
-    fileprivate var offsets: [TopicPartition: Int64] {
-        Dictionary(slices.map { ($0.source, $0.end) }, uniquingKeysWith: max)
-    }
-}
-
-/// Which assignment of partitions is in force, and how far each partition has been read under it.
-private final class Assignments: Sendable {
-    private struct State {
-        var generation: UInt64 = 1
-        /// The offset after the last record handed out; absent until the first.
-        var positions: [TopicPartition: Int64] = [:]
-    }
-
-    private let state = Mutex(State())
-    private let delivery = Mutex(())
-
-    var current: UInt64 { state.withLock { $0.generation } }
-
-    /// Everything read so far and not delivered is void. Waits for a delivery that is under way.
-    func change() {
-        state.withLock { state in
-            state.generation += 1
-            state.positions = [:]
-        }
-        delivery.withLock { _ in }
-    }
-
-    func delivering<Result>(_ body: () throws -> Result) throws -> Result {
-        try delivery.withLock { _ in try body() }
-    }
-
-    func withoutStart(_ partitions: [TopicPartition]) -> [TopicPartition] {
-        state.withLock { state in partitions.filter { state.positions[$0] == nil } }
-    }
-
-    func begin(_ partition: TopicPartition, at offset: Int64) {
-        state.withLock { $0.positions[partition] = min($0.positions[partition] ?? .max, offset) }
-    }
-
-    /// - Returns: Where the partition stood.
-    func advance(_ partition: TopicPartition, to end: Int64) -> Int64? {
-        state.withLock { state in
-            defer { state.positions[partition] = end }
-            return state.positions[partition]
-        }
     }
 }

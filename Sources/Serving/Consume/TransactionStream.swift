@@ -23,21 +23,30 @@ public protocol TransactionStream: AnyObject, Sendable {
     /// Keeps the stream's membership while the reader may not read on.
     func heartbeat() throws
 
-    /// Whether records read under this assignment may still be delivered.
+    /// Whether records read under this assignment may still be delivered. `deliver` asks again.
     func isCurrent(_ assignment: UInt64) -> Bool
 
     /// The committed offset of another partition of the stream, for a user that moved from there; nil: unknown.
     func committedOffset(partition: Int32) throws -> Int64?
 
-    /// Delivers outputs, offsets and windows as one step, as far as the stream can.
+    /// Delivers outputs, offsets and windows as one step, as far as the stream can. Ends within a bounded time.
     ///
     /// - Parameter writeWindows: Called when everything else is ready to be committed; false means that the
     ///   windows had been changed by somebody else, and nothing must be committed.
-    /// - Returns: false when `writeWindows` returned false.
-    func deliver(_ delivery: Delivery, writeWindows: () throws -> Bool) throws -> Bool
+    func deliver(_ delivery: Delivery, writeWindows: () throws -> Bool) throws -> DeliveryOutcome
 
     /// Leaves cleanly. Nothing is committed by it.
     func close()
+}
+
+/// What became of a batch.
+public enum DeliveryOutcome: Sendable, Hashable {
+    case delivered
+    /// Somebody else had changed a window: nothing was delivered, and the batch may be worked on again.
+    case windowsChanged
+    /// The partitions have been given up since the batch was read: nothing was delivered, and nothing of it may
+    /// be. Whoever owns them reads its records again.
+    case assignmentEnded
 }
 
 /// How large a batch may become before it is worked on.
@@ -101,11 +110,16 @@ public struct Delivery: Sendable {
     public var verdicts: OutputRecords
     public var deadLetters: [DeadLetter]
     public let slices: [PartitionSlice]
+    /// Which assignment of partitions the records were read under.
+    public let assignment: UInt64
 
-    public init(verdicts: OutputRecords, deadLetters: [DeadLetter], slices: [PartitionSlice]) {
+    public init(
+        verdicts: OutputRecords, deadLetters: [DeadLetter], slices: [PartitionSlice], assignment: UInt64
+    ) {
         self.verdicts = verdicts
         self.deadLetters = deadLetters
         self.slices = slices
+        self.assignment = assignment
     }
 }
 

@@ -126,24 +126,37 @@ public final class ScoringWorker: Sendable {
     private func process(_ batch: ConsumedBatch, stages: inout Stages) throws {
         var backoff = Backoff(settings.backoffMilliseconds)
         var conflicts = 0
-        while !isStopped, stages.stream.isCurrent(batch.assignment) {
+        while !isStopped {
+            guard stages.stream.isCurrent(batch.assignment) else { return drop(batch) }
             do {
-                if let scored = try attempt(batch, stages) {
+                let (scored, outcome) = try attempt(batch, stages)
+                switch outcome {
+                case .delivered:
                     status.enter(.running)
                     status.count(scored)
                     warn(of: batch)
                     onDelivered(scored, stages.stream)
                     return
+                case .assignmentEnded: return drop(batch)
+                case .windowsChanged:
+                    conflicts += 1
+                    status.countConflict()
+                    if conflicts == 5 { throw ServingError.windowConflicts(attempts: conflicts) }
                 }
-                conflicts += 1
-                status.countConflict()
-                if conflicts == 5 { throw ServingError.windowConflicts(attempts: conflicts) }
             } catch  where Self.canRetryInPlace(error) {
                 logger.warning("the batch waits", metadata: ["reason": "\(error)"])
                 status.enter(.waiting("\(error)"))
                 backoff.wait { isStopped }
             }
         }
+    }
+
+    /// The batch's partitions were given up before it was delivered: their owner reads it again.
+    private func drop(_ batch: ConsumedBatch) {
+        status.countDropped()
+        logger.notice(
+            "a batch was dropped: its partitions were given up before it was delivered, and are read again from there",
+            metadata: ["transactions": "\(batch.count)", "of": "\(batch.slices.map(\.source))"])
     }
 
     /// Says once that the stream is not keyed by user.
@@ -154,8 +167,9 @@ public final class ScoringWorker: Sendable {
             metadata: ["of": "\(batch.count)", "wrongly": "\(batch.wronglyKeyed)"])
     }
 
-    /// - Returns: nil when another worker had changed a window.
-    private func attempt(_ batch: ConsumedBatch, _ stages: Stages) throws -> ScoredBatch? {
+    private func attempt(
+        _ batch: ConsumedBatch, _ stages: Stages
+    ) throws -> (ScoredBatch, DeliveryOutcome) {
         let windowed = try status.timing(.window) {
             try stages.window.window(batch) { try stages.stream.committedOffset(partition: $0) }
         }
@@ -164,11 +178,13 @@ public final class ScoringWorker: Sendable {
             try score(routed, with: router, reasonCount: settings.reasonCount)
         }
         let records = status.timing(.publish) { verdicts(scored, publish: settings.publish) }
-        let delivery = Delivery(verdicts: records, deadLetters: batch.deadLetters, slices: batch.slices)
-        let isDelivered = try status.timing(.deliver) {
+        let delivery = Delivery(
+            verdicts: records, deadLetters: batch.deadLetters, slices: batch.slices,
+            assignment: batch.assignment)
+        let outcome = try status.timing(.deliver) {
             try stages.stream.deliver(delivery) { try windows.write(windowed.writes) }
         }
-        return isDelivered ? scored : nil
+        return (scored, outcome)
     }
 
     /// Whether the stream itself is well, so that the batch need not be read again.
@@ -229,6 +245,7 @@ private final class BatchReader: @unchecked Sendable {  // `state` is a Mutex; t
             while !batches.put(batch, timeoutMilliseconds: 500) {
                 if state.withLock({ $0.isStopping }) { return }
                 try stream.heartbeat()
+                status.setStreamTrouble(stream.trouble)
             }
         }
     }

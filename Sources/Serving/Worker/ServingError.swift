@@ -4,8 +4,8 @@ public enum ServingError: Error, Sendable, CustomStringConvertible {
     case globalModelFails(String)
     /// Somebody else wrote a window of this batch again and again: two workers own one partition.
     case windowConflicts(attempts: Int)
-    /// The partitions were given to somebody else before the batch was committed.
-    case assignmentLost
+    /// The broker has refused this member's offsets for a while, and no rebalance has come that would say why.
+    case assignmentRefused
 
     public var description: String {
         switch self {
@@ -15,7 +15,8 @@ public enum ServingError: Error, Sendable, CustomStringConvertible {
             "the global model cannot score: \(reason); promote another version"
         case .windowConflicts(let attempts):
             "windows were changed by another worker in \(attempts) attempts: is a second service reading this stream under another group?"
-        case .assignmentLost: "the partitions were given to another worker"
+        case .assignmentRefused:
+            "the broker refuses the offsets of partitions that this worker holds: it joins the group anew"
         }
     }
 }

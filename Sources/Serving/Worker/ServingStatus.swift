@@ -26,6 +26,8 @@ public final class ServingStatus: Sendable {
         public var batches = 0
         /// Batches started again because a window had been changed by another worker.
         public var conflicts = 0
+        /// Batches whose partitions were given up before they were delivered; their owner reads them again.
+        public var batchesDropped = 0
         /// Times that serving waited for something outside, or began a new session.
         public var interruptions = 0
 
@@ -89,6 +91,11 @@ public final class ServingStatus: Sendable {
         counters.conflicts.increment()
     }
 
+    func countDropped() {
+        state.withLock { $0.totals.batchesDropped += 1 }
+        counters.dropped.increment()
+    }
+
     func count(_ scored: ScoredBatch) {
         var change = Totals()
         change.transactions = scored.count
@@ -132,6 +139,7 @@ private struct Counters: Sendable {
     let wronglyKeyed = Counter(label: "ml_records_wrongly_keyed_total")
     let batches = Counter(label: "ml_batches_total")
     let conflicts = Counter(label: "ml_window_conflicts_total")
+    let dropped = Counter(label: "ml_batches_dropped_total")
     let interruptions = Counter(label: "ml_serving_interruptions_total")
     let stages = Dictionary(
         uniqueKeysWithValues: ServingStatus.Stage.allCases.map {

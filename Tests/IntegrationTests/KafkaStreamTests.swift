@@ -1,0 +1,139 @@
+import Foundation
+import Kafka
+import KafkaProxy
+import Logging
+import Serving
+import Testing
+
+/// The Kafka stream behind a proxy that does to it what brokers, networks and other members do.
+@Suite struct KafkaStreamTests {
+    /// An idle worker, a broker that is restarted, a record: librdkafka's call for the offsets never returns.
+    @Test func anIdleWorkerGoesOnAfterTheBrokerWasRestarted() throws {
+        let scene = try StreamScene(partitions: 1)
+        let worker = Worker(scene, "a")
+        try worker.work { worker.isAssigned }
+        try scene.fill(["1"])
+        try worker.work { worker.delivered == ["1"] }
+        scene.proxy.goAway()
+        Thread.sleep(forTimeInterval: 1)
+        try scene.proxy.comeBack()
+        try scene.fill(["2", "3"])
+        try worker.work { worker.delivered == ["1", "2", "3"] }
+        worker.close()
+        #expect(try scene.verdicts(count: 3) == ["1", "2", "3"])
+    }
+
+    /// The coordinator answers nothing more: the delivery fails within its time, and a new session goes on.
+    @Test func aDeliveryWithoutAnAnswerEndsItsSession() throws {
+        let scene = try StreamScene(partitions: 1)
+        let worker = Worker(scene, "a")
+        try worker.work { worker.isAssigned }
+        scene.proxy.onRequest { $0.call == .transactionOffsetCommit ? .hold : .pass }
+        try scene.fill(["1"])
+        try worker.work { worker.sessions == 2 }
+        scene.proxy.release()
+        try worker.work { worker.delivered == ["1"] }
+        worker.close()
+        #expect(try scene.verdicts(count: 1) == ["1"])
+    }
+
+    @Test func aPartitionThatComesBackPausedIsReadAgain() throws {
+        let scene = try StreamScene(partitions: 2)
+        let (first, second) = (Worker(scene, "a"), Worker(scene, "b"))
+        try first.work { first.isAssigned }
+        // As when the windows are slow: polls go on, nothing is read.
+        try first.stream.heartbeat()
+        try first.stream.heartbeat()
+        try work(first, second, pausing: true) { second.isAssigned }
+        second.close()
+        try scene.fill((0..<40).map(String.init))
+        try first.work { Set(first.delivered).count == 40 }
+        first.close()
+        #expect(try scene.verdicts(count: 40).count == 40)
+    }
+
+    @Test func aBatchReadBeforeARebalanceIsNotDelivered() throws {
+        let scene = try StreamScene(partitions: 2)
+        let (first, second) = (Worker(scene, "a"), Worker(scene, "b"))
+        try first.work { first.isAssigned }
+        try scene.fill((0..<20).map(String.init))
+        let records = try #require(try first.read())
+        // The group has a new generation, and the first knows of it.
+        try work(first, second, pausing: true) { second.isAssigned }
+        #expect(try first.deliver(records) == .assignmentEnded)
+        try work(first, second) { first.delivered.count + second.delivered.count == 20 }
+        first.close()
+        second.close()
+        #expect(try scene.verdicts(count: 20).sorted() == (0..<20).map(String.init).sorted())
+    }
+
+    /// The rebalance is through before the worker hears of it: only the broker can tell, by the generation that
+    /// the batch was read under.
+    @Test func offsetsOfAnOlderGenerationAreRefused() throws {
+        let scene = try StreamScene(partitions: 2)
+        let metadata = MetadataLog()
+        let consumer = try scene.consumer(onAssigned: { _, group in metadata.append(group) })
+        while metadata.all.isEmpty { _ = try consumer.poll(maximumCount: 1, timeoutMilliseconds: 50) }
+        let other = try scene.consumer()
+        while metadata.all.count < 2 {
+            _ = try consumer.poll(maximumCount: 1, timeoutMilliseconds: 20)
+            _ = try other.poll(maximumCount: 1, timeoutMilliseconds: 20)
+        }
+        let producer = try KafkaProducer(
+            settings: scene.settings, transactionalID: scene.name("producer"), logger: scene.logger)
+        try producer.initTransactions()
+        let offsets = [TopicPartition(topic: scene.topic, partition: 0): Int64(0)]
+        try producer.begin()
+        let refused = #expect(throws: KafkaError.self) {
+            try producer.send(offsets: offsets, group: metadata.all[0])
+        }
+        #expect(refused?.isGenerationChange == true && refused?.requiresAbort == true)
+        try producer.abort()
+        try producer.begin()
+        try producer.send(offsets: offsets, group: metadata.all[1])
+        try producer.commit()
+        #expect(scene.proxy.duties.refusals == 1)
+    }
+
+    /// The committed offsets, which say where a batch begins, are not to be had for longer than the call waits.
+    @Test func recordsAreNotLostWhileTheCommittedOffsetIsNotToBeHad() throws {
+        let scene = try StreamScene(partitions: 1)
+        let worker = Worker(scene, "a")
+        try worker.work { worker.isAssigned }
+        try scene.fill((0..<200).map(String.init))
+        scene.proxy.onAnswer { $0.call == .offsetFetch ? .hold : .pass }
+        let troubled = ContinuousClock.now + .seconds(60)
+        let stream = try worker.stream
+        while stream.trouble == nil, .now < troubled { _ = try stream.next(BatchLimits()) }
+        #expect(stream.trouble != nil)
+        scene.proxy.release()
+        try worker.work { worker.delivered.count == 200 }
+        worker.close()
+        #expect(try scene.verdicts(count: 200) == (0..<200).map(String.init))
+    }
+
+    /// What a poll for the membership's sake brings, of a partition that has just come, is handed out later.
+    @Test func aRecordThatAHeartbeatReadIsNotLost() throws {
+        let scene = try StreamScene(partitions: 1)
+        try scene.fill((0..<10).map(String.init))
+        let worker = Worker(scene, "a")
+        let deadline = ContinuousClock.now + .seconds(60)
+        while try !worker.stream.hasPartitions, .now < deadline { try worker.stream.heartbeat() }
+        for _ in 0..<100 { try worker.stream.heartbeat() }
+        try worker.work { worker.delivered.count == 10 }
+        worker.close()
+        #expect(worker.delivered == (0..<10).map(String.init))
+    }
+
+    /// Works on two streams in turn.
+    private func work(
+        _ first: Worker, _ second: Worker, pausing: Bool = false, until isDone: () -> Bool
+    ) throws {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while !isDone(), .now < deadline {
+            if pausing { try first.stream.heartbeat() } else { try first.step() }
+            try second.step()
+        }
+        #expect(isDone())
+    }
+}

@@ -1,0 +1,163 @@
+import Foundation
+import Kafka
+import KafkaProxy
+import Logging
+import Serving
+import Synchronization
+import Testing
+
+/// A topic and a group of one test, on the real broker, behind a proxy of the test's own.
+struct StreamScene {
+    let run = String(UInt64.random(in: 0 ... .max), radix: 36)
+    let proxy: KafkaProxy
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    init(partitions: Int) throws {
+        proxy = try KafkaProxy(upstream: try Stack.brokers)
+        let admin = try KafkaAdmin(settings: try direct, logger: logger)
+        try admin.createTopics([
+            .init(name: topic, partitions: partitions), .init(name: name("verdicts"), partitions: 1),
+            .init(name: name("dlq"), partitions: 1),
+        ])
+    }
+
+    func name(_ word: String) -> String { "\(word)-\(run)" }
+    var topic: String { name("transactions") }
+    var settings: KafkaSettings { KafkaSettings(bootstrapServers: proxy.address) }
+    var direct: KafkaSettings { get throws { KafkaSettings(bootstrapServers: try Stack.brokers) } }
+
+    func stream(_ instance: String) throws -> KafkaTransactionStream {
+        try KafkaTransactionStream(
+            .init(
+                kafka: settings, group: name("group"), topic: topic, verdictTopic: name("verdicts"),
+                deadLetterTopic: name("dlq"), instance: instance),
+            logger: logger)
+    }
+
+    func consumer(
+        onAssigned: @escaping @Sendable ([TopicPartition], KafkaGroupMetadata) -> Void = { _, _ in }
+    ) throws -> KafkaConsumer {
+        try KafkaConsumer(
+            settings: settings, groupID: name("group"), topics: [topic], onAssigned: onAssigned,
+            logger: logger)
+    }
+
+    /// Not by way of the proxy.
+    func fill(_ payloads: [String]) throws {
+        let producer = try KafkaProducer(settings: try direct, logger: logger)
+        for payload in payloads {
+            try producer.produce(topic: topic, key: payload, payload: Array(payload.utf8))
+        }
+        try producer.close()
+    }
+
+    /// The committed verdicts, and a second longer than there ought to be any.
+    func verdicts(count: Int) throws -> [String] {
+        let consumer = try KafkaConsumer(
+            settings: try direct, groupID: name("reader"), topics: [name("verdicts")], logger: logger)
+        defer { consumer.close() }
+        var found: [String] = []
+        var deadline = ContinuousClock.now + .seconds(30)
+        var isComplete = false
+        while .now < deadline {
+            let messages = try consumer.poll(maximumCount: 1_000, timeoutMilliseconds: 100)
+            found += (0..<messages.count).map { String(decoding: messages.payload($0), as: UTF8.self) }
+            if found.count >= count, !isComplete {
+                isComplete = true
+                deadline = .now + .seconds(1)
+            }
+        }
+        return found
+    }
+}
+
+/// What `ScoringWorker` does with a stream, on one thread and without windows and models: the verdict of a record
+/// is the record.
+final class Worker {
+    let scene: StreamScene
+    let instance: String
+    private var current: KafkaTransactionStream?
+    private(set) var delivered: [String] = []
+    private(set) var sessions = 0
+    var writeWindows: () throws -> Bool = { true }
+
+    init(_ scene: StreamScene, _ instance: String) {
+        self.scene = scene
+        self.instance = instance
+    }
+
+    /// Opened when it is first asked for, and after each failure.
+    var stream: KafkaTransactionStream {
+        get throws {
+            if let current { return current }
+            let stream = try scene.stream(instance)
+            current = stream
+            sessions += 1
+            return stream
+        }
+    }
+
+    var isAssigned: Bool { current?.hasPartitions ?? false }
+
+    func close() {
+        current?.close()
+        current = nil
+    }
+
+    func read() throws -> RawRecords? {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while .now < deadline {
+            if let records = try stream.next(BatchLimits()) { return records }
+        }
+        return nil
+    }
+
+    func deliver(_ records: RawRecords) throws -> DeliveryOutcome {
+        var verdicts = OutputRecords()
+        var texts: [String] = []
+        for payload in records.payloads {
+            texts.append(String(decoding: payload, as: UTF8.self))
+            payload.withMemoryRebound(to: UInt8.self) { bytes in
+                verdicts.append(key: UnsafeBufferPointer(start: nil, count: 0)) {
+                    $0.append(contentsOf: bytes)
+                }
+            }
+        }
+        let outcome = try stream.deliver(
+            Delivery(
+                verdicts: verdicts, deadLetters: [], slices: records.slices, assignment: records.assignment),
+            writeWindows: writeWindows)
+        if outcome == .delivered { delivered += texts }
+        return outcome
+    }
+
+    /// Reads and delivers a batch, if there is one. What fails ends the session, and the next step begins another.
+    func step() throws {
+        do {
+            guard let records = try stream.next(BatchLimits()) else { return }
+            while try stream.isCurrent(records.assignment) {
+                do {
+                    if try deliver(records) == .delivered { return }
+                } catch let error as KafkaError where error.requiresAbort && !error.isFatal {
+                    try stream.heartbeat()
+                }
+            }
+        } catch {
+            close()
+        }
+    }
+
+    /// Works until the condition holds, or for as long as nothing can take.
+    func work(until isDone: () -> Bool) throws {
+        let deadline = ContinuousClock.now + .seconds(120)
+        while !isDone(), .now < deadline { try step() }
+        #expect(isDone(), "\(delivered.count) delivered in \(sessions) sessions")
+    }
+}
+
+/// Group metadata in the order of the assignments.
+final class MetadataLog: Sendable {
+    private let state = Mutex<[KafkaGroupMetadata]>([])
+    var all: [KafkaGroupMetadata] { state.withLock { $0 } }
+    func append(_ metadata: KafkaGroupMetadata) { state.withLock { $0.append(metadata) } }
+}
