@@ -78,14 +78,16 @@ struct Deployment {
     private static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     /// Produces lines keyed by the user they name, as the documentation asks for.
-    func produce(_ lines: [String]) throws {
+    ///
+    /// - Parameter key: In place of the user.
+    func produce(_ lines: [String], key: String? = nil) throws {
         let admin = try KafkaAdmin(settings: try kafka, logger: Self.logger)
         try admin.createTopics([.init(name: topic("transactions"), partitions: partitions)])
         let producer = try KafkaProducer(settings: try kafka, logger: Self.logger)
         for line in lines {
             let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
             try producer.produce(
-                topic: topic("transactions"), key: object?["user_id"] as? String ?? "nobody",
+                topic: topic("transactions"), key: key ?? object?["user_id"] as? String ?? "nobody",
                 payload: Array(line.utf8))
         }
         try producer.flush()

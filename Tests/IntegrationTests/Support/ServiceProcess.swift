@@ -153,8 +153,21 @@ final class ServiceProcess {
     }
 
     /// Runs a command of ml-service to its end.
+    ///
+    /// - Throws: `ServiceFailure` when it does not end with 0.
     @discardableResult
     static func run(_ arguments: [String], settings: [String: String] = [:]) throws -> String {
+        let (status, text) = try output(arguments, settings: settings)
+        guard status == 0 else {
+            throw ServiceFailure("ml-service \(arguments.joined(separator: " ")): \(status)\n\(text)")
+        }
+        return text
+    }
+
+    /// Runs a command of ml-service to its end: its exit status, and what it wrote.
+    static func output(
+        _ arguments: [String], settings: [String: String] = [:]
+    ) throws -> (status: Int32, text: String) {
         let process = Process()
         process.executableURL = executable
         process.arguments = arguments
@@ -167,11 +180,7 @@ final class ServiceProcess {
         try process.run()
         let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
-            throw ServiceFailure(
-                "ml-service \(arguments.joined(separator: " ")): \(process.terminationStatus)\n\(text)")
-        }
-        return text
+        return (process.terminationStatus, text)
     }
 
     private static func freePort() throws -> Int {
