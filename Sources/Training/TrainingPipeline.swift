@@ -230,6 +230,7 @@ public final class TrainingPipeline: Sendable {
             detectorSHA256: run.detector.sha256.isEmpty ? nil : run.detector.sha256,
             parameters: run.parameters.values.mapValues { "\($0)" }, seed: run.request.seed,
             preprocessing: fitted.preprocessing, threshold: fitted.threshold,
+            severity: SeverityTable(trainingScores: fitted.trainingScores),
             contamination: run.request.contamination,
             trainingRange: .init(from: "\(run.request.from)", to: "\(run.request.to)"),
             rowCount: set.rowCount, metrics: metrics, parent: router.snapshot().version(of: tenant),

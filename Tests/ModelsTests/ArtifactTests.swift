@@ -173,7 +173,10 @@ import Testing
             preprocessing: Preprocessing(
                 schemaVersion: generator.below(10), scaling: .robust, numeric: numeric,
                 categorical: categorical, encoding: generator.below(2) == 0 ? .oneHot : .native),
-            threshold: number(), contamination: number(),
+            threshold: number(),
+            severity: generator.below(2) == 0
+                ? nil : SeverityTable(trainingScores: (0...generator.below(3_000)).map { _ in number() }),
+            contamination: number(),
             trainingRange: .init(from: text(), to: text()), rowCount: generator.below(1 << 50),
             metrics: [text(): number(), "m": number()], parent: generator.below(2) == 0 ? nil : 3,
             createdMilliseconds: Int64(bitPattern: generator.next()) / 2,
@@ -188,6 +191,19 @@ import Testing
             scaling: .none, numeric: header.preprocessing.numeric, categorical: [], encoding: .native)
         let json = String(decoding: header.json(), as: UTF8.self)
         let strange = Array(json.replacingOccurrences(of: "\"native\"", with: "\"hashed\"").utf8)
+        #expect(throws: (any Error).self) { try strange.withUnsafeBytes { try ArtifactHeader(json: $0) } }
+    }
+
+    @Test(arguments: [
+        "{\"ranks\":[200,100],\"rows\":100,\"scale\":1,\"scores\":[-0.5],\"shape\":0}",
+        "{\"ranks\":[200],\"rows\":100,\"scale\":0,\"scores\":[-0.5],\"shape\":0}",
+        "{\"ranks\":[200],\"rows\":100,\"scores\":[-0.5],\"shape\":0}", "[]", "0.5",
+    ])
+    func aSeverityThatSaysNothingIsRefused(severity: String) throws {
+        let json = String(decoding: World.header(.global).json(), as: UTF8.self)
+        let strange = Array(
+            json.replacingOccurrences(of: "\"threshold\"", with: "\"severity\":\(severity),$0")
+                .replacingOccurrences(of: "$0", with: "\"threshold\"").utf8)
         #expect(throws: (any Error).self) { try strange.withUnsafeBytes { try ArtifactHeader(json: $0) } }
     }
 

@@ -54,7 +54,8 @@ final class ServingDisplay: Sendable {
         let reasons = (scored.reasons[Int32(row)] ?? []).map { reason in
             "\(reason.name) \(Self.text(reason.value)) (usual \(Self.text(reason.usual)))"
         }.joined(separator: ", ")
-        let score = String(format: "%.3f < %.3f", scored.scores[row], group.model.threshold)
+        let severity = scored.severity(row).map { String(format: "severity %.2f, ", $0) } ?? ""
+        let score = severity + String(format: "%.3f < %.3f", scored.scores[row], group.model.threshold)
         return
             "ANOMALY \(transactions.text(.userID, row) ?? "") \(transactions.text(.transactionID, row) ?? "")"
             + "  \(score)  [\(model)]  \(reasons)\n"

@@ -68,6 +68,8 @@ private struct ModelView: Encodable {
     let detectorVersion: String?
     let accuracy: Double?
     let threshold: Double?
+    /// From which severity on there are alerts.
+    let severityAtThreshold: Double?
     let contamination: Double?
     let metrics: [String: Double]?
     let rows: Int?
@@ -87,6 +89,9 @@ private struct ModelView: Encodable {
         detectorVersion = known?.detectorVersion
         accuracy = known?.metrics["accuracy"]
         threshold = known?.threshold
+        severityAtThreshold = known.flatMap { header in
+            header.severity.map { SeverityScale($0).severity(of: header.threshold) }
+        }
         contamination = known?.contamination
         metrics = known?.metrics
         rows = known?.rowCount

@@ -14,6 +14,7 @@ extension ArtifactHeader {
         var (threshold, contamination): (Double?, Double?)
         var (parameters, metrics): ([String: String]?, [String: Double]?)
         var (preprocessing, trainingRange): (Preprocessing?, Range?)
+        var severity: SeverityTable?
         var source: Source?
         var reader = JSONReader(json)
         try reader.object { reader, name in
@@ -27,6 +28,7 @@ extension ArtifactHeader {
             case "seed": seed = try reader.unsignedInteger()
             case "preprocessing": preprocessing = try Preprocessing(from: &reader)
             case "threshold": threshold = try reader.number()
+            case "severity": severity = try reader.optional { try SeverityTable(from: &$0) }
             case "contamination": contamination = try reader.number()
             case "trainingRange": trainingRange = try Range(from: &reader)
             case "rowCount": rowCount = try reader.integer()
@@ -46,13 +48,38 @@ extension ArtifactHeader {
             detectorVersion: try found(detectorVersion, "detectorVersion"), detectorSHA256: detectorSHA256,
             parameters: try found(parameters, "parameters"), seed: try found(seed, "seed"),
             preprocessing: try found(preprocessing, "preprocessing"),
-            threshold: try found(threshold, "threshold"),
+            threshold: try found(threshold, "threshold"), severity: severity,
             contamination: try found(contamination, "contamination"),
             trainingRange: try found(trainingRange, "trainingRange"),
             rowCount: try found(rowCount, "rowCount"), metrics: try found(metrics, "metrics"), parent: parent,
             createdMilliseconds: Int64(try found(created, "createdMilliseconds")), jobID: jobID,
             source: source)
         self.payloadSHA256 = try found(payloadSHA256, "payloadSHA256")
+    }
+}
+
+extension SeverityTable {
+    fileprivate init(from reader: inout JSONReader) throws {
+        var (rows, scale, shape): (Int?, Double?, Double?)
+        var (scores, ranks): ([Double]?, [Int]?)
+        try reader.object { reader, name in
+            switch name {
+            case "rows": rows = try reader.integer()
+            case "scores": scores = try reader.elements { try $0.number() }
+            case "ranks": ranks = try reader.elements { try $0.integer() }
+            case "scale": scale = try reader.number()
+            case "shape": shape = try reader.number()
+            default: try reader.skip()
+            }
+        }
+        let table = SeverityTable(
+            rows: try found(rows, "rows"), scores: try found(scores, "scores"),
+            ranks: try found(ranks, "ranks"), scale: try found(scale, "scale"),
+            shape: try found(shape, "shape"))
+        guard let table else {
+            throw JSONReader.Malformed(description: "'severity' is out of order or range")
+        }
+        self = table
     }
 }
 

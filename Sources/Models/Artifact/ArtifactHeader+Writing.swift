@@ -29,6 +29,10 @@ extension ArtifactHeader {
         json.append(rowCount)
         json.append(",\"seed\":")
         json.append(seed)
+        if let severity {
+            json.append(",\"severity\":")
+            json.append(severity)
+        }
         if let source {
             json.member(",\"source\":{\"file\":", source.file)
             json.member(",\"producer\":", source.producer)
@@ -79,6 +83,20 @@ extension JSONText {
             write(&self, element)
         }
         append("]")
+    }
+
+    fileprivate mutating func append(_ severity: SeverityTable) {
+        append("{\"ranks\":")
+        array(severity.ranks) { $0.append($1) }
+        append(",\"rows\":")
+        append(severity.rows)
+        append(",\"scale\":")
+        append(severity.scale)
+        append(",\"scores\":")
+        array(severity.scores) { $0.append($1) }
+        append(",\"shape\":")
+        append(severity.shape)
+        append("}")
     }
 
     fileprivate mutating func append(_ preprocessing: Preprocessing) {

@@ -42,6 +42,8 @@ public struct ArtifactHeader: Codable, Sendable, Hashable {
     public var preprocessing: Preprocessing
     /// `score < threshold` is an anomaly.
     public var threshold: Double
+    /// How severe a score is. nil: nobody knows, as of models that were imported or trained before there were severities.
+    public var severity: SeverityTable?
     /// The share of alerts that the threshold was chosen for.
     public var contamination: Double
     public var trainingRange: Range
@@ -61,7 +63,7 @@ public struct ArtifactHeader: Codable, Sendable, Hashable {
     public init(
         userID: String?, version: Int = 0, detectorID: String, detectorVersion: String,
         detectorSHA256: String? = nil, parameters: [String: String], seed: UInt64,
-        preprocessing: Preprocessing, threshold: Double,
+        preprocessing: Preprocessing, threshold: Double, severity: SeverityTable? = nil,
         contamination: Double, trainingRange: Range, rowCount: Int, metrics: [String: Double], parent: Int?,
         createdMilliseconds: Int64, jobID: String?, source: Source? = nil
     ) {
@@ -74,6 +76,7 @@ public struct ArtifactHeader: Codable, Sendable, Hashable {
         self.seed = seed
         self.preprocessing = preprocessing
         self.threshold = threshold
+        self.severity = severity
         self.contamination = contamination
         self.trainingRange = trainingRange
         self.rowCount = rowCount

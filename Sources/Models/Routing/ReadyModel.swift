@@ -14,9 +14,13 @@ public final class ReadyModel: Sendable {
     /// Roughly what it holds in memory.
     public let sizeBytes: Int
     let hash: ArtifactHash
+    private let scale: SeverityScale?
 
     public var version: Int { header.version }
     public var threshold: Double { header.threshold }
+
+    /// How severe a score of this model is, 0 to 1 on the scale of all models; nil when its artifact does not say.
+    public func severity(of score: Double) -> Double? { scale?.severity(of: score) }
 
     /// Opens an artifact from outside.
     ///
@@ -50,6 +54,7 @@ public final class ReadyModel: Sendable {
         }
         guard header.threshold.isFinite else { throw ModelLoadError.noThreshold }
         self.header = header
+        scale = header.severity.map(SeverityScale.init)
         tenant = header.tenant
         self.hash = hash
         sha256 = hash.description

@@ -53,6 +53,11 @@ private func writeVerdict(_ scored: ScoredBatch, row: Int, model: ModelReference
     json.field("verdict", scored.isAnomaly(row) ? "ANOMALY" : "NORMAL")
     json.field("score", scored.scores[row])
     json.field("threshold", ready.threshold)
+    if let severity = scored.severity(row) {
+        json.field("severity", severity)
+    } else {
+        json.nullField("severity")
+    }
     json.beginObject("model")
     json.field("tenant", model.tenant)
     json.field("version", Int64(ready.version))

@@ -17,6 +17,11 @@ public struct ScoredBatch: Sendable {
     public var count: Int { scores.count }
 
     public func isAnomaly(_ row: Int) -> Bool { scores[row] < groups[Int(groupIndex[row])].model.threshold }
+
+    /// 0 to 1 on the scale of all models; nil when the model's artifact does not say.
+    public func severity(_ row: Int) -> Double? {
+        groups[Int(groupIndex[row])].model.severity(of: scores[row])
+    }
 }
 
 /// Scores a batch group by group, and explains what lies below the threshold.

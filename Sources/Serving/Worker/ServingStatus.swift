@@ -105,7 +105,10 @@ public final class ServingStatus: Sendable {
             change.scoredByOwnModel += group.rows.count
         }
         for row in 0..<scored.count {
-            if scored.isAnomaly(row) { change.anomalies += 1 }
+            if scored.isAnomaly(row) {
+                change.anomalies += 1
+                if let severity = scored.severity(row) { counters.severity.record(severity) }
+            }
             let marks = scored.windowed.marks[row]
             guard !marks.isEmpty else { continue }
             if marks.contains(.late) { change.late += 1 }
@@ -132,6 +135,7 @@ private struct Counters: Sendable {
     let transactions = Counter(label: "ml_transactions_total")
     let own = Counter(label: "ml_transactions_scored_by_user_model_total")
     let anomalies = Counter(label: "ml_anomalies_total")
+    let severity = Recorder(label: "ml_anomaly_severity", aggregate: true)
     let deadLetters = Counter(label: "ml_dead_letters_total")
     let late = Counter(label: "ml_transactions_late_total")
     let moved = Counter(label: "ml_windows_moved_total")
