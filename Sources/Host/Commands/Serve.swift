@@ -5,6 +5,7 @@ import Hummingbird
 import Logging
 import Management
 import Metrics
+import Models
 import NIOPosix
 import ServiceLifecycle
 import Serving

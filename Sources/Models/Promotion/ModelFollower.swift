@@ -1,24 +1,23 @@
 import Foundation
 import Logging
-import Models
 import Synchronization
 
 /// Follows the events of promotions, on the thread that calls `run`, and applies them here.
-final class ModelFollower: Sendable {
+public final class ModelFollower: Sendable {
     private let events: any ModelEvents
     private let promotion: Promotion
     private let logger: Logger
     private let isStopping = Mutex(false)
 
-    init(events: any ModelEvents, promotion: Promotion, logger: Logger) {
+    public init(events: any ModelEvents, promotion: Promotion, logger: Logger) {
         self.events = events
         self.promotion = promotion
         self.logger = logger
     }
 
-    func stop() { isStopping.withLock { $0 = true } }
+    public func stop() { isStopping.withLock { $0 = true } }
 
-    func run() {
+    public func run() {
         var cursor: String?
         var isBehind = false
         while !isStopping.withLock({ $0 }) {
