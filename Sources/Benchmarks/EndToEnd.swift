@@ -28,7 +28,7 @@ struct EndToEnd {
         self.records = records
     }
 
-    /// Prints transactions/s with the global model, and with a model for every user.
+    /// Prints transactions/s of the null pipeline, with the global model, and with a model for every user.
     func benchmark() throws {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -38,13 +38,34 @@ struct EndToEnd {
         print(
             "\nend to end: \(records) transactions of \(users) users, Kafka and Redis on this machine, exactly once"
         )
+        let null = try NullPipeline(brokers: brokers, redis: redis, logger: logger).measure(
+            topic: "transactions-\(run)", records: records)
+        print(
+            String(
+                format:
+                    "  null pipeline: %.2f us a transaction, processor %.2f (reads, a Redis write a user, commits)",
+                null.wall, null.processor))
         try measure("global model", models.router)
+        try measure("global, all published", models.router, publish: .all)
         try models.giveEveryUserAModel()
         try measure("every user's own model", models.router)
     }
 
-    private func measure(_ name: String, _ router: ModelRouter) throws {
+    /// Prints how long a verdict takes at steady rates.
+    func latency(seconds: Double) throws {
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let models = try TrainedModels(folder: folder.path, users: users, logger: logger)
+        try Latency(brokers: brokers, redis: redis, router: models.router, logger: logger).benchmark(
+            lines: Self.stream(users: users, count: Int(20_000 * seconds) + 1_000), seconds: seconds)
+    }
+
+    private func measure(
+        _ name: String, _ router: ModelRouter, publish: PublishedVerdicts = .anomalies
+    ) throws {
         let instance = UUID().uuidString
+        var scoring = ScoringWorker.Settings()
+        scoring.publish = publish
         let kafka = KafkaSettings(bootstrapServers: brokers)
         let settings = KafkaTransactionStream.Settings(
             kafka: kafka, group: "benchmark-\(instance)", topic: "transactions-\(run)",
@@ -57,7 +78,7 @@ struct EndToEnd {
         let worker = ScoringWorker(
             makeStream: { try KafkaTransactionStream(settings, logger: logger) },
             windows: RedisWindowStore(connection: RedisConnection(address: address)), router: router,
-            settings: ScoringWorker.Settings(), status: status, logger: logger,
+            settings: scoring, status: status, logger: logger,
             onDelivered: { scored, _ in clock.count(scored.count) })
         let processorStart = processSeconds()
         let thread = Thread { worker.run() }

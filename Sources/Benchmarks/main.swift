@@ -2,7 +2,7 @@ import Foundation
 
 // Speed of the parts, and end to end where KAFKA_BOOTSTRAP and REDIS_URL name real ones (scripts/bench starts them).
 //
-//   Benchmarks [parse] [fold] [detectors] [score] [models] [end-to-end]   all when none is named
+//   Benchmarks [parse] [fold] [detectors] [score] [models] [end-to-end] [latency]   all when none is named
 //   Benchmarks rows FOLDER                                                writes the rows that detectors are measured on
 //   Benchmarks peer [name=value ...]                                      answers benchmarks/speed.py
 let environment = ProcessInfo.processInfo.environment
@@ -29,4 +29,8 @@ if isWanted("end-to-end"), let brokers = environment["KAFKA_BOOTSTRAP"], let red
 {
     let records = environment["BENCH_RECORDS"].flatMap(Int.init) ?? 1_000_000
     try EndToEnd(brokers: brokers, redis: redis, records: records).benchmark()
+}
+if isWanted("latency"), let brokers = environment["KAFKA_BOOTSTRAP"], let redis = environment["REDIS_URL"] {
+    let seconds = environment["BENCH_SECONDS"].flatMap(Double.init) ?? 20
+    try EndToEnd(brokers: brokers, redis: redis, records: 0).latency(seconds: seconds)
 }

@@ -81,13 +81,16 @@ public final class KafkaConsumer: Sendable {
     /// what there is. Rebalances are served meanwhile, on this thread. Polls must not lie further apart than
     /// `max.poll.interval.ms`.
     ///
-    /// - Parameter maximumBytes: Of payloads and keys. Reading stops with the message that reaches it, or a
-    ///   few later where sizes vary much; what is left stays queued.
+    /// - Parameters:
+    ///   - maximumBytes: Of payloads and keys. Reading stops with the message that reaches it, or a few later
+    ///     where sizes vary much; what is left stays queued.
+    ///   - lingerMilliseconds: How long a batch is kept open for company after its first message; nil: until
+    ///     the time is up.
     /// - Throws: `KafkaError`. After a retryable one (no broker can be reached, a topic does not exist yet)
     ///   librdkafka goes on trying by itself: poll again. Messages that were read before the error are not
     ///   lost: the error comes with the next poll.
     public func poll(
-        maximumCount: Int, maximumBytes: Int = .max, timeoutMilliseconds: Int
+        maximumCount: Int, maximumBytes: Int = .max, timeoutMilliseconds: Int, lingerMilliseconds: Int? = nil
     ) throws(KafkaError) -> KafkaMessages {
         precondition(maximumCount > 0 && maximumBytes > 0 && timeoutMilliseconds >= 0)
         try beginPoll()
@@ -95,10 +98,15 @@ public final class KafkaConsumer: Sendable {
         if let error = client.events.takePending() { throw error }
 
         var batch = Batch(capacity: maximumCount)
-        let deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
-        var remaining = timeoutMilliseconds
+        var deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
+        // What is there already is taken without a wait.
+        var remaining = 0
         while true {
-            let size = readSize(of: batch, maximumCount: maximumCount, maximumBytes: maximumBytes)
+            // librdkafka waits until it has as many as it is asked for: for the first message, one.
+            let isFirst = batch.count == 0 && remaining > 0
+            let size =
+                isFirst ? 1 : readSize(of: batch, maximumCount: maximumCount, maximumBytes: maximumBytes)
+            let hadNone = batch.count == 0
             rebalances.setDeferring(true)
             let received = rd_kafka_consume_batch_queue(
                 queue.pointer, Int32(clamping: remaining), batch.free, size)
@@ -112,6 +120,9 @@ public final class KafkaConsumer: Sendable {
                 rebalances.apply(change, client: client.pointer, logger: client.events.logger)
             }
             if batch.count >= maximumCount || batch.sizeBytes >= maximumBytes || received < 0 { break }
+            if hadNone, batch.count > 0, let lingerMilliseconds {
+                deadline = min(deadline, .now + .milliseconds(lingerMilliseconds))
+            }
             remaining = (deadline - .now).wholeMilliseconds
             if remaining <= 0 { break }
         }

@@ -50,6 +50,19 @@ import Testing
             last.key(index).baseAddress == nil && last.payload(index).isEmpty && last.headers(index).isEmpty)
     }
 
+    /// Without an end of its own a batch of one would wait for its whole time-out, which is longer than the test may take.
+    @Test(.timeLimit(.minutes(1))) func aBatchWaitsForCompanyNoLongerThanItLingers() throws {
+        let cluster = try MockKafkaCluster(topics: [.init("in", partitions: 1)])
+        let producer = try KafkaProducer(settings: cluster.settings, logger: quietLogger)
+        try producer.produce(topic: "in", key: "k", payload: [1])
+        try producer.flush()
+        let consumer = try KafkaConsumer(
+            settings: cluster.settings, groupID: "g", topics: ["in"], logger: quietLogger)
+        let batch = try consumer.poll(
+            maximumCount: 100, timeoutMilliseconds: 3_600_000, lingerMilliseconds: 1)
+        #expect(batch.count == 1)
+    }
+
     @Test func aBatchIsBoundedByCountBytesAndTime() throws {
         let cluster = try MockKafkaCluster(topics: [.init("in", partitions: 2)])
         let producer = try KafkaProducer(settings: cluster.settings, logger: quietLogger)

@@ -73,8 +73,8 @@ extension Setting {
             key: "batch.bytes", kind: .integer(1_024...(64 << 20)), defaultValue: "\(4 << 20)",
             meaning: "bytes in a batch at most"),
         Setting(
-            key: "batch.milliseconds", kind: .integer(1...10_000), defaultValue: "20",
-            meaning: "wait for a batch to fill at most"),
+            key: "batch.milliseconds", kind: .integer(1...10_000), defaultValue: "2",
+            meaning: "how long a batch is kept open after its first record"),
         Setting(
             key: "redis.url", kind: .secret, defaultValue: "",
             meaning:

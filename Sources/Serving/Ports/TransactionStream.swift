@@ -11,7 +11,7 @@ public protocol TransactionStream: AnyObject, Sendable {
 
     /// The next records, of one or several partitions, each in offset order.
     ///
-    /// - Returns: nil when none came within `limits.waitMilliseconds`; `isFinished` tells whether more can come.
+    /// - Returns: nil when none came for a moment; `isFinished` tells whether more can come.
     func next(_ limits: BatchLimits) throws -> RawRecords?
 
     /// Whether the stream has ended: a file that is not followed has been read to its end.
@@ -53,9 +53,11 @@ public enum DeliveryOutcome: Sendable, Hashable {
 public struct BatchLimits: Sendable {
     public var records: Int
     public var sizeBytes: Int
+    /// How long a batch is kept open after its first record. While one batch is worked on the next one fills, so a
+    /// longer wait makes verdicts later and batches hardly larger.
     public var waitMilliseconds: Int
 
-    public init(records: Int = 2_000, sizeBytes: Int = 4 << 20, waitMilliseconds: Int = 20) {
+    public init(records: Int = 2_000, sizeBytes: Int = 4 << 20, waitMilliseconds: Int = 2) {
         self.records = records
         self.sizeBytes = sizeBytes
         self.waitMilliseconds = waitMilliseconds

@@ -147,7 +147,7 @@ public final class FileTransactionStream: TransactionStream {
             state.started = started
             return Int((started.duration(to: now) / .seconds(1)) * pace) + 1 - state.handedOut
         }
-        if due <= 0 { usleep(UInt32(limits.waitMilliseconds) * 1_000) }
+        if due <= 0 { usleep(20_000) }
         return min(limits.records, due)
     }
 

@@ -141,13 +141,16 @@ public final class KafkaTransactionStream: TransactionStream {
 // MARK: Reading. Called by the reading thread alone, on which rebalances come too.
 
 extension KafkaTransactionStream {
+    /// A reader that finds nothing looks this often whether it is to stop.
+    private static let idleMilliseconds = 100
+
     public func next(_ limits: BatchLimits) throws -> RawRecords? {
         do {
             if let records = try handOut() { return records }
             try resume()
             let messages = try consumer.poll(
                 maximumCount: limits.records, maximumBytes: limits.sizeBytes,
-                timeoutMilliseconds: limits.waitMilliseconds)
+                timeoutMilliseconds: Self.idleMilliseconds, lingerMilliseconds: limits.waitMilliseconds)
             // A poll that brings nothing says nothing of the broker's health; an error it has kept would.
             guard !messages.isEmpty else {
                 if trouble != nil, consumer.isConnected(timeoutMilliseconds: 200) { setTrouble(nil) }
