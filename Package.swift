@@ -11,6 +11,8 @@ let nativeLibraries: [LinkerSetting] = ["arrow", "rdkafka"].map {
 }
 
 let detectorAPI = Target.Dependency.product(name: "DetectorAPI", package: "DetectorAPI")
+/// And `CExact`, its C, for the C++ of the readers.
+let exact = Target.Dependency.product(name: "Exact", package: "DetectorAPI")
 let pluginStamp = Target.Dependency.product(name: "DetectorPluginStamp", package: "DetectorAPI")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
@@ -48,19 +50,19 @@ let package = Package(
         // Detectors: the contract and nothing else of ours, but for the ensemble of the other two.
         .target(name: "CForestKernels", path: "Sources/Detectors/CForestKernels"),
         .target(
-            name: "IsolationForest", dependencies: [detectorAPI, "CForestKernels"],
+            name: "IsolationForest", dependencies: [detectorAPI, exact, "CForestKernels"],
             path: "Sources/Detectors/IsolationForest", exclude: ["Entry"], swiftSettings: strict),
         .target(
             name: "IsolationForestEntry", dependencies: ["IsolationForest", detectorAPI, pluginStamp],
             path: "Sources/Detectors/IsolationForest/Entry", swiftSettings: strict),
         .target(
-            name: "ZScoreBaseline", dependencies: [detectorAPI],
+            name: "ZScoreBaseline", dependencies: [detectorAPI, exact],
             path: "Sources/Detectors/ZScoreBaseline", exclude: ["Entry"], swiftSettings: strict),
         .target(
             name: "ZScoreBaselineEntry", dependencies: ["ZScoreBaseline", detectorAPI, pluginStamp],
             path: "Sources/Detectors/ZScoreBaseline/Entry", swiftSettings: strict),
         .target(
-            name: "Ensemble", dependencies: ["IsolationForest", "ZScoreBaseline", detectorAPI],
+            name: "Ensemble", dependencies: ["IsolationForest", "ZScoreBaseline", detectorAPI, exact],
             path: "Sources/Detectors/Ensemble", exclude: ["Entry"], swiftSettings: strict),
         .target(
             name: "EnsembleEntry", dependencies: ["Ensemble", detectorAPI, pluginStamp],
@@ -73,47 +75,50 @@ let package = Package(
         .systemLibrary(name: "CArrow", pkgConfig: "parquet"),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
         .target(name: "CProcess"),
-        .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson")]),
-        .target(name: "CParquet", dependencies: ["CArrow"]),
+        .target(name: "CSimdJSON", dependencies: [exact], linkerSettings: [.linkedLibrary("simdjson")]),
+        .target(name: "CParquet", dependencies: ["CArrow", exact]),
 
         // Outside systems.
         .target(name: "Kafka", dependencies: ["CRdKafka", logging], swiftSettings: strict),
-        .target(name: "Redis", dependencies: ["CHiredis", crypto], swiftSettings: strict),
-        .target(name: "ObjectStore", dependencies: ["CCurl", crypto], swiftSettings: strict),
-        .target(name: "Lake", dependencies: ["CParquet", "ObjectStore"], swiftSettings: strict),
+        .target(name: "Redis", dependencies: ["CHiredis", crypto, exact], swiftSettings: strict),
+        .target(name: "ObjectStore", dependencies: ["CCurl", crypto, exact], swiftSettings: strict),
+        .target(name: "Lake", dependencies: ["CParquet", "ObjectStore", exact], swiftSettings: strict),
 
         // The domain.
-        .target(name: "Transactions", dependencies: ["CSimdJSON"], swiftSettings: strict),
+        .target(name: "Transactions", dependencies: ["CSimdJSON", exact], swiftSettings: strict),
         // libm for sqrt, which is exact, in unoptimised builds; optimised ones have the instruction.
         .target(
-            name: "Features", dependencies: ["Transactions"], swiftSettings: strict,
+            name: "Features", dependencies: ["Transactions", exact], swiftSettings: strict,
             linkerSettings: [.linkedLibrary("m")]),
         .target(
-            name: "Plugins", dependencies: ["CProcess", detectorAPI, stampLayout, crypto, logging],
+            name: "Plugins", dependencies: ["CProcess", detectorAPI, exact, stampLayout, crypto, logging],
             swiftSettings: strict),
         .target(
             name: "Models",
             dependencies: [
-                detectorAPI, "Plugins", "Features", "Transactions", "ObjectStore", "Redis", crypto, grdb,
+                detectorAPI, exact, "Plugins", "Features", "Transactions", "ObjectStore", "Redis", crypto,
+                grdb,
                 logging, metrics,
             ],
             swiftSettings: strict),
         .target(
-            name: "Interchange", dependencies: ["Models", "Plugins", "Features", detectorAPI, protobuf],
+            name: "Interchange",
+            dependencies: ["Models", "Plugins", "Features", detectorAPI, exact, protobuf],
             exclude: ["ONNX/onnx.proto"], swiftSettings: strict),
 
         // The two paths, which meet only in Models and Features.
         .target(
             name: "Training",
             dependencies: [
-                detectorAPI, "Plugins", "Models", "Features", "Transactions", "Lake", "ObjectStore",
+                detectorAPI, exact, "Plugins", "Models", "Features", "Transactions", "Lake", "ObjectStore",
                 crypto, grdb, logging, metrics, lifecycle,
             ],
             swiftSettings: strict),
         .target(
             name: "Serving",
             dependencies: [
-                detectorAPI, "Models", "Features", "Transactions", "Kafka", "Redis", "ObjectStore", crypto,
+                detectorAPI, exact, "Models", "Features", "Transactions", "Kafka", "Redis", "ObjectStore",
+                crypto,
                 logging, metrics,
             ],
             swiftSettings: strict),
@@ -154,6 +159,7 @@ let package = Package(
         .testTarget(
             name: "LakeTests", dependencies: ["Lake", "ObjectStore"], exclude: ["Fixtures"],
             swiftSettings: strict, linkerSettings: nativeLibraries),
+        .testTarget(name: "ExactTests", dependencies: [exact], swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore"], swiftSettings: strict),
         .testTarget(name: "TransactionsTests", dependencies: ["Transactions"], swiftSettings: strict),
@@ -182,7 +188,9 @@ let package = Package(
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
             name: "ModelsTests",
-            dependencies: ["Models", "Plugins", "Features", "ObjectStore", detectorAPI, crypto, logging],
+            dependencies: [
+                "Models", "Plugins", "Features", "ObjectStore", detectorAPI, exact, crypto, logging,
+            ],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "TrainingTests",
@@ -203,7 +211,7 @@ let package = Package(
             linkerSettings: nativeLibraries),
         .testTarget(name: "ManagementTests", dependencies: ["Management"], swiftSettings: strict),
         .testTarget(
-            name: "FeaturesTests", dependencies: ["Features", "Transactions"], exclude: ["Fixtures"],
+            name: "FeaturesTests", dependencies: ["Features", "Transactions", exact], exclude: ["Fixtures"],
             swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx20

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "csimdjson.h"
+#include "exact.h"
 #include "number_rewriting.h"
 
 // simdjson's DOM and not its on-demand front end, because it checks the whole message: on-demand skips what
@@ -212,7 +213,7 @@ Verdict csimd_parser::read_timestamp(int64_t *value) {
     const size_t at = places[CSIMD_TIMESTAMP];
     if (at != 0 && tape.type(at) == '"') {
         const std::string_view text = tape.text(at);
-        if (!csimd_parse_time(text.data(), text.size(), value)) return {CSIMD_BAD_TIMESTAMP, CSIMD_TIMESTAMP};
+        if (!exact_parse_time(text.data(), text.size(), value)) return {CSIMD_BAD_TIMESTAMP, CSIMD_TIMESTAMP};
     } else {
         double number;
         const Verdict verdict = read_number(CSIMD_TIMESTAMP, true, &number);

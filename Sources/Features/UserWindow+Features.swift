@@ -1,3 +1,5 @@
+import Exact
+
 extension UserWindow {
     /// Numeric features of a row, `FeatureSchema.numeric.count` of them.
     public static var featureCount: Int { 25 }

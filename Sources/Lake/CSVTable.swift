@@ -1,3 +1,5 @@
+import Exact
+
 /// Reads a CSV table whose first record names the columns. A column is numeric when each of its fields is a number or
 /// missing: empty, `NA`, `NaN` or `null`.
 ///

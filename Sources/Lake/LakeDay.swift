@@ -1,3 +1,5 @@
+import Exact
+
 /// A day of the proleptic Gregorian calendar, in UTC.
 ///
 /// Counted in days, so ranges of days are exact and cheap: `for day in first...last`.
@@ -17,14 +19,8 @@ public struct LakeDay: Sendable, Hashable {
 
     /// Nil when there is no such day: 30 February, month 13. Years 0001 to 9999.
     public init?(year: Int, month: Int, day: Int) {
-        guard (1...9999).contains(year), (1...12).contains(month), day >= 1 else { return nil }
-        guard day <= Self.daysInMonth(month, year: year) else { return nil }
-        // Years start on 1 March here, so that the leap day is the last of its year.
-        let shifted = month > 2 ? (year: year, month: month - 3) : (year: year - 1, month: month + 9)
-        let daysBeforeYear = 365 * shifted.year + shifted.year / 4 - shifted.year / 100 + shifted.year / 400
-        // The months from March repeat 31, 30, 31, 30, 31: 153 days for five of them.
-        let daysBeforeMonth = (153 * shifted.month + 2) / 5
-        self.init(dayNumber: daysBeforeYear + daysBeforeMonth + day - 1 - Self.daysFromYearZeroTo1970)
+        guard let dayNumber = CivilDate.daysSince1970(year: year, month: month, day: day) else { return nil }
+        self.init(dayNumber: dayNumber)
     }
 
     /// Reads `2018-06-01`, and nothing looser.
@@ -64,45 +60,18 @@ public struct LakeDay: Sendable, Hashable {
     public var startMilliseconds: Int64 { Int64(dayNumber) * Self.milliseconds }
 
     /// The day's part of a key in the lake: `2018/06/01`.
-    public var path: String { text(separator: "/") }
+    public var path: String { text(separator: UInt8(ascii: "/")) }
 
     public func adding(days: Int) -> LakeDay { LakeDay(dayNumber: dayNumber + days) }
 
     static let milliseconds: Int64 = 86_400_000
-    /// From 1 March of year 0.
-    private static let daysFromYearZeroTo1970 = 719_468
 
-    static func daysInMonth(_ month: Int, year: Int) -> Int {
-        switch month {
-        case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
-        case 4, 6, 9, 11: 30
-        default: 31
-        }
-    }
+    private var civil: CivilDate { CivilDate(daysSince1970: dayNumber) }
 
-    private var civil: (year: Int, month: Int, day: Int) {
-        // 146,097 days are 400 years.
-        let shifted = dayNumber + Self.daysFromYearZeroTo1970
-        let cycle = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
-        let dayOfCycle = shifted - cycle * 146_097
-        // Day 1,460 ends every fourth year, 36,524 a century, 146,096 the cycle: each is a leap day or the lack of one.
-        let leaps = dayOfCycle / 1460 - dayOfCycle / 36_524 + dayOfCycle / 146_096
-        let yearOfCycle = (dayOfCycle - leaps) / 365
-        let dayOfYear = dayOfCycle - (365 * yearOfCycle + yearOfCycle / 4 - yearOfCycle / 100)
-        let monthFromMarch = (5 * dayOfYear + 2) / 153
-        let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
-        let year = cycle * 400 + yearOfCycle + (month <= 2 ? 1 : 0)
-        return (year, month, dayOfYear - (153 * monthFromMarch + 2) / 5 + 1)
-    }
-
-    private func text(separator: String) -> String {
-        func padded(_ number: Int, _ width: Int) -> String {
-            let digits = String(number.magnitude)
-            let zeros = String(repeating: "0", count: max(0, width - digits.utf8.count))
-            return (number < 0 ? "-" : "") + zeros + digits
-        }
-        let (year, month, day) = civil
-        return padded(year, 4) + separator + padded(month, 2) + separator + padded(day, 2)
+    private func text(separator: UInt8) -> String {
+        var bytes: [UInt8] = []
+        TimeText.appendDate(civil, separator: separator, to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
     }
 }
 
@@ -113,7 +82,7 @@ extension LakeDay: Strideable {
 
 extension LakeDay: CustomStringConvertible {
     /// `2018-06-01`
-    public var description: String { text(separator: "-") }
+    public var description: String { text(separator: UInt8(ascii: "-")) }
 }
 
 /// As its text, `2018-06-01`.

@@ -1,4 +1,5 @@
 import CParquet
+import Exact
 
 /// Some rows of one file, column by column. Values are converted when they are asked for, in bulk: ask once and keep
 /// the array. Safe to use from several threads.

@@ -1,3 +1,5 @@
+import Exact
+
 /// Whose model: everybody's, or one user's.
 ///
 /// Users are told apart by the bytes of their ids. `String` compares texts as people read them, so that two spellings of
@@ -75,56 +77,12 @@ extension Tenant: Hashable {
 /// Every byte of the text but letters, digits, `-`, `_` and `~` as %XX.
 ///
 /// Of RFC 3986's unreserved characters `.` is left out, so that nobody is called `..` in a path.
-func percentEncoded(_ text: String) -> String {
-    var encoded: [UInt8] = []
-    encoded.reserveCapacity(text.utf8.count)
-    let digits = Array("0123456789ABCDEF".utf8)
-    for byte in text.utf8 {
-        if isPlain(byte) {
-            encoded.append(byte)
-        } else {
-            encoded += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-        }
-    }
-    return String(decoding: encoded, as: UTF8.self)
-}
+func percentEncoded(_ text: String) -> String { PercentCoding.encode(text.utf8) }
 
 /// The text that `percentEncoded` gave this for, or nil when it gives this for none.
 func percentDecoded(_ encoded: String) -> String? {
-    if encoded.utf8.allSatisfy(isPlain) { return encoded }
-    var bytes: [UInt8] = []
-    var rest = encoded.utf8[...]
-    while let byte = rest.popFirst() {
-        if byte == UInt8(ascii: "%") {
-            guard let high = rest.popFirst().flatMap(hexadecimalDigit),
-                let low = rest.popFirst().flatMap(hexadecimalDigit)
-            else { return nil }
-            bytes.append(high << 4 | low)
-        } else {
-            bytes.append(byte)
-        }
-    }
-    guard let text = String(validating: bytes, as: UTF8.self), percentEncoded(text) == encoded else {
-        return nil
-    }
+    guard let bytes = PercentCoding.decode(encoded), let text = String(validating: bytes, as: UTF8.self),
+        percentEncoded(text) == encoded
+    else { return nil }
     return text
-}
-
-private func isPlain(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "~"):
-        true
-    default: false
-    }
-}
-
-/// The value of a digit of either case.
-func hexadecimalDigit(_ character: UInt8) -> UInt8? {
-    switch character {
-    case UInt8(ascii: "0")...UInt8(ascii: "9"): character - UInt8(ascii: "0")
-    case UInt8(ascii: "a")...UInt8(ascii: "f"): character - UInt8(ascii: "a") + 10
-    case UInt8(ascii: "A")...UInt8(ascii: "F"): character - UInt8(ascii: "A") + 10
-    default: nil
-    }
 }

@@ -1,3 +1,5 @@
+import Exact
+
 /// The rules for keys, the same in every store.
 public enum ObjectKey {
     /// S3's limit, of UTF-8 bytes.
@@ -26,22 +28,9 @@ public enum ObjectKey {
 
     /// All but letters, digits, `-`, `_`, `~` and `.` as `%` and two hexadecimal digits.
     static func percentEncoded(_ bytes: some Sequence<UInt8>, keepingSlashes: Bool) -> String {
-        let digits = Array("0123456789ABCDEF".utf8)
-        var encoded: [UInt8] = []
-        for byte in bytes {
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"),
-                UInt8(ascii: "~"),
-                UInt8(ascii: "."):
-                encoded.append(byte)
-            case UInt8(ascii: "/") where keepingSlashes:
-                encoded.append(byte)
-            default:
-                encoded += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-            }
+        PercentCoding.encode(bytes) {
+            $0 == UInt8(ascii: ".") || keepingSlashes && $0 == UInt8(ascii: "/")
         }
-        return String(decoding: encoded, as: UTF8.self)
     }
 }
 

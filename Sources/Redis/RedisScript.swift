@@ -1,4 +1,5 @@
 import Crypto
+import Exact
 
 /// A Lua script. Redis keeps it under its SHA-1, so that calls carry 40 characters, not the source.
 public struct RedisScript: Sendable, Hashable {
@@ -8,10 +9,6 @@ public struct RedisScript: Sendable, Hashable {
 
     public init(_ source: String) {
         self.source = source
-        let digits = Array("0123456789abcdef")
-        sha1 = Insecure.SHA1.hash(data: Array(source.utf8)).reduce(into: "") { text, byte in
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
-        }
+        sha1 = Hex.text(Insecure.SHA1.hash(data: Array(source.utf8)))
     }
 }

@@ -1,3 +1,5 @@
+import Exact
+
 /// One transaction, for the places where speed does not matter; streams go through `TransactionBatch`.
 public struct Transaction: Sendable, Hashable {
     public var transactionID: String
@@ -53,45 +55,21 @@ public struct Transaction: Sendable, Hashable {
     /// The canonical JSON: one line, keys in a fixed order, missing fields left out. Equal transactions give equal
     /// bytes, and `TransactionParser` reads them back to an equal transaction if it is one that it accepts.
     public func json() -> String {
-        var line = "{"
-        append(.transactionID, to: &line)
-        append(.userID, to: &line)
-        append("amount", amount, to: &line)
-        line += "\"timestamp\":\"" + EventTime.format(timestampMilliseconds) + "\","
-        for field in TextField.allCases.dropFirst(2) { append(field, to: &line) }
-        if let latitude { append("latitude", latitude, to: &line) }
-        if let longitude { append("longitude", longitude, to: &line) }
-        line.removeLast()
-        return line + "}"
-    }
-
-    private func append(_ field: TextField, to line: inout String) {
-        guard let text = self[field] else { return }
-        line += "\"" + field.key + "\":"
-        JSONText.append(text, to: &line)
-        line += ","
-    }
-
-    private func append(_ key: String, _ number: Double, to line: inout String) {
-        // Swift describes a finite double by the shortest decimal that reads back to it, which is JSON too.
-        line += "\"" + key + "\":" + (number.isFinite ? number.description : "null") + ","
-    }
-}
-
-/// Writes JSON strings.
-enum JSONText {
-    static func append(_ text: String, to line: inout String) {
-        line += "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": line += "\\\""
-            case "\\": line += "\\\\"
-            case "\u{00}"..."\u{1F}":
-                let digits = String(scalar.value, radix: 16)
-                line += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: line.unicodeScalars.append(scalar)
-            }
-        }
-        line += "\""
+        var json = JSONWriter()
+        json.beginObject()
+        json.field("transaction_id", transactionID)
+        json.field("user_id", userID)
+        json.field("amount", amount)
+        json.field("timestamp") { TimeText.append(timestampMilliseconds, to: &$0) }
+        if let currency { json.field("currency", currency) }
+        if let merchantID { json.field("merchant_id", merchantID) }
+        if let category { json.field("category", category) }
+        if let country { json.field("country", country) }
+        if let channel { json.field("channel", channel) }
+        if let deviceID { json.field("device_id", deviceID) }
+        if let latitude { json.field("latitude", latitude) }
+        if let longitude { json.field("longitude", longitude) }
+        json.endObject()
+        return String(decoding: json.bytes, as: UTF8.self)
     }
 }

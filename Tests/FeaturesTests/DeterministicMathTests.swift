@@ -1,3 +1,4 @@
+import Exact
 import Foundation
 import Testing
 
@@ -8,21 +9,6 @@ import Testing
     /// Distance in units of the last place of the expected value.
     private func ulps(_ value: Double, _ expected: Double) -> Double {
         (value - expected).magnitude / expected.ulp
-    }
-
-    @Test func logarithm() {
-        var random = Randomness()
-        var worst = 0.0
-        for _ in 0..<40_000 {
-            let x =
-                random.chance(50)
-                ? Double.random(in: 0.5...2, using: &random)
-                : exp(Double.random(in: -700...700, using: &random))
-            if x != 1 { worst = max(worst, ulps(DeterministicMath.log(x), Foundation.log(x))) }
-        }
-        print("log: \(worst) ulp")
-        #expect(worst <= 2)
-        #expect(DeterministicMath.log(1) == 0)
     }
 
     @Test func signedLogarithmOfOneMore() {

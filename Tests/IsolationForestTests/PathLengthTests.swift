@@ -4,14 +4,6 @@ import Testing
 @testable import IsolationForest
 
 @Suite struct PathLengthTests {
-    @Test func logarithmAgreesWithTheCLibrary() {
-        for step in 1...20_000 {
-            for x in [Double(step), Double(step) / 20_000, Double(step) * 1e9] {
-                #expect(abs(PathLength.logarithm(x) - log(x)) <= 4e-16 * max(1, abs(log(x))))
-            }
-        }
-    }
-
     @Test func powerOfTwoAgreesWithTheCLibrary() {
         for step in 0...100_000 {
             let x = -Double(step) / 1000

@@ -11,7 +11,7 @@ import Testing
         #expect(first.dayNumber == -25_567)
         for number in first.dayNumber..<first.dayNumber + 146_097 {
             expected.day += 1
-            if expected.day > LakeDay.daysInMonth(expected.month, year: expected.year) {
+            if LakeDay(year: expected.year, month: expected.month, day: expected.day) == nil {
                 expected.day = 1
                 expected.month += 1
             }
@@ -64,32 +64,5 @@ import Testing
         #expect(throws: DecodingError.self) {
             try JSONDecoder().decode([LakeDay].self, from: Data("[\"2018-06-31\"]".utf8))
         }
-    }
-}
-
-@Suite struct TimeTextTests {
-    private func milliseconds(_ text: String) -> Int64? {
-        var text = text
-        return text.withUTF8(TimeText.milliseconds)
-    }
-
-    @Test(arguments: [
-        ("1970-01-01T00:00:00Z", 0), ("2018-06-01T12:30:00.250+02:00", 1_527_849_000_250),
-        ("1969-12-31T23:59:59.999Z", -1), ("2018-06-01T00:00:00.1Z", 1_527_811_200_100),
-        ("2018-06-01t00:00:00.1239z", 1_527_811_200_123), ("2016-12-31T23:59:60Z", 1_483_228_800_000),
-        ("2018-06-01 00:00:00-01:30", 1_527_816_600_000),
-    ])
-    func reads(_ text: String, _ expected: Int64) {
-        #expect(milliseconds(text) == expected)
-    }
-
-    @Test(arguments: [
-        "", "2018-06-01", "2018-06-01T00:00:00", "2018-06-01T00:00Z", "2018-06-01T24:00:00Z",
-        "2018-02-30T00:00:00Z",
-        "2018-06-01T00:60:00Z", "2018-06-01T00:00:61Z", "2018-06-01T00:00:00.Z", "2018-06-01T00:00:00+0200",
-        "2018-06-01T00:00:00Zx", "2018-06-01T00:00:00+24:00", "1527811200000",
-    ])
-    func refuses(_ text: String) {
-        #expect(milliseconds(text) == nil)
     }
 }

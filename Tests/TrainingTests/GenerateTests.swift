@@ -92,13 +92,6 @@ import Transactions
         }
     }
 
-    @Test func ourExponentialIsTheUsualOne() {
-        for step in -400...400 {
-            let x = Double(step) / 10
-            #expect(abs(exponential(x) / exp(x) - 1) < 1e-14, "\(x)")
-        }
-    }
-
     @Test func ourNormalNumbersAreNormalEnough() {
         var random = TestRandom(seed: 1)
         let numbers = (0..<20_000).map { _ in random.normal() }

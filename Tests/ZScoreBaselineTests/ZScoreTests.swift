@@ -9,14 +9,6 @@ import Testing
         ["sum", "largest"].map { ["robust": .boolean(robust), "combine": .text($0)] }
     }
 
-    @Test func logarithmAgreesWithTheCLibrary() {
-        for step in 1...50_000 {
-            for x in [Double(step) / 100, Double(step) * 1e12, 1 + Double(step) * 1e-9] {
-                #expect(abs(Logarithm.natural(x) - log(x)) <= 4e-16 * max(1, abs(log(x))))
-            }
-        }
-    }
-
     @Test(arguments: options) func unusualRowsScoreLower(options: [String: ParameterValue]) throws {
         var table = Table.bells(rows: 2000, columns: 5)
         for column in 0..<5 { table.values[700 * 5 + column] = 500 }

@@ -108,9 +108,6 @@ csimd_columns csimd_parse(csimd_parser *parser, const csimd_message *messages, s
 /// XXH64 with seed 0, and 1 where that is 0. The same on every machine and for ever: it is stored.
 uint64_t csimd_text_hash(const void *bytes, size_t length);
 
-/// RFC 3339 to milliseconds since 1970 UTC, years 0001 to 9999. Returns 0 when `text` is no such thing.
-int csimd_parse_time(const char *text, size_t length, int64_t *milliseconds);
-
 #ifdef __cplusplus
 }
 #endif

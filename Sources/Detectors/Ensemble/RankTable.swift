@@ -1,3 +1,4 @@
+import Exact
 import ZScoreBaseline
 
 /// How rare a member's value is among the training rows: -ln of the share that lies as high, interpolated.
@@ -47,7 +48,7 @@ struct RankTable: Equatable {
             let below = sorted.firstPlace { $0 >= value }
             let notAbove = sorted.firstPlace { $0 > value }
             let share = 1 - Double(below + notAbove) / 2 / Double(sorted.count)
-            let surprise = Float(-Logarithm.natural(share))
+            let surprise = Float(-DeterministicMath.log(share))
             guard surprise > surprises.last ?? 0 else { continue }
             values.append(value)
             surprises.append(surprise)

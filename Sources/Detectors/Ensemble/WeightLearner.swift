@@ -1,3 +1,4 @@
+import Exact
 import ZScoreBaseline
 
 /// Learns the members' weights from labels: a logistic regression on what the members say, whose coefficients are not
@@ -32,7 +33,7 @@ struct WeightLearner {
         for (part, weight) in zip(parts, given) where weight > 0 {
             for row in whole.indices { whole[row] += Float(weight) * part[row] }
         }
-        let intercept = Logarithm.natural(Double(anomalies) / Double(isAnomaly.count - anomalies))
+        let intercept = DeterministicMath.log(Double(anomalies) / Double(isAnomaly.count - anomalies))
         guard let first = descend([whole], centre: [1], intercept: intercept - 1),
             let learned = descend(
                 parts, centre: given.map { $0 * first.coefficients[0] }, intercept: first.intercept)
@@ -127,11 +128,11 @@ private struct Descent {
         for row in logits.indices {
             let value = part(row)
             let logit = logits[row]
-            first += (Exponential.logistic(logit) - (isAnomaly[row] ? 1 : 0)) * value
+            first += (DeterministicMath.logistic(logit) - (isAnomaly[row] ? 1 : 0)) * value
             let distance = abs(logit) - reach * value
             var curvature = 0.25
             if distance > 0 {
-                let ratio = Exponential.natural(distance)
+                let ratio = DeterministicMath.exp(distance)
                 curvature = 1 / (2 + ratio + 1 / ratio)
             }
             second += curvature * value * value

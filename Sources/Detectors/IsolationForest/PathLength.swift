@@ -1,3 +1,5 @@
+import Exact
+
 /// Path lengths of isolation trees and the score made of them.
 ///
 /// F. T. Liu, K. M. Ting, Z.-H. Zhou, "Isolation Forest", ICDM 2008, equations 1 and 2. Everything here is
@@ -18,7 +20,7 @@ enum PathLength {
         if count <= 1 { return 0 }
         if count == 2 { return 1 }
         let n = Double(count)
-        return 2 * (logarithm(n - 1) + eulerGamma) - 2 * (n - 1) / n
+        return 2 * (DeterministicMath.log(n - 1) + eulerGamma) - 2 * (n - 1) / n
     }
 
     /// The path length of a leaf at `depth` that holds `count` training rows, in units of 2^-32.
@@ -66,28 +68,5 @@ enum PathLength {
             default: 1.681792830507429
             }
         return sum * quarter * Double(sign: .plus, exponent: max(step >> 2, -1000), significand: 1)
-    }
-
-    /// The natural logarithm of a positive normal number, within 2 units in the last place.
-    static func logarithm(_ x: Double) -> Double {
-        var exponent = x.exponent
-        var fraction = x.significand
-        if fraction > 1.4142135623730951 {
-            fraction *= 0.5
-            exponent += 1
-        }
-        // ln(f) = 2 artanh(s), s = (f - 1) / (f + 1), |s| < 0.172: the series' 12th term is below 1e-19.
-        let s = (fraction - 1) / (fraction + 1)
-        let square = s * s
-        var series = 0.0
-        var denominator = 23.0
-        while denominator > 1 {
-            series = (series + 1 / denominator) * square
-            denominator -= 2
-        }
-        // ln 2 in two parts, so that the product with the exponent is exact.
-        let high = Double(exponent) * 0x1.62e42fefa38p-1
-        let low = Double(exponent) * 0x1.ef35793c7673p-45
-        return high + (2 * s + (2 * s * series + low))
     }
 }

@@ -1,4 +1,5 @@
 import DetectorAPI
+import Exact
 
 /// Centres and deviations, ready to score. Immutable.
 ///
@@ -39,9 +40,9 @@ final class ZScoreModel: Explaining, Updating, ColumnSurprises {
             return (feature.mean, inverse)
         }
         // The square of the largest of n normal values is near 2 ln n - ln ln n.
-        let logarithm = Logarithm.natural(Double(max(2, features.count)))
-        let square = 2 * logarithm - Logarithm.natural(logarithm)
-        usualLargest = features.count == 1 ? Self.usualSurprise : Logarithm.natural(1 + square)
+        let logarithm = DeterministicMath.log(Double(max(2, features.count)))
+        let square = 2 * logarithm - DeterministicMath.log(logarithm)
+        usualLargest = features.count == 1 ? Self.usualSurprise : DeterministicMath.log(1 + square)
     }
 
     var columns: Int { features.count }
@@ -79,7 +80,7 @@ final class ZScoreModel: Explaining, Updating, ColumnSurprises {
                 for column in 0..<columns {
                     let excess = excess(rows.values[first + column], column)
                     contributions[first + column] =
-                        excess.map { share * (Logarithm.natural($0) / Self.usualSurprise - 1) } ?? 0
+                        excess.map { share * (DeterministicMath.log($0) / Self.usualSurprise - 1) } ?? 0
                 }
             case .largest:
                 let most = mostUnusual(rows, row)
@@ -97,7 +98,7 @@ final class ZScoreModel: Explaining, Updating, ColumnSurprises {
             for column in 0..<columns {
                 let excess = excess(rows.values[first + column], column)
                 surprises[first + column] =
-                    excess.map { Logarithm.natural($0) / Self.usualSurprise } ?? .nan
+                    excess.map { DeterministicMath.log($0) / Self.usualSurprise } ?? .nan
             }
         }
     }
@@ -124,7 +125,7 @@ final class ZScoreModel: Explaining, Updating, ColumnSurprises {
             guard let most = mostUnusual(rows, row),
                 let excess = excess(rows.values[row * columns + most], most)
             else { return 1 }
-            return Logarithm.natural(excess) / usualLargest
+            return DeterministicMath.log(excess) / usualLargest
         }
     }
 
@@ -145,7 +146,7 @@ final class ZScoreModel: Explaining, Updating, ColumnSurprises {
                 product *= 0x1p-700
             }
         }
-        let sum = Logarithm.natural(product) + Double(exponent) * Logarithm.ofTwo
+        let sum = DeterministicMath.log(product) + Double(exponent) * DeterministicMath.logOfTwo
         return (sum / Self.usualSurprise + Double(missing)) / Double(columns)
     }
 

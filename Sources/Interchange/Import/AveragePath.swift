@@ -1,4 +1,4 @@
-import Features
+import Exact
 
 enum AveragePath {
     private static let eulerGamma = 0.5772156649015329

@@ -1,4 +1,5 @@
 import Crypto
+import Exact
 
 /// A SHA-256: of a whole artifact it names the model in verdicts and in the catalogue.
 public struct ArtifactHash: Sendable, Hashable, CustomStringConvertible {
@@ -34,18 +35,7 @@ public struct ArtifactHash: Sendable, Hashable, CustomStringConvertible {
 
     /// From 64 hexadecimal digits; nil when the text is something else.
     public init?(hexadecimal text: String) {
-        guard text.utf8.count == 2 * Self.size else { return nil }
-        var bytes: [UInt8] = []
-        var high: UInt8?
-        for character in text.utf8 {
-            guard let digit = hexadecimalDigit(character) else { return nil }
-            if let first = high {
-                bytes.append(first << 4 | digit)
-                high = nil
-            } else {
-                high = digit
-            }
-        }
+        guard text.utf8.count == 2 * Self.size, let bytes = Hex.bytes(text) else { return nil }
         self = bytes.withUnsafeBytes { ArtifactHash(stored: $0) }
     }
 
@@ -55,8 +45,7 @@ public struct ArtifactHash: Sendable, Hashable, CustomStringConvertible {
             var at = 0
             for word in [words.0, words.1, words.2, words.3] {
                 for shift in stride(from: 60, through: 0, by: -4) {
-                    let digit = UInt8(word >> UInt64(shift) & 15)
-                    text[at] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
+                    text[at] = Hex.digit(UInt8(word >> UInt64(shift) & 15))
                     at += 1
                 }
             }

@@ -1,3 +1,4 @@
+import Exact
 import Features
 
 extension ArtifactHeader {
@@ -5,9 +6,9 @@ extension ArtifactHeader {
     /// bytes. Every user's artifact has a header, so columns are arrays without names: `["amount", centre, scale]` with
     /// what is usual fourth where it is not the centre, and `["country", usual, category, ...]`. What is nil is left out.
     func json() -> [UInt8] {
-        var json = JSONText()
+        var json = JSONWriter()
         json.append("{\"contamination\":")
-        json.append(contamination)
+        json.append(exactly: contamination)
         json.append(",\"createdMilliseconds\":")
         json.append(createdMilliseconds)
         json.member(",\"detectorID\":", detectorID)
@@ -15,7 +16,7 @@ extension ArtifactHeader {
         json.member(",\"detectorVersion\":", detectorVersion)
         json.member(",\"jobID\":", jobID)
         json.append(",\"metrics\":")
-        json.object(metrics) { $0.append($1) }
+        json.object(metrics) { $0.append(exactly: $1) }
         json.append(",\"parameters\":")
         json.object(parameters) { $0.append(text: $1) }
         if let parent {
@@ -40,7 +41,7 @@ extension ArtifactHeader {
             json.append("}")
         }
         json.append(",\"threshold\":")
-        json.append(threshold)
+        json.append(exactly: threshold)
         json.member(",\"trainingRange\":{\"from\":", trainingRange.from)
         json.member(",\"to\":", trainingRange.to)
         json.append("}")
@@ -52,7 +53,23 @@ extension ArtifactHeader {
     }
 }
 
-extension JSONText {
+extension JSONWriter {
+    /// The shortest digits that give the number back, bit for bit, whole numbers without a point; as a text where JSON
+    /// has no number.
+    fileprivate mutating func append(exactly number: Double) {
+        if number.isNaN {
+            append("\"nan\"")
+        } else if number.isInfinite {
+            append(number > 0 ? "\"inf\"" : "\"-inf\"")
+        } else if let whole = Int(exactly: number), whole.magnitude < 1 << 53,
+            number.sign == .plus || whole < 0
+        {
+            append(whole)
+        } else {
+            append(number)
+        }
+    }
+
     /// A name with what stands before it, and a text; neither when there is none.
     fileprivate mutating func member(_ name: StaticString, _ value: String?) {
         guard let value else { return }
@@ -62,7 +79,7 @@ extension JSONText {
 
     /// Sorted by name.
     fileprivate mutating func object<Value>(
-        _ members: [String: Value], _ write: (inout JSONText, Value) -> Void
+        _ members: [String: Value], _ write: (inout JSONWriter, Value) -> Void
     ) {
         append("{")
         for (place, member) in members.sorted(by: { $0.key < $1.key }).enumerated() {
@@ -75,7 +92,7 @@ extension JSONText {
     }
 
     fileprivate mutating func array<Element>(
-        _ elements: [Element], _ write: (inout JSONText, Element) -> Void
+        _ elements: [Element], _ write: (inout JSONWriter, Element) -> Void
     ) {
         append("[")
         for (place, element) in elements.enumerated() {
@@ -115,7 +132,7 @@ extension JSONText {
             let isCentreUsual = column.usual.bitPattern == column.centre.bitPattern
             for number in [column.centre, column.scale] + (isCentreUsual ? [] : [column.usual]) {
                 json.append(",")
-                json.append(number)
+                json.append(exactly: number)
             }
             json.append("]")
         }

@@ -1,3 +1,4 @@
+import Exact
 import Foundation
 
 /// Reads JSON from front to back, without a tree: artifacts' headers and manifests are read by the thousand.
@@ -249,7 +250,7 @@ extension JSONReader {
         var code: UInt32 = 0
         for _ in 0..<4 {
             at += 1
-            guard at < bytes.count, let digit = hexadecimalDigit(bytes[at]) else {
+            guard at < bytes.count, let digit = Hex.value(ofDigit: bytes[at]) else {
                 throw malformed("an unknown escape")
             }
             code = code << 4 | UInt32(digit)

@@ -1,3 +1,4 @@
+import Exact
 import Features
 
 /// Severities of one model's scores, 0 to 1: on the same scale for every model, so that their alerts can be ranked together.

@@ -1,3 +1,4 @@
+import Exact
 import Foundation
 import ObjectStore
 
@@ -180,7 +181,7 @@ public final class Catalogue: Sendable {
     /// They are what the manifest says already, so whoever folds them writes the same bytes, and an object that was
     /// written for a manifest that was not is right all the same.
     private func fold(_ entry: inout Manifest.Entry, of tenant: Tenant) throws {
-        var json = JSONText()
+        var json = JSONWriter()
         json.append(#"{"changes":"#)
         Manifest.write(entry.changes, to: &json)
         json.append("}\n")

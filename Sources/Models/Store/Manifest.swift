@@ -1,3 +1,5 @@
+import Exact
+
 /// What is active for the tenants of one shard, and the newest part of their history.
 struct Manifest {
     struct Entry {
@@ -21,7 +23,7 @@ struct Manifest {
 
     /// Canonical: entries and members in the order of their names, an entry a line.
     var json: [UInt8] {
-        var json = JSONText()
+        var json = JSONWriter()
         json.append(#"{"entries":{"#)
         let sorted = entries.map { (name: $0.manifestName, entry: $1) }.sorted {
             $0.name.utf8.lexicographicallyPrecedes($1.name.utf8)
@@ -84,7 +86,7 @@ struct Manifest {
 
     // MARK: Changes, here and in history objects
 
-    static func write(_ changes: [ModelChange], to json: inout JSONText) {
+    static func write(_ changes: [ModelChange], to json: inout JSONWriter) {
         json.append("[")
         for (index, change) in changes.enumerated() {
             json.append(index == 0 ? #"{"by":"# : #",{"by":"#)

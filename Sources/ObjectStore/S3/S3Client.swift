@@ -1,3 +1,4 @@
+import Exact
 import Glibc
 
 /// Signs requests to one bucket, sends them, and tries again where that can help.
@@ -97,7 +98,7 @@ struct S3Client: Sendable {
         let query = S3Address.query(request.query)
         var headers = request.headers
         if let credentials = settings.credentials {
-            let time = SignatureV4.timeText(secondsSince1970: Glibc.time(nil))
+            let time = TimeText.compact(secondsSince1970: Glibc.time(nil))
             headers += [
                 ("host", address.host), ("x-amz-content-sha256", payloadHash), ("x-amz-date", time),
             ]

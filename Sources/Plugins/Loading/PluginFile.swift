@@ -1,4 +1,5 @@
 import Crypto
+import Exact
 import Foundation
 import Glibc
 
@@ -35,7 +36,7 @@ struct PluginFile {
         } catch {
             throw PluginRefusal(path: path, reason: "it cannot be read: \(error)")
         }
-        sha256 = SHA256.hash(data: bytes).hexadecimal
+        sha256 = Hex.text(SHA256.hash(data: bytes))
     }
 
     /// The stamp, when this host may load the library.
@@ -51,12 +52,5 @@ struct PluginFile {
                     + "and DetectorAPI")
         }
         return stamp
-    }
-}
-
-extension Sequence<UInt8> {
-    var hexadecimal: String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 }

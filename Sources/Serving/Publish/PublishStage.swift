@@ -1,4 +1,5 @@
 import Crypto
+import Exact
 import Features
 import Models
 import Transactions
@@ -13,79 +14,96 @@ public enum PublishedVerdicts: String, Sendable, CaseIterable {
 ///
 /// A payload is a pure function of the transaction, its user's window and the model: no clock, no host.
 public func verdicts(_ scored: ScoredBatch, publish: PublishedVerdicts) -> OutputRecords {
-    let models = scored.groups.map(ModelReference.init)
+    var writer = VerdictWriter(scored)
     var records = OutputRecords()
-    for row in 0..<scored.count {
-        let isAnomaly = scored.isAnomaly(row)
-        guard isAnomaly || publish == .all else { continue }
-        scored.windowed.consumed.transactions.withText(.userID, row) { user in
+    for row in 0..<scored.count where publish == .all || scored.isAnomaly(row) {
+        writer.transactions.withText(.userID, row) { user in
             guard let user else { preconditionFailure("a parsed transaction has a user") }
             records.append(key: user) { bytes in
                 var json = JSONWriter(reusing: bytes)
                 bytes = []
-                writeVerdict(scored, row: row, model: models[Int(scored.groupIndex[row])], into: &json)
-                bytes = json.bytes
+                writer.write(row, user: user, into: &json)
+                bytes = json.take()
             }
         }
     }
     return records
 }
 
-/// The parts of a verdict that all transactions of a group share.
-private struct ModelReference {
-    let tenant: String
-    let group: RouteGroup
+/// Writes the verdicts of one batch. What its transactions share is looked up, or written, once.
+private struct VerdictWriter {
+    let transactions: TransactionBatch
+    private let scored: ScoredBatch
+    private let consumed: ConsumedBatch
+    /// For each group, the members that its transactions share, before and behind the severity.
+    private let thresholds: [[UInt8]]
+    private let models: [[UInt8]]
+    private var digest = FeaturesDigest()
 
-    init(_ group: RouteGroup) {
-        tenant = group.model.tenant.description
-        self.group = group
+    init(_ scored: ScoredBatch) {
+        self.scored = scored
+        consumed = scored.windowed.consumed
+        transactions = consumed.transactions
+        thresholds = scored.groups.map(Self.thresholdMember)
+        models = scored.groups.map(Self.modelMembers)
     }
-}
 
-private func writeVerdict(_ scored: ScoredBatch, row: Int, model: ModelReference, into json: inout JSONWriter)
-{
-    let consumed = scored.windowed.consumed
-    let transactions = consumed.transactions
-    let ready = model.group.model
-    json.beginObject()
-    transactions.withText(.transactionID, row) { if let text = $0 { json.field("transaction_id", text) } }
-    transactions.withText(.userID, row) { if let text = $0 { json.field("user_id", text) } }
-    json.field("verdict", scored.isAnomaly(row) ? "ANOMALY" : "NORMAL")
-    json.field("score", scored.scores[row])
-    json.field("threshold", ready.threshold)
-    if let severity = scored.severity(row) {
-        json.field("severity", severity)
-    } else {
-        json.nullField("severity")
+    private static func thresholdMember(_ group: RouteGroup) -> [UInt8] {
+        var json = JSONWriter()
+        json.field("threshold", group.model.threshold)
+        return json.bytes
     }
-    json.beginObject("model")
-    json.field("tenant", model.tenant)
-    json.field("version", Int64(ready.version))
-    json.field("detector", ready.header.detectorID)
-    json.field("sha256", ready.sha256)
-    json.endObject()
-    if let fallback = model.group.fallback {
-        json.field("fallback", fallback.rawValue)
-    } else {
-        json.nullField("fallback")
+
+    private static func modelMembers(_ group: RouteGroup) -> [UInt8] {
+        var json = JSONWriter()
+        json.beginObject("model")
+        json.field("tenant", group.model.tenant.description)
+        json.field("version", Int64(group.model.version))
+        json.field("detector", group.model.header.detectorID)
+        json.field("sha256", group.model.sha256)
+        json.endObject()
+        if let fallback = group.fallback {
+            json.field("fallback", fallback.rawValue)
+        } else {
+            json.nullField("fallback")
+        }
+        return json.bytes
     }
-    json.beginArray("reasons")
-    for reason in scored.reasons[Int32(row)] ?? [] { writeReason(reason, into: &json) }
-    json.endArray()
-    json.beginArray("marks")
-    for (mark, name) in TransactionMarks.names where scored.windowed.marks[row].contains(mark) {
-        json.element(name)
+
+    mutating func write(_ row: Int, user: UnsafeBufferPointer<UInt8>, into json: inout JSONWriter) {
+        json.beginObject()
+        transactions.withText(.transactionID, row) { if let text = $0 { json.field("transaction_id", text) } }
+        json.field("user_id", user)
+        json.field("verdict", scored.isAnomaly(row) ? "ANOMALY" : "NORMAL")
+        json.field("score", scored.scores[row])
+        let group = Int(scored.groupIndex[row])
+        json.members(thresholds[group])
+        if let severity = scored.severity(row) {
+            json.field("severity", severity)
+        } else {
+            json.nullField("severity")
+        }
+        json.members(models[group])
+        json.beginArray("reasons")
+        if let reasons = scored.reasons[Int32(row)] {
+            for reason in reasons { writeReason(reason, into: &json) }
+        }
+        json.endArray()
+        json.beginArray("marks")
+        let marks = scored.windowed.marks[row]
+        for (mark, name) in TransactionMarks.names where marks.contains(mark) { json.element(name) }
+        json.endArray()
+        let sha256 = digest.of(row, scored.windowed.features, transactions)
+        json.field("features_sha256") { Hex.append(sha256, to: &$0) }
+        let source = consumed.slices[Int(consumed.sliceIndex[row])].source
+        json.beginObject("source")
+        json.field("topic", source.topic)
+        json.field("partition", Int64(source.partition))
+        json.field("offset", consumed.offsets[row])
+        json.endObject()
+        json.field("event_time") { TimeText.append(transactions.timestampMilliseconds[row], to: &$0) }
+        json.endObject()
     }
-    json.endArray()
-    json.field("features_sha256", featuresDigest(scored.windowed, row: row))
-    let source = consumed.slices[Int(consumed.sliceIndex[row])].source
-    json.beginObject("source")
-    json.field("topic", source.topic)
-    json.field("partition", Int64(source.partition))
-    json.field("offset", consumed.offsets[row])
-    json.endObject()
-    json.field("event_time", EventTime.format(transactions.timestampMilliseconds[row]))
-    json.endObject()
 }
 
 private func writeReason(_ reason: FeatureReason, into json: inout JSONWriter) {
@@ -109,21 +127,30 @@ extension JSONWriter {
 
 /// SHA-256 of what the model saw before preprocessing: the numeric features as little-endian Float, NaN as
 /// its one canonical pattern, then each category as its length (4 bytes, little-endian, -1 when missing) and text.
-private func featuresDigest(_ windowed: WindowedBatch, row: Int) -> String {
-    var hasher = SHA256()
-    let width = UserWindow.featureCount
-    for value in windowed.features[row * width..<(row + 1) * width] {
-        let bits = (value.isNaN ? Float.nan : value).bitPattern.littleEndian
-        withUnsafeBytes(of: bits) { hasher.update(bufferPointer: $0) }
-    }
-    for (_, field) in FeatureSchema.categorical {
-        windowed.consumed.transactions.withText(field, row) { text in
-            withUnsafeBytes(of: Int32(text?.count ?? -1).littleEndian) { hasher.update(bufferPointer: $0) }
-            if let text { hasher.update(bufferPointer: UnsafeRawBufferPointer(text)) }
+private struct FeaturesDigest {
+    /// One row's, kept from row to row: one update of the hash is cheaper than one a feature.
+    private var bytes: [UInt8] = []
+
+    mutating func of(_ row: Int, _ features: [Float], _ transactions: TransactionBatch) -> SHA256.Digest {
+        bytes.removeAll(keepingCapacity: true)
+        let width = UserWindow.featureCount
+        for value in features[row * width..<(row + 1) * width] {
+            append((value.isNaN ? Float.nan : value).bitPattern)
+        }
+        for (_, field) in FeatureSchema.categorical {
+            transactions.withText(field, row) { text in
+                append(UInt32(bitPattern: Int32(text?.count ?? -1)))
+                if let text { bytes.append(contentsOf: text) }
+            }
+        }
+        return bytes.withUnsafeBytes { bytes in
+            var hasher = SHA256()
+            hasher.update(bufferPointer: bytes)
+            return hasher.finalize()
         }
     }
-    return hasher.finalize().map { byte in
-        let digits = Array("0123456789abcdef")
-        return "\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
-    }.joined()
+
+    private mutating func append(_ word: UInt32) {
+        withUnsafeBytes(of: word.littleEndian) { bytes.append(contentsOf: $0) }
+    }
 }

@@ -1,3 +1,4 @@
+import Exact
 import Lake
 import Transactions
 
@@ -9,8 +10,7 @@ struct CSVSplitter: RecordSplitter {
     private struct Column {
         let index: Int
         let kind: Kind
-        /// `"amount":`
-        let key: [UInt8]
+        let name: String
     }
 
     private var parser = CSVParser()
@@ -18,7 +18,7 @@ struct CSVSplitter: RecordSplitter {
     private var columns: [Column] = []
     /// A header that cannot be used: the rest of the file says nothing.
     private var isUnusable = false
-    private var json: [UInt8] = []
+    private var json = JSONWriter()
 
     private static let kinds: [String: Kind] =
         Dictionary(
@@ -53,7 +53,7 @@ struct CSVSplitter: RecordSplitter {
                 record, "it has \(record.count) fields where the header has \(fieldCount)", body)
         }
         writeJSON(record)
-        try json.withUnsafeBufferPointer {
+        try json.bytes.withUnsafeBufferPointer {
             try body(RawRecord(line: record.line, bytes: $0, problem: nil))
         }
     }
@@ -65,7 +65,7 @@ struct CSVSplitter: RecordSplitter {
         fieldCount = names.count
         for (index, name) in names.enumerated() {
             guard let kind = Self.kinds[name] else { continue }
-            columns.append(Column(index: index, kind: kind, key: Array("\"\(name)\":".utf8)))
+            columns.append(Column(index: index, kind: kind, name: name))
         }
         let missing = TransactionColumns.required.filter { !names.contains($0) }
         guard missing.isEmpty else {
@@ -86,47 +86,23 @@ struct CSVSplitter: RecordSplitter {
     }
 
     private mutating func writeJSON(_ record: CSVParser.Record) {
-        json.removeAll(keepingCapacity: true)
-        json.append(UInt8(ascii: "{"))
+        var bytes = json.take()
+        bytes.removeAll(keepingCapacity: true)
+        json = JSONWriter(reusing: bytes)
+        json.beginObject()
         for column in columns {
             let field = record.bytes(column.index)
             if field.isEmpty { continue }
-            if json.count > 1 { json.append(UInt8(ascii: ",")) }
-            json.append(contentsOf: column.key)
-            switch column.kind {
-            case .number:
-                // As JSON spells it; what is no number stays a text, which the parser refuses by the field's name.
-                if let number = Double(String(decoding: field, as: UTF8.self)), number.isFinite {
-                    json.append(contentsOf: number.description.utf8)
-                } else {
-                    appendText(field)
-                }
-            case .time:
-                if let milliseconds = Int64(String(decoding: field, as: UTF8.self)) {
-                    json.append(contentsOf: milliseconds.description.utf8)
-                } else {
-                    appendText(field)
-                }
-            case .text: appendText(field)
+            json.key(column.name)
+            // As JSON spells it; what is no number stays a text, which the parser refuses by the field's name.
+            if column.kind == .number, let number = Double(record[column.index]), number.isFinite {
+                json.append(number)
+            } else if column.kind == .time, let milliseconds = Int64(record[column.index]) {
+                json.append(milliseconds)
+            } else {
+                json.append(utf8: field)
             }
         }
-        json.append(UInt8(ascii: "}"))
-    }
-
-    private mutating func appendText(_ text: UnsafeBufferPointer<UInt8>) {
-        json.append(UInt8(ascii: "\""))
-        for byte in text {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                json.append(UInt8(ascii: "\\"))
-                json.append(byte)
-            case 0..<0x20:
-                let digits = Array("0123456789abcdef".utf8)
-                json.append(
-                    contentsOf: Array("\\u00".utf8) + [digits[Int(byte >> 4)], digits[Int(byte & 15)]])
-            default: json.append(byte)
-            }
-        }
-        json.append(UInt8(ascii: "\""))
+        json.endObject()
     }
 }

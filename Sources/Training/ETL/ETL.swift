@@ -1,4 +1,5 @@
 import Crypto
+import Exact
 import Foundation
 import Lake
 import ObjectStore
@@ -128,9 +129,7 @@ public struct ETL: Sendable {
 
     /// Depends on the source's key alone, so that a source replaces its own files.
     static func name(ofSource key: String) -> String {
-        let digits = Array("0123456789abcdef")
-        let digest = SHA256.hash(data: Array(key.utf8)).prefix(nameLength / 2)
-        return String(digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+        Hex.text(SHA256.hash(data: Array(key.utf8)).prefix(nameLength / 2))
     }
 }
 

@@ -1,4 +1,5 @@
 import DetectorAPI
+import Exact
 import Lake
 import Transactions
 
@@ -129,13 +130,14 @@ public struct TransactionGenerator: Sendable {
         }
     }
 
-    private func usualAmount(_ person: Person) -> Double { exponential(person.meanLogAmount) }
+    private func usualAmount(_ person: Person) -> Double { DeterministicMath.exp(person.meanLogAmount) }
 
     /// Log-normal.
     private func amount(
         _ person: Person, _ category: Person.Category, _ random: inout SeededGenerator
     ) -> Double {
-        let amount = exponential(person.meanLogAmount + person.deviation * random.normal()) * category.price
+        let amount =
+            DeterministicMath.exp(person.meanLogAmount + person.deviation * random.normal()) * category.price
         return rounded(max(0.5, amount), 100)
     }
 

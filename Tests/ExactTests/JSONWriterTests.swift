@@ -1,7 +1,6 @@
+import Exact
 import Foundation
 import Testing
-
-@testable import Serving
 
 /// Whatever is in a transaction, a verdict is valid JSON that reads back as written.
 @Suite struct JSONWriterTests {
@@ -23,6 +22,36 @@ import Testing
         json.endObject()
         let object = try JSONDecoder().decode([String: Double].self, from: Data(json.bytes))
         #expect(object["number"]?.bitPattern == number.bitPattern)
+    }
+
+    @Test(arguments: [Int64.min, -1, 0, 9, 10, .max]) func integersReadBack(number: Int64) {
+        var json = JSONWriter()
+        json.append(number)
+        #expect(String(decoding: json.bytes, as: UTF8.self) == "\(number)")
+    }
+
+    @Test func everyCharacterReadsBack() throws {
+        let everything = String(String.UnicodeScalarView((0..<0x250).compactMap(Unicode.Scalar.init))) + "😀"
+        var json = JSONWriter()
+        json.append(text: everything)
+        let options = JSONSerialization.ReadingOptions.fragmentsAllowed
+        let read = try JSONSerialization.jsonObject(with: Data(json.bytes), options: options)
+        #expect(read as? String == everything)
+    }
+
+    @Test func whatWasWrittenBeforeIsPutIn() {
+        var members = JSONWriter()
+        members.field("b", Int64(2))
+        members.nullField("c")
+        var json = JSONWriter(reusing: Array("x".utf8))
+        json.beginObject()
+        json.field("a") { $0.append(UInt8(ascii: "1")) }
+        json.members(members.bytes)
+        json.key("d")
+        json.append(0.5)
+        json.endObject()
+        #expect(String(decoding: json.take(), as: UTF8.self) == #"x{"a":"1","b":2,"c":null,"d":0.5}"#)
+        #expect(json.bytes.isEmpty)
     }
 
     @Test func nestingAndNulls() {

@@ -1,7 +1,7 @@
+import Exact
 import Testing
-import Transactions
 
-@Suite struct EventTimeTests {
+@Suite struct TimeTextTests {
     @Test(
         arguments: [
             ("1970-01-01T00:00:00Z", 0), ("2018-06-01T00:00:00.000Z", 1_527_811_200_000),
@@ -13,7 +13,7 @@ import Transactions
             ("9999-12-31T23:59:59.999Z", 253_402_300_799_999), ("1969-12-31T23:59:59.999Z", -1),
         ] as [(String, Int64)])
     func reads(_ text: String, _ milliseconds: Int64) {
-        #expect(EventTime.parse(text) == milliseconds)
+        #expect(TimeText.milliseconds(text) == milliseconds)
     }
 
     @Test(arguments: [
@@ -27,7 +27,7 @@ import Transactions
         "2018-06-01T00:00:00,5Z", "２018-06-01T00:00:00Z",
     ])
     func refuses(_ text: String) {
-        #expect(EventTime.parse(text) == nil)
+        #expect(TimeText.milliseconds(text) == nil)
     }
 
     @Test func everyDayIsWrittenAndRead() {
@@ -35,17 +35,33 @@ import Transactions
         var days = Array(stride(from: Int64(-719_162), to: 2_932_896, by: 13))
         days += 10_000..<11_500
         let wrong = days.filter {
-            EventTime.parse(EventTime.format($0 * 86_400_000 + 12_345)) != $0 * 86_400_000 + 12_345
+            TimeText.milliseconds(TimeText.text($0 * 86_400_000 + 12_345)) != $0 * 86_400_000 + 12_345
         }
         #expect(wrong.isEmpty)
     }
 
     @Test func writesUTCWithMilliseconds() {
-        #expect(EventTime.format(1_527_811_200_000) == "2018-06-01T00:00:00.000Z")
-        #expect(EventTime.format(951_868_799_007) == "2000-02-29T23:59:59.007Z")
-        #expect(EventTime.format(-1) == "1969-12-31T23:59:59.999Z")
+        #expect(TimeText.text(1_527_811_200_000) == "2018-06-01T00:00:00.000Z")
+        #expect(TimeText.text(951_868_799_007) == "2000-02-29T23:59:59.007Z")
+        #expect(TimeText.text(-1) == "1969-12-31T23:59:59.999Z")
         // Beyond four digits of years, but no trap.
-        #expect(EventTime.format(.max).hasSuffix("Z"))
-        #expect(EventTime.format(.min).hasPrefix("-"))
+        #expect(TimeText.text(.max).hasSuffix("Z"))
+        #expect(TimeText.text(.min).hasPrefix("-"))
+    }
+
+    @Test func datesAreThoseOfTheCalendar() {
+        #expect(CivilDate.daysSince1970(year: 2000, month: 2, day: 30) == nil)
+        #expect(CivilDate.daysSince1970(year: 2000, month: 13, day: 1) == nil)
+        #expect(CivilDate.daysSince1970(year: 1900, month: 2, day: 29) == nil)
+        #expect(CivilDate.daysSince1970(year: 0, month: 1, day: 1) == nil)
+        #expect(CivilDate.daysSince1970(year: .max, month: .max, day: .min) == nil)
+        let day = CivilDate(daysSince1970: -719_163)
+        #expect((day.year, day.month, day.day) == (0, 12, 31))
+    }
+
+    @Test func signaturesHaveTheirOwnForm() {
+        #expect(TimeText.compact(secondsSince1970: 0) == "19700101T000000Z")
+        #expect(TimeText.compact(secondsSince1970: 1_369_353_600) == "20130524T000000Z")
+        #expect(TimeText.compact(secondsSince1970: 1_709_251_199) == "20240229T235959Z")
     }
 }

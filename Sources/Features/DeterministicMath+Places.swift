@@ -1,36 +1,7 @@
-/// Logarithm, sine and cosine from +, -, *, / and sqrt alone, which IEEE 754 rounds the same way everywhere.
-///
-/// A platform's libm may differ from another's, or from its own next version, in the last bit; a verdict must not.
-/// Swift never contracts a product and a sum into a fused operation by itself, so these expressions are what they say.
-public enum DeterministicMath {
-    /// Natural logarithm of a positive, finite, normal number, to about 1 ulp.
-    ///
-    /// x = m * 2^e with m in [sqrt(1/2), sqrt(2)); ln m = 2 artanh(s) with s = (m - 1) / (m + 1), whose series in s^2
-    /// needs eleven terms, as s^2 < 0.0295.
-    public static func log(_ x: Double) -> Double {
-        var exponent = Int64(x.bitPattern >> 52) - 1023
-        var mantissa = Double(bitPattern: x.bitPattern & 0x000F_FFFF_FFFF_FFFF | 0x3FF0_0000_0000_0000)
-        if mantissa > 1.4142135623730951 {
-            mantissa *= 0.5
-            exponent += 1
-        }
-        let f = mantissa - 1
-        let s = f / (2 + f)
-        let z = s * s
-        let z2 = z * z
-        let low = (1.0 / 3) + z * (1.0 / 5) + z2 * (1.0 / 7 + z * (1.0 / 9))
-        let middle = (1.0 / 11) + z * (1.0 / 13) + z2 * (1.0 / 15 + z * (1.0 / 17))
-        let high = (1.0 / 19) + z * (1.0 / 21)
-        let z4 = z2 * z2
-        let tail = z * (low + z4 * (middle + z4 * high))
-        let e = Double(exponent)
-        // ln 2 in two parts; the first has 37 bits, so that its product with an exponent is exact.
-        let ln2High = 0x1.62e42fefap-1
-        let ln2Low = 0x1.cf79abc9e3b3ap-40
-        // 2 s (1 + tail) as f - s (f - 2 tail): f is exact and leads, so that the roundings of s weigh little.
-        return e * ln2High + (f - (s * (f - 2 * tail) - e * ln2Low))
-    }
+import Exact
 
+/// Sine, cosine and what is made of them, from +, -, *, / and sqrt alone, like `Exact`'s logarithm.
+extension DeterministicMath {
     /// sign(x) * ln(1 + |x|), for a finite number, without losing the small ones.
     static func signedLog1p(_ x: Double) -> Double {
         let a = x.magnitude

@@ -1,0 +1,84 @@
+import CExact
+
+/// RFC 3339 times and milliseconds since 1970 UTC.
+public enum TimeText {
+    /// Reads `2018-06-01T12:30:00.250+02:00` and the like; nil when `text` is no RFC 3339 time.
+    ///
+    /// The zone is required. Digits past the millisecond are cut off; second 60, a leap second, counts as the first
+    /// of the next minute. Years 0001 to 9999.
+    public static func milliseconds(_ text: String) -> Int64? {
+        var text = text
+        return text.withUTF8 { milliseconds($0) }
+    }
+
+    /// Reads the ASCII bytes of an RFC 3339 time.
+    public static func milliseconds(_ text: UnsafeBufferPointer<UInt8>) -> Int64? {
+        guard let start = text.baseAddress else { return nil }
+        var milliseconds: Int64 = 0
+        let isTime = start.withMemoryRebound(to: CChar.self, capacity: text.count) {
+            exact_parse_time($0, text.count, &milliseconds) != 0
+        }
+        return isTime ? milliseconds : nil
+    }
+
+    /// `2018-06-01T00:00:00.000Z`, always UTC with milliseconds.
+    ///
+    /// Times outside the years 0000 to 9999 give more digits or a sign, as in ISO 8601's expanded form.
+    public static func text(_ milliseconds: Int64) -> String {
+        var bytes: [UInt8] = []
+        append(milliseconds, to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Appends what `text` gives.
+    public static func append(_ milliseconds: Int64, to bytes: inout [UInt8]) {
+        var (day, time) = milliseconds.quotientAndRemainder(dividingBy: 86_400_000)
+        if time < 0 { (day, time) = (day - 1, time + 86_400_000) }
+        let date = CivilDate(daysSince1970: Int(day))
+        appendDate(date, separator: UInt8(ascii: "-"), to: &bytes)
+        bytes.append(UInt8(ascii: "T"))
+        append(Int(time / 3_600_000), digits: 2, to: &bytes)
+        bytes.append(UInt8(ascii: ":"))
+        append(Int(time / 60_000 % 60), digits: 2, to: &bytes)
+        bytes.append(UInt8(ascii: ":"))
+        append(Int(time / 1000 % 60), digits: 2, to: &bytes)
+        bytes.append(UInt8(ascii: "."))
+        append(Int(time % 1000), digits: 3, to: &bytes)
+        bytes.append(UInt8(ascii: "Z"))
+    }
+
+    /// `2018-06-01` with another separator, or none.
+    public static func appendDate(_ date: CivilDate, separator: UInt8?, to bytes: inout [UInt8]) {
+        if date.year < 0 { bytes.append(UInt8(ascii: "-")) }
+        append(Int(date.year.magnitude), digits: 4, to: &bytes)
+        if let separator { bytes.append(separator) }
+        append(date.month, digits: 2, to: &bytes)
+        if let separator { bytes.append(separator) }
+        append(date.day, digits: 2, to: &bytes)
+    }
+
+    /// `20130524T000000Z`, as signatures of requests have it.
+    public static func compact(secondsSince1970: Int) -> String {
+        var (day, time) = secondsSince1970.quotientAndRemainder(dividingBy: 86_400)
+        if time < 0 { (day, time) = (day - 1, time + 86_400) }
+        var bytes: [UInt8] = []
+        appendDate(CivilDate(daysSince1970: day), separator: nil, to: &bytes)
+        bytes.append(UInt8(ascii: "T"))
+        for part in [time / 3600, time / 60 % 60, time % 60] { append(part, digits: 2, to: &bytes) }
+        bytes.append(UInt8(ascii: "Z"))
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// At least so many digits.
+    private static func append(_ number: Int, digits: Int, to bytes: inout [UInt8]) {
+        let start = bytes.count
+        var rest = number
+        var written = 0
+        repeat {
+            bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
+            rest /= 10
+            written += 1
+        } while rest > 0 || written < digits
+        bytes[start...].reverse()
+    }
+}
