@@ -106,6 +106,9 @@ let package = Package(
             dependencies: ["Models", "Plugins", "Features", detectorAPI, exact, protobuf],
             exclude: ["ONNX/onnx.proto"], swiftSettings: strict),
 
+        // The exactly-once protocol: pure, so that a simulator can drive it.
+        .target(name: "BatchProtocol", swiftSettings: strict),
+
         // The two paths, which meet only in Models and Features.
         .target(
             name: "Training",
@@ -117,7 +120,8 @@ let package = Package(
         .target(
             name: "Serving",
             dependencies: [
-                detectorAPI, exact, "Models", "Features", "Transactions", "Kafka", "Redis", "ObjectStore",
+                detectorAPI, exact, "BatchProtocol", "Models", "Features", "Transactions", "Kafka", "Redis",
+                "ObjectStore",
                 crypto,
                 logging, metrics,
             ],
@@ -178,6 +182,11 @@ let package = Package(
             dependencies: ["Interchange", "IsolationForest", "Features", detectorAPI], exclude: ["Fixtures"],
             swiftSettings: strict),
         .testTarget(name: "ServingTests", dependencies: ["Serving"], swiftSettings: strict),
+        // Optimised in debug builds too: it runs thousands of schedules.
+        .testTarget(
+            name: "SimulationTests", dependencies: ["BatchProtocol", "Features", "Transactions"],
+            swiftSettings: strict + [.unsafeFlags(["-O"], .when(configuration: .debug))],
+            linkerSettings: [.linkedLibrary("m")]),
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
