@@ -32,6 +32,7 @@ let package = Package(
         .library(name: "IsolationForestPlugin", type: .dynamic, targets: ["IsolationForestEntry"]),
         .library(name: "ZScoreBaselinePlugin", type: .dynamic, targets: ["ZScoreBaselineEntry"]),
         .library(name: "EnsemblePlugin", type: .dynamic, targets: ["EnsembleEntry"]),
+        .library(name: "TailSurprisePlugin", type: .dynamic, targets: ["TailSurpriseEntry"]),
     ],
     dependencies: [
         .package(path: "Sources/DetectorAPI"),
@@ -67,6 +68,12 @@ let package = Package(
         .target(
             name: "EnsembleEntry", dependencies: ["Ensemble", detectorAPI, pluginStamp],
             path: "Sources/Detectors/Ensemble/Entry", swiftSettings: strict),
+        .target(
+            name: "TailSurprise", dependencies: [detectorAPI, exact],
+            path: "Sources/Detectors/TailSurprise", exclude: ["Entry"], swiftSettings: strict),
+        .target(
+            name: "TailSurpriseEntry", dependencies: ["TailSurprise", detectorAPI, pluginStamp],
+            path: "Sources/Detectors/TailSurprise/Entry", swiftSettings: strict),
 
         // C libraries, each imported by one module.
         .systemLibrary(name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
@@ -174,6 +181,8 @@ let package = Package(
             name: "ZScoreBaselineTests", dependencies: ["ZScoreBaseline", detectorAPI],
             swiftSettings: strict),
         .testTarget(
+            name: "TailSurpriseTests", dependencies: ["TailSurprise", detectorAPI], swiftSettings: strict),
+        .testTarget(
             name: "EnsembleTests",
             dependencies: ["Ensemble", "IsolationForest", "ZScoreBaseline", detectorAPI],
             exclude: ["Fixtures"], swiftSettings: strict),
@@ -181,7 +190,7 @@ let package = Package(
             name: "InterchangeTests",
             dependencies: ["Interchange", "IsolationForest", "Features", detectorAPI], exclude: ["Fixtures"],
             swiftSettings: strict),
-        .testTarget(name: "ServingTests", dependencies: ["Serving"], swiftSettings: strict),
+        .testTarget(name: "ServingTests", dependencies: ["Serving", "Models"], swiftSettings: strict),
         // Optimised in debug builds too: it runs thousands of schedules.
         .testTarget(
             name: "SimulationTests", dependencies: ["BatchProtocol", "Features", "Transactions"],
@@ -205,7 +214,7 @@ let package = Package(
             name: "TrainingTests",
             dependencies: [
                 "Training", "Models", "Plugins", "Features", "Transactions", "Lake", "ObjectStore",
-                "IsolationForest", detectorAPI, crypto, grdb, logging,
+                "IsolationForest", "TailSurprise", "ZScoreBaseline", detectorAPI, crypto, grdb, logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),
         .executableTarget(

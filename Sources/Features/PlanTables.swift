@@ -28,7 +28,18 @@ final class PlanTables: @unchecked Sendable {  // nothing is written after init
     /// Every numeric feature has its column, in the schema's order.
     private let isWhole: Bool
 
-    init(scales: [ColumnScale], groups: [CategoryGroup], slots: [CategorySlot]) {
+    /// Columns that are missing for users with fewer transactions in 30 d.
+    private let coldColumns: UnsafeMutableBufferPointer<Int32>
+    private let coldBelow: Float
+    /// Of `count_30d` in a row of features.
+    private static let monthCount = 16
+
+    init(
+        scales: [ColumnScale], groups: [CategoryGroup], slots: [CategorySlot], coldBelow: Int = 0,
+        coldColumns: [Int] = []
+    ) {
+        self.coldBelow = Float(coldBelow)
+        self.coldColumns = .copy(of: coldColumns.map { Int32($0) })
         sources = .copy(of: scales.map { Int32($0.source) })
         centres = .copy(of: scales.map(\.centre))
         factors = .copy(of: scales.map(\.factor))
@@ -43,9 +54,12 @@ final class PlanTables: @unchecked Sendable {  // nothing is written after init
         factors.deallocate()
         groups.deallocate()
         slots.deallocate()
+        coldColumns.deallocate()
     }
 
     func source(ofColumn column: Int) -> Int { Int(sources[column]) }
+
+    func number(of hash: UInt64, in group: CategoryGroup) -> Int { group.number(of: hash, slots: slots) }
 
     @inline(__always)
     func apply(
@@ -63,6 +77,9 @@ final class PlanTables: @unchecked Sendable {  // nothing is written after init
                 encoded[index] = bounded((value - centres[index]) * factors[index])
             }
         }
+        if numeric[Self.monthCount] < coldBelow {
+            for column in coldColumns { encoded[Int(column)] = .nan }
+        }
         for index in sources.count..<columnCount { encoded[index] = 0 }
         for group in groups {
             let hash =
@@ -73,9 +90,9 @@ final class PlanTables: @unchecked Sendable {  // nothing is written after init
                 default: categories.3
                 }
             if group.isCode {
-                encoded[group.firstColumn] = hash == 0 ? .nan : Float(group.number(of: hash, slots: slots))
+                encoded[group.firstColumn] = hash == 0 ? .nan : Float(group.place(of: hash, slots: slots))
             } else if hash != 0 {
-                encoded[group.firstColumn + group.number(of: hash, slots: slots)] = 1
+                encoded[group.firstColumn + group.place(of: hash, slots: slots)] = 1
             }
         }
     }
@@ -109,6 +126,8 @@ struct CategoryGroup: Sendable, BitwiseCopyable {
     let firstColumn: Int
     /// Categories of their own; the pool follows them.
     let categoryCount: Int
+    /// Where texts without a category of their own are put: the pool, or the usual category.
+    let unseenPlace: Int
     /// One column of the categories' numbers, not one for each.
     let isCode: Bool
     /// The table's place in the slots of all groups.
@@ -119,7 +138,7 @@ struct CategoryGroup: Sendable, BitwiseCopyable {
     /// - Parameter slots: The tables of the groups before; this one's is appended.
     init(
         _ group: Preprocessing.CategoricalColumns, _ encoding: Preprocessing.Encoding, firstColumn: Int,
-        slots: inout [CategorySlot]
+        unseenPlace: Int, slots: inout [CategorySlot]
     ) throws(PreprocessingError) {
         let categories = group.categories
         var isSorted = categories.count <= Preprocessing.maximumCategories
@@ -132,6 +151,7 @@ struct CategoryGroup: Sendable, BitwiseCopyable {
         source = FeatureSchema.categorical.firstIndex { $0.feature.name == group.feature } ?? 0
         self.firstColumn = firstColumn
         categoryCount = categories.count
+        self.unseenPlace = unseenPlace
         isCode = encoding == .native
         var size = 2
         while size < 2 * categories.count { size *= 2 }
@@ -147,6 +167,13 @@ struct CategoryGroup: Sendable, BitwiseCopyable {
     }
 
     var columnCount: Int { isCode ? 1 : categoryCount + 1 }
+
+    /// Where a text's hash, which is not 0, is put.
+    @inline(__always)
+    func place(of hash: UInt64, slots: UnsafeMutableBufferPointer<CategorySlot>) -> Int {
+        let number = number(of: hash, slots: slots)
+        return number == categoryCount ? unseenPlace : number
+    }
 
     /// The number of a text's hash, which is not 0: its category's or the pool's.
     @inline(__always)

@@ -52,7 +52,7 @@ public struct Preprocessing: Codable, Sendable, Hashable {
         public var centre: Double
         /// Finite, positive.
         public var scale: Double
-        /// What is usual, in the feature's unit: the median for robust scaling, else the mean. NaN: not known.
+        /// What is usual, in the feature's unit: the median; of models from before there were medians, the mean. NaN: not known.
         public var usual: Double
 
         public init(feature: String, centre: Double, scale: Double, usual: Double) {
@@ -92,8 +92,24 @@ public struct Preprocessing: Codable, Sendable, Hashable {
     /// nil: one-hot, as artifacts say that were written before there was a choice.
     private var chosenEncoding: Encoding?
 
+    /// Of a user with fewer transactions in the 30 d before, what is new to them or far from their mean says nothing: those
+    /// features are missing. nil: of nobody, as of models from before there was such a rule.
+    public var coldBelow: Int?
+
+    /// Names of categorical features of which hardly any training row had a category without a column of its own: one that
+    /// comes later counts as the usual category, for a new name by itself says nothing. nil: of none, as of models from
+    /// before there was such a rule.
+    public var unseenAsUsual: [String]?
+
+    /// Features that mean nothing without a history.
+    public static let coldFeatures: Set = [
+        "amount_zscore_30d", "amount_ratio_30d", "new_merchant", "new_country", "new_device",
+    ]
+    /// What models are trained with.
+    public static let usualColdBelow = 5
+
     private enum CodingKeys: String, CodingKey {
-        case schemaVersion, scaling, numeric, categorical
+        case schemaVersion, scaling, numeric, categorical, coldBelow, unseenAsUsual
         case chosenEncoding = "encoding"
     }
 
@@ -101,8 +117,11 @@ public struct Preprocessing: Codable, Sendable, Hashable {
 
     public init(
         schemaVersion: Int = FeatureSchema.version, scaling: Scaling,
-        numeric: [NumericColumn], categorical: [CategoricalColumns], encoding: Encoding = .oneHot
+        numeric: [NumericColumn], categorical: [CategoricalColumns], encoding: Encoding = .oneHot,
+        coldBelow: Int? = nil, unseenAsUsual: [String]? = nil
     ) {
+        self.coldBelow = coldBelow
+        self.unseenAsUsual = unseenAsUsual
         chosenEncoding = encoding == .oneHot ? nil : encoding
         self.schemaVersion = schemaVersion
         self.scaling = scaling
@@ -115,6 +134,13 @@ public struct Preprocessing: Codable, Sendable, Hashable {
         scaling: .none,
         numeric: FeatureSchema.numeric.map { NumericColumn(feature: $0.name, centre: 0, scale: 1, usual: 0) },
         categorical: [])
+
+    /// Which of a feature's categories a text without one of its own counts as: the pool's number, which follows theirs, or
+    /// that of the usual one.
+    public func unseenPlace(_ group: CategoricalColumns) -> Int {
+        guard unseenAsUsual?.contains(group.feature) ?? false else { return group.categories.count }
+        return group.categories.firstIndex(of: group.usual) ?? group.categories.count
+    }
 
     /// The encoded columns, in order. A feature that the schema does not have gives none; a plan refuses it.
     public var columns: [FeatureColumnInfo] {

@@ -16,13 +16,16 @@ public struct PreprocessingFitter: Sendable {
         /// At most so many categories of a feature have columns, or codes, of their own; 0...255, default 32.
         public var maximumCategories: Int
         public var encoding: Preprocessing.Encoding
+        /// See `Preprocessing.coldBelow`.
+        public var coldBelow: Int?
 
         public init(
             scaling: Preprocessing.Scaling = .standard, numericFeatures: [String]? = nil,
             categoricalFeatures: [String]? = nil, minimumShare: Double = 0.01, maximumCategories: Int = 32,
-            encoding: Preprocessing.Encoding = .oneHot
+            encoding: Preprocessing.Encoding = .oneHot, coldBelow: Int? = nil
         ) {
             self.encoding = encoding
+            self.coldBelow = coldBelow
             self.scaling = scaling
             self.numericFeatures = numericFeatures
             self.categoricalFeatures = categoricalFeatures
@@ -41,7 +44,7 @@ public struct PreprocessingFitter: Sendable {
         self.options = options
         let features = FeatureSchema.numeric.count
         moments = Array(repeating: Moments(), count: features)
-        sketches = options.scaling == .robust ? Array(repeating: QuantileSketch(), count: features) : []
+        sketches = Array(repeating: QuantileSketch(), count: features)
         counters = Array(repeating: CategoryCounter(), count: FeatureSchema.categorical.count)
     }
 
@@ -77,7 +80,7 @@ public struct PreprocessingFitter: Sendable {
             let value = numeric[index]
             guard !value.isNaN else { continue }
             moments[index].add(Double(value))
-            if !sketches.isEmpty { sketches[index].add(value) }
+            sketches[index].add(value)
         }
     }
 
@@ -96,6 +99,7 @@ public struct PreprocessingFitter: Sendable {
     /// number that never varied keeps its column, with scale 1.
     public func finish() -> Preprocessing {
         var numeric: [Preprocessing.NumericColumn] = []
+        var unseen: [String] = []
         for (index, feature) in FeatureSchema.numeric.enumerated()
         where moments[index].count > 0 && options.numericFeatures?.contains(feature.name) ?? true {
             numeric.append(column(feature.name, index))
@@ -103,33 +107,42 @@ public struct PreprocessingFitter: Sendable {
         var categorical: [Preprocessing.CategoricalColumns] = []
         for (index, (feature, _)) in FeatureSchema.categorical.enumerated()
         where counters[index].total > 0 && options.categoricalFeatures?.contains(feature.name) ?? true {
-            categorical.append(columns(feature.name, counters[index]))
+            let columns = columns(feature.name, counters[index])
+            categorical.append(columns)
+            if columns.usual != Preprocessing.pooled, isPoolRare(columns, counters[index]) {
+                unseen.append(feature.name)
+            }
         }
         return Preprocessing(
-            scaling: options.scaling, numeric: numeric, categorical: categorical, encoding: options.encoding)
+            scaling: options.scaling, numeric: numeric, categorical: categorical, encoding: options.encoding,
+            coldBelow: options.coldBelow, unseenAsUsual: options.coldBelow == nil ? nil : unseen)
     }
 
     private func column(_ name: String, _ index: Int) -> Preprocessing.NumericColumn {
         let moments = moments[index]
         var centre = 0.0
         var scale = 1.0
-        var usual = moments.mean
+        let quartiles = sketches[index].quantiles([0.25, 0.5, 0.75])
         switch options.scaling {
         case .none: break
         case .standard:
             centre = moments.mean
             scale = moments.deviation
         case .robust:
-            let quartiles = sketches[index].quantiles([0.25, 0.5, 0.75])
             centre = quartiles[1]
-            usual = quartiles[1]
             scale = quartiles[2] - quartiles[0]
             // More than half of the values are one: the deviation is what is left to measure in.
             if !(scale > 0) { scale = moments.deviation }
         }
         // Below a `Float`'s resolution of the centre, differences are rounding.
         if !(scale > max(centre.magnitude * 1e-7, 1e-30)) { scale = 1 }
-        return Preprocessing.NumericColumn(feature: name, centre: centre, scale: scale, usual: usual)
+        return Preprocessing.NumericColumn(feature: name, centre: centre, scale: scale, usual: quartiles[1])
+    }
+
+    private func isPoolRare(_ columns: Preprocessing.CategoricalColumns, _ counter: CategoryCounter) -> Bool {
+        let own = Set(columns.categories)
+        let kept = counter.counts().reduce(0) { own.contains($1.text) ? $0 + $1.count : $0 }
+        return Double(counter.total - min(kept, counter.total)) < options.minimumShare * Double(counter.total)
     }
 
     private func columns(_ name: String, _ counter: CategoryCounter) -> Preprocessing.CategoricalColumns {

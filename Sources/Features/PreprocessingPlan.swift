@@ -29,7 +29,8 @@ public struct PreprocessingPlan: Sendable {
         var column = scales.count
         for group in preprocessing.categorical {
             let compiled = try CategoryGroup(
-                group, preprocessing.encoding, firstColumn: column, slots: &slots)
+                group, preprocessing.encoding, firstColumn: column,
+                unseenPlace: preprocessing.unseenPlace(group), slots: &slots)
             groups.append(compiled)
             column += compiled.columnCount
         }
@@ -37,7 +38,12 @@ public struct PreprocessingPlan: Sendable {
         self.preprocessing = preprocessing
         self.columns = preprocessing.columns
         self.groups = groups
-        tables = PlanTables(scales: scales, groups: groups, slots: slots)
+        let cold = preprocessing.numeric.indices.filter {
+            Preprocessing.coldFeatures.contains(preprocessing.numeric[$0].feature)
+        }
+        tables = PlanTables(
+            scales: scales, groups: groups, slots: slots, coldBelow: preprocessing.coldBelow ?? 0,
+            coldColumns: cold)
     }
 
     private static func checkNames(_ preprocessing: Preprocessing) throws(PreprocessingError) {
@@ -99,4 +105,7 @@ public struct PreprocessingPlan: Sendable {
 
     /// Where a numeric column stands in a row of numeric features.
     func source(ofColumn column: Int) -> Int { tables.source(ofColumn: column) }
+
+    /// The number of a category's hash, which is not 0, among a group's categories; the pool's when it is none of them.
+    func number(of hash: UInt64, in group: CategoryGroup) -> Int { tables.number(of: hash, in: group) }
 }

@@ -13,6 +13,8 @@ public struct ManagementServices: Sendable {
     public let promotion: Promotion
     /// nil: this process does not serve.
     public let serving: ServingStatus?
+    /// What the models that score here say of the stream; nil: this process does not serve.
+    public let watch: ModelWatch?
     /// Removes a user's window; nil: this process keeps none.
     public let removeWindow: (@Sendable (String) throws -> Void)?
     public let metrics: PrometheusRegistry
@@ -22,7 +24,8 @@ public struct ManagementServices: Sendable {
 
     public init(
         jobs: JobStore, registry: DetectorRegistry, models: ModelStore, catalogue: Catalogue,
-        promotion: Promotion, serving: ServingStatus?, removeWindow: (@Sendable (String) throws -> Void)?,
+        promotion: Promotion, serving: ServingStatus?, watch: ModelWatch?,
+        removeWindow: (@Sendable (String) throws -> Void)?,
         metrics: PrometheusRegistry, adminKey: AdminKey, threads: NIOThreadPool
     ) {
         self.jobs = jobs
@@ -31,6 +34,7 @@ public struct ManagementServices: Sendable {
         self.catalogue = catalogue
         self.promotion = promotion
         self.serving = serving
+        self.watch = watch
         self.removeWindow = removeWindow
         self.metrics = metrics
         self.adminKey = adminKey

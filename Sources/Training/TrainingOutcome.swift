@@ -1,3 +1,5 @@
+import Models
+
 /// Stages of a training job, in order.
 public enum TrainingStage: String, Codable, Sendable, CaseIterable {
     case lake, prepare, fit, evaluate, store, promote
@@ -18,6 +20,23 @@ public struct TrainingOutcome: Codable, Sendable, Hashable {
     /// Of one model: those in its artifact's header. Of all users: `users` seen, `users_trained`, `users_earned`,
     /// `users_promoted`, `rows`.
     public var metrics: [String: Double]
+    /// The detector of one model.
+    public var detector: String?
+    /// What `detector: auto` chose from, of one model.
+    public var candidates: [CandidateJudgement]?
+    /// By what it was let through to serving, or not; of one model.
+    public var gate: [GateCheck]?
+
+    public init(
+        models: [Model], metrics: [String: Double], detector: String? = nil,
+        candidates: [CandidateJudgement] = [], gate: [GateCheck] = []
+    ) {
+        self.models = models
+        self.metrics = metrics
+        self.detector = detector
+        self.candidates = candidates.isEmpty ? nil : candidates
+        self.gate = gate.isEmpty ? nil : gate
+    }
 
     public static let maximumModels = 10_000
 }

@@ -46,23 +46,35 @@ extension TrainingPipeline {
                     split.training.seen >= settings.minimumUserRows / 2
                 {
                     let set = split.finish(names.categories)
-                    result.models.append(try trainUser(names.users.id(user), set, run))
+                    result.models.append(try trainUser(names.users.id(user), set, &result, run))
                 }
                 split.removeAll()
             })
         return result
     }
 
-    private func trainUser(_ userID: String, _ set: PreparedSet, _ run: Run) throws -> UsersPart.Model {
+    private func trainUser(
+        _ userID: String, _ set: PreparedSet, _ result: inout UsersPart, _ run: Run
+    ) throws -> UsersPart.Model {
         try run.checkCancellation()
         let stage = StoreStage(store: store, jobID: run.jobID)
         // Asking the store about every user is for jobs that may have been here before.
         var header = run.journal.isResumed ? try stage.stored(.user(userID)) : nil
         if header == nil {
-            let fitted = try fit(set.training, names: set.names, run.fitSettings)
-            let judged = try judge(fitted, set, userID: userID, run)
+            let candidate = run.candidates[0]
+            let fitted = try fit(set.training, names: set.names, run.fitSettings(candidate))
+            let own = try HoldoutScores(fitted.model, fitted.plan, set)
+            let comparison = try earned(own, fitted, set, run)
+            let metrics = own.metrics(
+                threshold: fitted.threshold, contamination: run.request.contamination
+            ).merging(comparison.metrics) { $1 }
+            if let global = try router.globalModel(), let theirs = comparison.global {
+                result.ranking.add(
+                    own: own, SeverityTable(trainingScores: fitted.trainingScores).map(SeverityScale.init),
+                    global: theirs, global, isEarned: comparison.metrics[Self.earned] == 1)
+            }
             header = try stage.publish(
-                self.header(fitted, set, userID: userID, metrics: judged.metrics, run), fitted.model)
+                self.header(candidate, fitted, set, userID: userID, metrics: metrics, run), fitted.model)
         }
         return UsersPart.Model(
             userID: userID, version: header?.version ?? 0, isEarned: header?.metrics[Self.earned] == 1)
@@ -72,7 +84,11 @@ extension TrainingPipeline {
         run.report(.promote, 0)
         let models = parts.flatMap(\.models)
         let earned = models.filter(\.isEarned)
-        let promoted = run.request.promote ? earned : []
+        var ranking = UsersRanking()
+        for part in parts { ranking.merge(part.ranking) }
+        // Each alone beat the global model; all of them together have to as well, in the one list that people work off.
+        let isBetter = run.request.promotion == .auto || ranking.isEarnedBetter
+        let promoted = run.request.promote && isBetter ? earned : []
         try PromoteStage(promotion: promotion, jobID: run.jobID).run(
             Dictionary(promoted.map { (.user($0.userID), $0.version) }) { $1 })
         run.report(.promote, 1)
@@ -86,7 +102,7 @@ extension TrainingPipeline {
             metrics: [
                 "users": Double(parts.reduce(0) { $0 + $1.users }), "users_trained": Double(models.count),
                 "users_earned": Double(earned.count), "users_promoted": Double(promoted.count),
-                "rows": Double(rowCount),
-            ])
+                "rows": Double(rowCount), "users_set_passed": isBetter ? 1 : 0,
+            ].merging(ranking.metrics) { $1 })
     }
 }

@@ -70,9 +70,8 @@ public final class TrainingPipeline: Sendable {
         isCancelled: @escaping @Sendable () -> Bool,
         report: @escaping @Sendable (TrainingStage, Double) -> Void
     ) throws -> TrainingOutcome {
-        let (detector, parameters) = try request.check(registry)
         let run = Run(
-            request: request, jobID: jobID, journal: journal, detector: detector, parameters: parameters,
+            request: request, jobID: jobID, journal: journal, candidates: try request.candidates(registry),
             isCancelled: isCancelled, report: report)
         do {
             return request.allUsers ? try trainUsers(run) : try trainOne(run)
@@ -86,19 +85,19 @@ public final class TrainingPipeline: Sendable {
         let request: TrainingRequest
         let jobID: String
         let journal: any TrainingJournal
-        let detector: LoadedDetector
-        let parameters: ParameterValues
+        /// At least one.
+        let candidates: [Candidate]
         let isCancelled: @Sendable () -> Bool
         let report: @Sendable (TrainingStage, Double) -> Void
 
-        var fitSettings: FitSettings {
-            FitSettings(
-                detector: detector.detector, parameters: parameters, seed: request.seed,
-                contamination: request.contamination, encoding: encoding, isCancelled: isCancelled)
-        }
-
-        private var encoding: TrainingRequest.Encoding {
-            request.encoding ?? (detector.info.uses.contains(.categories) ? .native : .oneHot)
+        /// - Parameter leftOut: Names of features that the model is not to see.
+        func fitSettings(_ candidate: Candidate, leftOut: Set<String> = []) -> FitSettings {
+            let info = candidate.detector.info
+            return FitSettings(
+                detector: candidate.detector.detector, parameters: candidate.parameters, seed: request.seed,
+                contamination: request.contamination,
+                encoding: request.encoding ?? (info.uses.contains(.categories) ? .native : .oneHot),
+                leftOut: leftOut, isCancelled: isCancelled)
         }
 
         func checkCancellation() throws {
@@ -115,24 +114,12 @@ public final class TrainingPipeline: Sendable {
             header = stored
         } else {
             let set = try prepare(run)
-            var settings = run.fitSettings
-            settings.progress = { run.report(.fit, $0) }
-            run.report(.fit, 0)
-            let fitted = try fit(set.training, names: set.names, settings)
+            let chosen = try choose(set, run)
             run.report(.evaluate, 0)
-            var judged = try judge(fitted, set, userID: run.request.userID, run)
-            judged.metrics["score_stability"] = try Stability.acrossSeeds(fitted, set, run.fitSettings)
-            judged.metrics["score_shift"] = ScoreMetrics.stabilityIndex(
-                reference: fitted.trainingScores, current: judged.scores)
-            try run.checkCancellation()
-            run.report(.store, 0)
-            header = try stage.publish(
-                self.header(fitted, set, userID: run.request.userID, metrics: judged.metrics, run),
-                fitted.model)
+            header = try stage.publish(try judgedHeader(chosen, set, run), chosen.fitted.model)
         }
         // A stored model that has not been promoted is not fitted again: its header says whether it may be.
-        let isEarned = header.metrics[Self.earned] != 0
-        let isPromoted = run.request.promote && isEarned
+        let isPromoted = run.request.promotes(header)
         if isPromoted {
             run.report(.promote, 0)
             try PromoteStage(promotion: promotion, jobID: run.jobID).run([header.tenant: header.version])
@@ -142,7 +129,33 @@ public final class TrainingPipeline: Sendable {
             models: [
                 .init(tenant: header.tenant.description, version: header.version, isPromoted: isPromoted)
             ],
-            metrics: header.metrics)
+            metrics: header.metrics, detector: header.detectorID, candidates: header.candidates,
+            gate: header.gate)
+    }
+
+    /// What is known of a model before it is stored: its figures on the holdout, whether it may serve, and what its
+    /// training rows looked like.
+    private func judgedHeader(_ chosen: Chosen, _ set: PreparedSet, _ run: Run) throws -> ArtifactHeader {
+        let userID = run.request.userID
+        var metrics = chosen.scores.metrics(
+            threshold: chosen.fitted.threshold, contamination: run.request.contamination)
+        if userID != nil { metrics.merge(try earned(chosen.scores, chosen.fitted, set, run).metrics) { $1 } }
+        metrics["score_stability"] = try Stability.acrossSeeds(chosen.fitted, set, chosen.settings)
+        metrics["score_shift"] = ScoreMetrics.stabilityIndex(
+            reference: chosen.fitted.trainingScores, current: chosen.scores.scores)
+        var header = header(chosen.candidate, chosen.fitted, set, userID: userID, metrics: metrics, run)
+        header.candidates = chosen.table
+        if userID == nil {
+            let active = try router.globalModel().map { active in
+                try HoldoutScores(active.model, active.plan, set).metrics(
+                    threshold: active.threshold, contamination: run.request.contamination)
+            }
+            header.gate = Gate.checks(metrics, active: active, contamination: run.request.contamination)
+            header.profile = TrainingProfile(chosen.fitted, set.training)
+        }
+        try run.checkCancellation()
+        run.report(.store, 0)
+        return header
     }
 
     func scan(_ run: Run) throws -> History {
@@ -195,40 +208,36 @@ public final class TrainingPipeline: Sendable {
     /// 1 when a user's model beat the global one, 0 when it did not; not there for the global model.
     static let earned = "earned"
 
-    struct Judged {
-        /// Of the holdout.
-        let scores: [Double]
-        var metrics: [String: Double]
-    }
-
-    /// Judges a model on its holdout, a user's also against the global one. Without a global model nothing is earned.
-    func judge(_ fitted: FittedModel, _ set: PreparedSet, userID: String?, _ run: Run) throws -> Judged {
-        let own = try HoldoutScores(fitted.model, fitted.plan, set)
-        var metrics = own.metrics(threshold: fitted.threshold, contamination: run.request.contamination)
-        if userID != nil {
-            metrics[Self.earned] = 0
-            if let global = try router.globalModel(), !own.scores.isEmpty {
-                let theirs = try HoldoutScores(global.model, global.plan, set)
-                if let comparison = EarnedComparison(
-                    own: own, global: theirs, threshold: fitted.threshold,
-                    contamination: run.request.contamination, margin: settings.earnedMargin)
-                {
-                    metrics[Self.earned] = comparison.isEarned ? 1 : 0
-                    metrics.merge(comparison.metrics) { $1 }
-                }
+    /// How a user's model does beside the global one, on the user's holdout. Without a global model nothing is earned.
+    func earned(
+        _ own: HoldoutScores, _ fitted: FittedModel, _ set: PreparedSet, _ run: Run
+    ) throws -> (metrics: [String: Double], global: HoldoutScores?) {
+        var metrics = [Self.earned: 0.0]
+        var judgedGlobal: HoldoutScores?
+        if let global = try router.globalModel(), !own.scores.isEmpty {
+            let theirs = try HoldoutScores(global.model, global.plan, set)
+            judgedGlobal = theirs
+            if let comparison = EarnedComparison(
+                own: own, global: theirs, threshold: fitted.threshold,
+                contamination: run.request.contamination, margin: settings.earnedMargin)
+            {
+                metrics[Self.earned] = comparison.isEarned ? 1 : 0
+                metrics.merge(comparison.metrics) { $1 }
             }
         }
-        return Judged(scores: own.scores, metrics: metrics)
+        return (metrics, judgedGlobal)
     }
 
     func header(
-        _ fitted: FittedModel, _ set: PreparedSet, userID: String?, metrics: [String: Double], _ run: Run
+        _ candidate: Candidate, _ fitted: FittedModel, _ set: PreparedSet, userID: String?,
+        metrics: [String: Double], _ run: Run
     ) -> ArtifactHeader {
         let tenant = userID.map(Tenant.user) ?? .global
+        let detector = candidate.detector
         return ArtifactHeader(
-            userID: userID, detectorID: run.detector.info.id, detectorVersion: run.detector.info.version,
-            detectorSHA256: run.detector.sha256.isEmpty ? nil : run.detector.sha256,
-            parameters: run.parameters.values.mapValues { "\($0)" }, seed: run.request.seed,
+            userID: userID, detectorID: detector.info.id, detectorVersion: detector.info.version,
+            detectorSHA256: detector.sha256.isEmpty ? nil : detector.sha256,
+            parameters: candidate.parameters.values.mapValues { "\($0)" }, seed: run.request.seed,
             preprocessing: fitted.preprocessing, threshold: fitted.threshold,
             severity: SeverityTable(trainingScores: fitted.trainingScores),
             contamination: run.request.contamination,

@@ -13,6 +13,7 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     /// Both included.
     public var from: LakeDay
     public var to: LakeDay
+    /// A detector's id, or `auto`: all that the data allow, of which the best on the holdout is kept.
     public var detectorID: String
     /// As a person would type them; checked against the detector's own description.
     public var parameters: [String: String]
@@ -21,19 +22,40 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     public var contamination: Double
     /// What categorical features become; nil: native for detectors that make use of categories, else one-hot.
     public var encoding: Encoding?
-    /// Make the model active: the global one in any case, a user's only if it has earned it.
+    /// Make the model active: by the gate, unless `promotion` says otherwise.
     public var promote: Bool
+    /// nil: by the gate with `promote`, else by hand.
+    private var chosenPromotion: Promotion?
+
+    /// Who lets a model through to serving.
+    public enum Promotion: String, Codable, Sendable, Hashable, CaseIterable {
+        /// The gate: no worse than the active version on the same holdout, within its alert budget there.
+        case gated
+        /// A person, later: it is stored as a candidate.
+        case manual
+        /// Whoever asked: the global model becomes active whatever the gate says, which is noted all the same.
+        case auto
+    }
+
+    public var promotion: Promotion { chosenPromotion ?? (promote ? .gated : .manual) }
+
+    private enum CodingKeys: String, CodingKey {
+        case userID, allUsers, from, to, detectorID, parameters, seed, contamination, encoding, promote
+        case chosenPromotion = "promotion"
+    }
 
     public typealias Encoding = Preprocessing.Encoding
 
-    public static let defaultDetector = "isolation-forest"
+    public static let defaultDetector = automatic
+    public static let automatic = "auto"
     /// Ten years.
     public static let maximumDays = 3_660
 
     public init(
         userID: String? = nil, allUsers: Bool = false, from: LakeDay, to: LakeDay,
         detectorID: String = defaultDetector, parameters: [String: String] = [:], seed: UInt64 = 0,
-        contamination: Double = 0.01, encoding: Encoding? = nil, promote: Bool = false
+        contamination: Double = 0.01, encoding: Encoding? = nil, promote: Bool = false,
+        promotion: Promotion? = nil
     ) {
         self.userID = userID
         self.allUsers = allUsers
@@ -44,7 +66,8 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
         self.seed = seed
         self.contamination = contamination
         self.encoding = encoding
-        self.promote = promote
+        self.promote = promotion.map { $0 != .manual } ?? promote
+        chosenPromotion = promotion
     }
 
     /// Whose model; of no meaning when `allUsers`.
@@ -61,9 +84,9 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     }
 
     /// - Throws: `TrainingError.invalidRequest` naming the field at fault.
-    /// - Returns: The detector and its checked parameters.
+    /// - Returns: What to fit: one candidate, or with `auto` several.
     @discardableResult
-    public func check(_ registry: DetectorRegistry) throws -> (LoadedDetector, ParameterValues) {
+    func candidates(_ registry: DetectorRegistry) throws -> [Candidate] {
         func check(_ condition: Bool, _ field: String, _ reason: @autoclosure () -> String) throws {
             if !condition { throw TrainingError.invalidRequest(field: field, reason: reason()) }
         }
@@ -77,20 +100,36 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
             "it spans \(from.distance(to: to) + 1) days; at most \(Self.maximumDays) are allowed")
         try check(
             contamination > 0 && contamination <= 0.5, "contamination", "it must be above 0 and at most 0.5")
+        if detectorID == Self.automatic {
+            try check(parameters.isEmpty, "parameters", "detector auto has none; name the detector that has")
+            try check(encoding == nil, "encoding", "detector auto chooses it; name a detector")
+            let isOfUsers = allUsers || userID != nil
+            let candidates = isOfUsers ? Candidate.ofUser(registry) : Candidate.automatic(registry)
+            try check(!candidates.isEmpty, "detector", "no detector is loaded")
+            return candidates
+        }
         guard let detector = registry.detector(id: detectorID) else {
-            let known = registry.detectors.map(\.info.id).sorted().joined(separator: ", ")
+            let known = ([Self.automatic] + registry.detectors.map(\.info.id).sorted()).joined(
+                separator: ", ")
             throw TrainingError.invalidRequest(
-                field: "detector", reason: "there is no detector \(detectorID); loaded are: \(known)")
+                field: "detector", reason: "there is no detector \(detectorID); there are: \(known)")
         }
         try check(
             encoding != .native || detector.info.uses.contains(.categories), "encoding",
             "detector \(detectorID) would take the codes of categories for numbers; use one-hot")
         do {
-            return (
-                detector, try detector.info.checked(parameters.mapValues { ParameterValue(parsing: $0) })
-            )
+            return [
+                Candidate(
+                    detector: detector,
+                    parameters: try detector.info.checked(
+                        parameters.mapValues { ParameterValue(parsing: $0) }),
+                    named: parameters)
+            ]
         } catch DetectorError.invalidParameter(let name, let reason) {
             throw TrainingError.invalidRequest(field: "parameters.\(name)", reason: reason)
         }
     }
+
+    /// - Throws: `TrainingError.invalidRequest` naming the field at fault.
+    public func check(_ registry: DetectorRegistry) throws { try candidates(registry) }
 }

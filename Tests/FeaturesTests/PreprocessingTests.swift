@@ -144,9 +144,11 @@ import Transactions
         }
         let expected = [
             FeatureReason(
-                name: "category", value: .text("casino"), usual: .text("grocery"), contribution: -0.5625),
-            FeatureReason(name: "amount", value: .number(400), usual: .number(10), contribution: -0.5),
-            FeatureReason(name: "count_1h", value: .missing, usual: .number(1.5), contribution: -0.25),
+                name: "category", value: .text("casino"), usual: .text("grocery"), contribution: -0.5625,
+                sentence: "category casino; most are grocery"),
+            FeatureReason(
+                name: "amount", value: .number(400), usual: .number(10), contribution: -0.5,
+                sentence: "400.00 is 40 times the usual 10.00"),
         ]
         #expect(reasons(5) == expected)
         #expect(reasons(1) == [expected[0]])
@@ -187,8 +189,11 @@ import Transactions
         #expect(
             reasons == [
                 FeatureReason(
-                    name: "category", value: .text("casino"), usual: .text("grocery"), contribution: -0.5),
-                FeatureReason(name: "amount", value: .number(400), usual: .number(10), contribution: -0.25),
+                    name: "category", value: .text("casino"), usual: .text("grocery"), contribution: -0.5,
+                    sentence: "category casino; most are grocery"),
+                FeatureReason(
+                    name: "amount", value: .number(400), usual: .number(10), contribution: -0.25,
+                    sentence: "400.00 is 40 times the usual 10.00"),
             ])
     }
 

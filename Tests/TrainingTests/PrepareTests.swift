@@ -186,8 +186,8 @@ import Transactions
             let changed = features.withUnsafeMutableBufferPointer {
                 injection.apply(to: row, window: window, into: $0)
             }
-            #expect(changed.label == 1)
-            #expect(changed.timestampMilliseconds == row.timestampMilliseconds)
+            #expect(changed.label == Int32(injection.label))
+            if injection != .oddities { #expect(changed.timestampMilliseconds == row.timestampMilliseconds) }
             return features[try #require(FeatureSchema.index(of: feature))]
         }
         #expect(try value(.amount, "amount_ratio_30d") == 10)
@@ -198,6 +198,10 @@ import Transactions
         #expect(try value(.burst, "count_1h") == 8)
         #expect(try value(.burst, "new_merchant") == 1)
         #expect(try value(.burst, "seconds_since_last") == 15)
+        #expect(try value(.oddities, "count_1h") == 2)
+        #expect(try value(.oddities, "amount_ratio_30d") < 2.1)
+        #expect(try value(.oddities, "new_merchant") == 1)
+        #expect(abs(try value(.oddities, "hour_sin") - 0.70710677) < 1e-6, "3 o'clock")
         // Who has neither place, country nor device does not travel.
         row.latitude = .nan
         row.country = 0

@@ -26,6 +26,12 @@ struct Replay: AsyncParsableCommand {
     @Flag(help: "Write anomalies only.")
     var anomalies = false
 
+    @Option(
+        help: ArgumentHelp(
+            "What the transactions are, as CSV with transaction_id and is_fraud: prints precision and recall.",
+            valueName: "file"))
+    var labels: String?
+
     func run() async throws {
         let settings = try await common.settings(["store.uri": store])
         let folder = FileManager.default.temporaryDirectory.appending(
@@ -41,18 +47,20 @@ struct Replay: AsyncParsableCommand {
         scoring.publish = anomalies ? .anomalies : .all
         let files = FileTransactionStream.Settings(input: stream, verdicts: output)
         let status = ServingStatus()
+        let tally = try labels.map { try LabelTally(path: $0) }
         // A failing stream ends a replay; only serving tries again.
         let opened = try FileTransactionStream(files)
         var quiet = parts.logger
         quiet.logLevel = max(quiet.logLevel, .warning)
         let worker = ScoringWorker(
             makeStream: { opened }, windows: MemoryWindowStore(), router: parts.router, settings: scoring,
-            status: status, logger: quiet)
+            status: status, logger: quiet, onDelivered: { scored, _ in tally?.observe(scored) })
         try worker.runOnce()
         let totals = status.totals
         FileHandle.standardError.write(
             Data(
                 "\(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) rejected\n"
                     .utf8))
+        if let tally { FileHandle.standardError.write(Data((tally.summary + "\n").utf8)) }
     }
 }

@@ -37,6 +37,12 @@ struct Serve: AsyncParsableCommand {
     @Flag(help: "Show throughput and anomalies as they come, on standard output.")
     var show = false
 
+    @Option(
+        help: ArgumentHelp(
+            "What the transactions are, as CSV with transaction_id and is_fraud: shows precision and recall at the end.",
+            valueName: "file"))
+    var labels: String?
+
     private enum Role: String, CaseIterable { case inference, training, management }
 
     func run() async throws {
@@ -53,7 +59,8 @@ struct Serve: AsyncParsableCommand {
         let threads = NIOThreadPool(numberOfThreads: 4)
         threads.start()
         defer { threads.shutdownGracefully { _ in } }
-        let display = show ? ServingDisplay() : nil
+        let tally = try labels.map { try LabelTally(path: $0) }
+        let display = show || tally != nil ? ServingDisplay(tally: tally, showsLines: show) : nil
         let services = try await threads.runIfActive {
             try Self.services(settings, roles, metrics: registry, threads: threads, display: display)
         }
@@ -120,18 +127,29 @@ struct Serve: AsyncParsableCommand {
 
         var status: ServingStatus?
         var streams: Streams?
+        var watch: ModelWatch?
         if roles.contains(.inference) {
             let serving = ServingStatus()
+            var watching = ModelWatch.Settings()
+            watching.floodFactor = settings.real("flood.factor")
+            let models = ModelWatch(watching)
             let wired = try Streams(settings, data: data, logger: logger)
             display?.begin(stream: wired.description, status: serving)
-            services.append(scoring(settings, wired, parts, serving, display))
+            services.append(scoring(settings, wired, parts, serving, models, display))
+            services.append(
+                FloodGuard(
+                    watch: models, promotion: parts.promotion, catalogue: parts.catalogue,
+                    policy: FloodPolicy(rawValue: settings.text("flood.policy")) ?? .report,
+                    interval: .seconds(settings.integer("flood.seconds")), threads: threads, logger: logger))
             status = serving
+            watch = models
             streams = wired
         }
         if roles.contains(.management) {
             let useCases = ManagementServices(
                 jobs: jobs, registry: parts.registry, models: parts.models, catalogue: parts.catalogue,
-                promotion: parts.promotion, serving: status, removeWindow: streams?.removeWindow,
+                promotion: parts.promotion, serving: status, watch: watch,
+                removeWindow: streams?.removeWindow,
                 metrics: metrics, adminKey: AdminKey(settings.optionalText("admin.key")), threads: threads)
             services.append(http(settings, useCases, logger: logger, display: display))
         }
@@ -140,7 +158,7 @@ struct Serve: AsyncParsableCommand {
 
     private static func scoring(
         _ settings: Settings, _ streams: Streams, _ parts: Parts, _ status: ServingStatus,
-        _ display: ServingDisplay?
+        _ watch: ModelWatch, _ display: ServingDisplay?
     ) -> ThreadService {
         var scoring = ScoringWorker.Settings()
         scoring.limits = BatchLimits(
@@ -153,6 +171,7 @@ struct Serve: AsyncParsableCommand {
             status: status, logger: parts.logger,
             onDelivered: { (scored: ScoredBatch, stream: any TransactionStream) in
                 snapshots?.writeIfDue(stream)
+                watch.observe(scored)
                 display?.show(scored)
             },
             onEnded: { (stream: any TransactionStream) in snapshots?.write(stream) })

@@ -17,6 +17,16 @@ final class ServingDisplay: Sendable {
 
     private static let linesPerInterval = 12
     private let state = Mutex(State())
+    private let tally: LabelTally?
+    private let showsLines: Bool
+
+    /// - Parameters:
+    ///   - tally: Knows what the transactions are; its summary comes at the end.
+    ///   - showsLines: Anomalies and throughput as they come.
+    init(tally: LabelTally?, showsLines: Bool) {
+        self.tally = tally
+        self.showsLines = showsLines
+    }
 
     func begin(stream: String, status: ServingStatus) {
         state.withLock { $0.status = status }
@@ -26,6 +36,8 @@ final class ServingDisplay: Sendable {
     func showAddress(_ address: String) { write("HTTP    \(address)\n") }
 
     func show(_ scored: ScoredBatch) {
+        tally?.observe(scored)
+        guard showsLines else { return }
         for row in 0..<scored.count where scored.isAnomaly(row) {
             let isShown = state.withLock { state in
                 state.shown += 1
@@ -51,22 +63,12 @@ final class ServingDisplay: Sendable {
         let transactions = scored.windowed.consumed.transactions
         let group = scored.groups[Int(scored.groupIndex[row])]
         let model = group.fallback == nil ? "own v\(group.model.version)" : "global v\(group.model.version)"
-        let reasons = (scored.reasons[Int32(row)] ?? []).map { reason in
-            "\(reason.name) \(Self.text(reason.value)) (usual \(Self.text(reason.usual)))"
-        }.joined(separator: ", ")
+        let reasons = (scored.reasons[Int32(row)] ?? []).map(\.sentence).joined(separator: "; ")
         let severity = scored.severity(row).map { String(format: "severity %.2f, ", $0) } ?? ""
         let score = severity + String(format: "%.3f < %.3f", scored.scores[row], group.model.threshold)
         return
             "ANOMALY \(transactions.text(.userID, row) ?? "") \(transactions.text(.transactionID, row) ?? "")"
             + "  \(score)  [\(model)]  \(reasons)\n"
-    }
-
-    private static func text(_ value: FeatureReason.Value) -> String {
-        switch value {
-        case .number(let number): String(format: "%.4g", number)
-        case .text(let text): text
-        case .missing: "-"
-        }
     }
 
     private static func summary(
@@ -89,6 +91,7 @@ final class ServingDisplay: Sendable {
             write(
                 "ended: \(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) dead letters\n"
             )
+            if let tally { write(tally.summary + "\n") }
         }
     }
 

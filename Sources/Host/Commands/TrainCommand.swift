@@ -2,6 +2,7 @@ import ArgumentParser
 import Features
 import Foundation
 import Lake
+import Models
 import Training
 
 struct Train: AsyncParsableCommand {
@@ -30,7 +31,7 @@ struct Train: AsyncParsableCommand {
     @Flag(help: "A model for every user with enough history.")
     var allUsers = false
 
-    @Option(help: "Which detector.")
+    @Option(help: "Which detector; auto: the best on the holdout of all that the data allow.")
     var detector = TrainingRequest.defaultDetector
 
     @Option(
@@ -50,7 +51,13 @@ struct Train: AsyncParsableCommand {
     @Option(help: "Seed of all randomness.")
     var seed: UInt64 = 0
 
-    @Flag(help: "Make it the active version (a user's only if it beats the global one).")
+    @Option(
+        help: ArgumentHelp(
+            "Who lets it serve: gated (no worse than the active version, within its alert budget), manual or auto.",
+            discussion: "A user's model has to beat the global one in any case."))
+    var promotion: TrainingRequest.Promotion?
+
+    @Flag(help: "Make it the active version if the gate lets it through; the default.")
     var promote = false
 
     @Flag(help: "Print the outcome as JSON.")
@@ -61,7 +68,7 @@ struct Train: AsyncParsableCommand {
         let request = TrainingRequest(
             userID: user, allUsers: allUsers, from: try day(from, "--from"), to: try day(to, "--to"),
             detectorID: detector, parameters: try assignments(parameters, option: "--parameter"), seed: seed,
-            contamination: contamination, encoding: encoding, promote: promote)
+            contamination: contamination, encoding: encoding, promotion: promotion ?? .gated)
         let display = ProgressDisplay()
         let lake = lake
         let outcome = try await blocking {
@@ -92,6 +99,29 @@ struct Train: AsyncParsableCommand {
         for (name, value) in outcome.metrics.sorted(by: { $0.key < $1.key }) {
             print("  \(name) \(String(format: "%.4g", value))")
         }
+        if let candidates = outcome.candidates { print("\n" + Self.table(of: candidates)) }
+        if let gate = outcome.gate {
+            let rows = gate.map { check in
+                [
+                    check.name, String(format: "%.4g", check.value), check.bound.rawValue,
+                    String(format: "%.4g", check.limit), check.isPassed ? "passed" : "NOT PASSED",
+                ]
+            }
+            print("\n" + textTable(["gate", "value", "", "limit", ""], rows))
+        }
+    }
+
+    private static func table(of candidates: [CandidateJudgement]) -> String {
+        let measures = [
+            "average_precision", "precision_at_budget", "injected_precision", "agreement", "alert_rate",
+        ]
+        let rows = candidates.map { candidate in
+            [(candidate.isChosen ? "* " : "  ") + candidate.name, candidate.features]
+                + measures.map { candidate.measures[$0].map { String(format: "%.4f", $0) } ?? "" }
+                + [candidate.note ?? ""]
+        }
+        return textTable(
+            ["candidate", "features"] + measures.map { $0.replacing("_", with: " ") } + [""], rows)
     }
 
     private func day(_ text: String, _ option: String) throws -> LakeDay {
@@ -116,3 +146,4 @@ func assignments(_ pairs: [String], option: String) throws -> [String: String] {
 }
 
 extension Preprocessing.Encoding: ExpressibleByArgument {}
+extension TrainingRequest.Promotion: ExpressibleByArgument {}

@@ -1,5 +1,6 @@
 import Configuration
 import Foundation
+import Models
 import SystemPackage
 
 /// Everything that can be configured, in one table: reading, `ml-service settings` and the unknown-key check
@@ -129,6 +130,17 @@ extension Setting {
         Setting(
             key: "models.hmackey", kind: .secret, defaultValue: "",
             meaning: "signs artifacts, and refuses those that are not signed with it"),
+        Setting(
+            key: "flood.policy", kind: .choice(FloodPolicy.allCases.map(\.rawValue)), defaultValue: "report",
+            meaning:
+                "when a model's alerts of the last hour, by event time, exceed its budget by the factor: report, rollback to the version before, or cap: lower the threshold so that the budget holds"
+        ),
+        Setting(
+            key: "flood.factor", kind: .real(1...1_000), defaultValue: "5",
+            meaning: "times its alert budget that a model may raise"),
+        Setting(
+            key: "flood.seconds", kind: .integer(1...3_600), defaultValue: "10",
+            meaning: "how often alert rates are looked at and drift is exported"),
         Setting(
             key: "snapshot.seconds", kind: .integer(1...86_400), defaultValue: "10",
             meaning: "how often windows in memory are written to the data directory"),

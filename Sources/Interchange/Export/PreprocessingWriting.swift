@@ -15,7 +15,9 @@ extension GraphWriter {
         switch preprocessing.encoding {
         case .oneHot:
             guard orders.isEmpty else { throw Self.strangeOrders }
-            for group in preprocessing.categorical { parts.append(try encode(group)) }
+            for group in preprocessing.categorical {
+                parts.append(try encode(group, unseen: preprocessing.unseenPlace(group)))
+            }
         case .native: parts += try encode(preprocessing, orders)
         }
         if parts.count == 1 { return parts[0] }
@@ -27,7 +29,14 @@ extension GraphWriter {
     private mutating func scale(_ preprocessing: Preprocessing) -> String {
         let numeric = preprocessing.numeric
         let names = numeric.map(\.feature).joined(separator: ", ")
-        let features = input("features", .float, columns: numeric.count, "NaN: missing; \(names)")
+        var meaning = "NaN: missing; \(names)"
+        if let coldBelow = preprocessing.coldBelow {
+            // Whoever makes the features knows the user's history; the graph may not even have it.
+            let cold = numeric.map(\.feature).filter(Preprocessing.coldFeatures.contains)
+            meaning += "; for users with fewer than \(coldBelow) transactions in 30 d also missing: "
+            meaning += cold.joined(separator: ", ")
+        }
+        let features = input("features", .float, columns: numeric.count, meaning)
         let centres = numeric.map { Float($0.centre) }
         let factors = numeric.map { Float(1 / $0.scale) }
         guard centres.contains(where: { $0 != 0 }) || factors.contains(where: { $0 != 1 }) else {
@@ -63,14 +72,16 @@ extension GraphWriter {
             guard order.cutColumn == first + place, groups.indices.contains(group),
                 order.places.count == groups[group].categories.count + 1
             else { throw Self.strangeOrders }
-            columns.append(encode(groups[group], texts[group], order))
+            let unseen = preprocessing.unseenPlace(groups[group])
+            columns.append(encode(groups[group], texts[group], order, unseen: unseen))
         }
         return columns
     }
 
-    /// A category's place in an order by a LabelEncoder; the last code is the pool's.
+    /// A category's place in an order by a LabelEncoder; the last code is the pool's, `unseen` that of other texts.
     private mutating func encode(
-        _ group: Preprocessing.CategoricalColumns, _ text: String, _ order: IsolationTrees.CategoryOrder
+        _ group: Preprocessing.CategoricalColumns, _ text: String, _ order: IsolationTrees.CategoryOrder,
+        unseen: Int
     ) -> String {
         let places = order.places.map { Float($0) }
         return node(
@@ -79,13 +90,14 @@ extension GraphWriter {
             [
                 .texts("keys_strings", group.categories + [""]),
                 .reals("values_floats", places.dropLast() + [.nan]),
-                .real("default_float", places.last ?? .nan),
+                .real("default_float", places[unseen]),
             ])
     }
 
     /// A category's number by a LabelEncoder, then a column for each number: 1 where it is the row's, else 0.
-    private mutating func encode(_ group: Preprocessing.CategoricalColumns) throws(InterchangeError) -> String
-    {
+    private mutating func encode(
+        _ group: Preprocessing.CategoricalColumns, unseen: Int
+    ) throws(InterchangeError) -> String {
         let name = group.feature
         let text = try text(group)
         let pooled = Int64(group.categories.count)
@@ -94,7 +106,7 @@ extension GraphWriter {
             "LabelEncoder", domain: machineLearningDomain, [text], output: "\(name)_number",
             [
                 .texts("keys_strings", group.categories + [""]),
-                .wholes("values_int64s", Array(0..<pooled) + [-1]), .whole("default_int64", pooled),
+                .wholes("values_int64s", Array(0..<pooled) + [-1]), .whole("default_int64", Int64(unseen)),
             ])
         let columns = constant("\(name)_numbers", wholes: Array(0...pooled))
         let isOwn = node("Equal", [numbers, columns], output: "\(name)_is")

@@ -8,6 +8,7 @@ public func managementRouter(_ services: ManagementServices) -> Router<BasicRequ
     router.add(middleware: ProblemMiddleware())
     addTrainingRoutes(to: router, services)
     addModelRoutes(to: router, services)
+    addDriftRoute(to: router, services)
     addDetectorRoutes(to: router, services)
     addHealthRoutes(to: router, services)
     return router

@@ -18,10 +18,7 @@ func addModelRoutes(to router: Router<BasicRequestContext>, _ services: Manageme
     router.post("/v1/models/:version/promote") { request, context in
         try services.adminKey.check(request)
         let tenant = try tenant(of: request)
-        let text = try context.parameters.require("version")
-        guard let version = Int(text.hasPrefix("v") ? String(text.dropFirst()) : text), version > 0 else {
-            throw Problem.invalid("'\(text)' is no version; write 3 or v3", field: "version")
-        }
+        let version = try version(of: context)
         let reason = request.uri.queryParameters["reason"].map(String.init) ?? "by hand"
         do {
             let changes = try await services.blocking {
@@ -51,12 +48,55 @@ func addModelRoutes(to router: Router<BasicRequestContext>, _ services: Manageme
     }
 }
 
+/// The version that the path names: 3 or v3.
+func version(of context: BasicRequestContext) throws -> Int {
+    let text = try context.parameters.require("version")
+    guard let version = Int(text.hasPrefix("v") ? String(text.dropFirst()) : text), version > 0 else {
+        throw Problem.invalid("'\(text)' is no version; write 3 or v3", field: "version")
+    }
+    return version
+}
+
 private struct PromotionView: Encodable {
     let tenant: String
     let version: Int
     let previous: Int?
     /// false: it was the active version already.
     let changed: Bool
+}
+
+/// A candidate of `detector: auto` as the API shows it.
+struct CandidateView: Encodable {
+    let name: String
+    let features: String
+    let chosen: Bool
+    let measures: [String: Double]
+    let note: String?
+
+    init(_ candidate: CandidateJudgement) {
+        name = candidate.name
+        features = candidate.features
+        chosen = candidate.isChosen
+        measures = candidate.measures
+        note = candidate.note
+    }
+}
+
+/// A line of the gate's table as the API shows it.
+struct GateView: Encodable {
+    let name: String
+    let value: Double
+    let bound: String
+    let limit: Double
+    let passed: Bool
+
+    init(_ check: GateCheck) {
+        name = check.name
+        value = check.value
+        bound = check.bound.rawValue
+        limit = check.limit
+        passed = check.isPassed
+    }
 }
 
 /// A version as the API shows it.
@@ -72,6 +112,8 @@ private struct ModelView: Encodable {
     let severityAtThreshold: Double?
     let contamination: Double?
     let metrics: [String: Double]?
+    let candidates: [CandidateView]?
+    let gate: [GateView]?
     let rows: Int?
     let trainedFrom: String?
     let trainedTo: String?
@@ -94,6 +136,8 @@ private struct ModelView: Encodable {
         }
         contamination = known?.contamination
         metrics = known?.metrics
+        candidates = known.flatMap { $0.candidates.isEmpty ? nil : $0.candidates.map(CandidateView.init) }
+        gate = known.flatMap { $0.gate.isEmpty ? nil : $0.gate.map(GateView.init) }
         rows = known?.rowCount
         trainedFrom = known?.trainingRange.from
         trainedTo = known?.trainingRange.to

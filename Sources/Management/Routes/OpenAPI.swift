@@ -38,7 +38,7 @@ enum OpenAPI {
                       "end": { "type": "string", "format": "date", "description": "Inclusive." }
                     }
                   },
-                  "detector": { "type": "string", "default": "isolation-forest" },
+                  "detector": { "type": "string", "default": "auto", "description": "auto: the best on the holdout of all that the data allow." },
                   "parameters": { "type": "object" },
                   "contamination": { "type": "number", "default": 0.01 },
                   "encoding": {
@@ -46,7 +46,11 @@ enum OpenAPI {
                     "description": "What categories become; default: native for detectors that make use of them."
                   },
                   "seed": { "type": "integer", "default": 0 },
-                  "promote": { "type": "boolean", "default": false }
+                  "promotion": {
+                    "type": "string", "enum": ["gated", "manual", "auto"], "default": "gated",
+                    "description": "gated: it serves if it is no worse than the active version on the same holdout and keeps its alert budget there; manual: a candidate; auto: it serves."
+                  },
+                  "promote": { "type": "boolean", "description": "false: as promotion manual." }
                 }
               }
             }
@@ -78,6 +82,16 @@ enum OpenAPI {
                 "summary": "The versions of a tenant's models, newest first",
                 "parameters": [{ "name": "user_id", "in": "query", "schema": { "type": "string" } }],
                 "responses": { "200": { "description": "An array: version, accuracy, active, ..." } }
+              }
+            },
+            "/v1/models/{version}/drift": {
+              "get": {
+                "summary": "How a serving version's alerts, scores and features have moved from its training",
+                "parameters": [
+                  { "name": "version", "in": "path", "required": true, "schema": { "type": "string" }, "description": "3 or v3" },
+                  { "name": "user_id", "in": "query", "schema": { "type": "string" } }
+                ],
+                "responses": { "200": { "description": "Alert rate and budget of the last hour, population stability indices" }, "404": { "description": "This process has not scored with it" } }
               }
             },
             "/v1/models/{version}/promote": {

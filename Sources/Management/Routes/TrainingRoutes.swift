@@ -89,6 +89,7 @@ private struct TrainBody: Decodable {
     let encoding: String?
     let seed: UInt64?
     let promote: Bool?
+    let promotion: String?
 
     /// - Throws: `Problem` naming the field that is missing, wrong or unknown.
     static func request(_ data: Data) throws -> TrainingRequest {
@@ -97,7 +98,7 @@ private struct TrainBody: Decodable {
         }
         let known: Set = [
             "user_id", "all_users", "date_range", "detector", "parameters", "contamination", "encoding",
-            "seed", "promote",
+            "seed", "promote", "promotion",
         ]
         if let stranger = object.keys.filter({ !known.contains($0) }).min() {
             throw Problem.invalid(
@@ -129,7 +130,22 @@ private struct TrainBody: Decodable {
             detectorID: body.detector ?? TrainingRequest.defaultDetector,
             parameters: (body.parameters ?? [:]).mapValues(\.text), seed: body.seed ?? 0,
             contamination: body.contamination ?? 0.01, encoding: encoding,
-            promote: body.promote ?? false)
+            promotion: try promotion(body.promotion, promote: body.promote))
+    }
+
+    /// By the gate, unless the body says otherwise.
+    private static func promotion(
+        _ name: String?, promote: Bool?
+    ) throws -> TrainingRequest.Promotion {
+        guard let name else { return promote == false ? .manual : .gated }
+        guard let promotion = TrainingRequest.Promotion(rawValue: name) else {
+            let known = TrainingRequest.Promotion.allCases.map(\.rawValue).joined(separator: ", ")
+            throw Problem.invalid("there is no '\(name)'; there are: \(known)", field: "promotion")
+        }
+        guard promote == nil || (promote == true) == (promotion != .manual) else {
+            throw Problem.invalid("it contradicts promote; leave that out", field: "promotion")
+        }
+        return promotion
     }
 
     private static func path(_ keys: [any CodingKey]) -> String {
@@ -167,6 +183,9 @@ private struct JobView: Encodable {
     /// How many; a job for all users shows the first hundred.
     let modelCount: Int?
     let metrics: [String: Double]?
+    /// What `auto` chose from, and by what the model was let through to serving, or not.
+    let candidates: [CandidateView]?
+    let gate: [GateView]?
     let error: String?
     let createdMs: Int64
     let finishedMs: Int64?
@@ -179,7 +198,9 @@ private struct JobView: Encodable {
         attempts = job.attempts
         userId = job.request.userID
         allUsers = job.request.allUsers
-        detector = job.request.detectorID
+        detector = job.outcome?.detector ?? job.request.detectorID
+        candidates = job.outcome?.candidates?.map(CandidateView.init)
+        gate = job.outcome?.gate?.map(GateView.init)
         models = job.outcome?.models.prefix(100).map {
             Model(tenant: $0.tenant, version: $0.version, promoted: $0.isPromoted)
         }

@@ -16,6 +16,10 @@ extension ArtifactHeader {
         var (preprocessing, trainingRange): (Preprocessing?, Range?)
         var severity: SeverityTable?
         var source: Source?
+        var candidates: [CandidateJudgement] = []
+        var gate: [GateCheck] = []
+        var profile: TrainingProfile?
+        var uncapped: Double?
         var reader = JSONReader(json)
         try reader.object { reader, name in
             switch name {
@@ -38,6 +42,11 @@ extension ArtifactHeader {
             case "jobID": jobID = try reader.optional { try $0.text() }
             case "source": source = try reader.optional { try Source(from: &$0) }
             case "payloadSHA256": payloadSHA256 = try reader.text()
+            case "candidates":
+                candidates = try reader.elements { try CandidateJudgement(from: &$0) }
+            case "gate": gate = try reader.elements { try GateCheck(from: &$0) }
+            case "uncappedThreshold": uncapped = try reader.optional { try $0.number() }
+            case "profile": profile = try reader.optional { try TrainingProfile(from: &$0) }
             default: try reader.skip()
             }
         }
@@ -55,6 +64,8 @@ extension ArtifactHeader {
             createdMilliseconds: Int64(try found(created, "createdMilliseconds")), jobID: jobID,
             source: source)
         self.payloadSHA256 = try found(payloadSHA256, "payloadSHA256")
+        (self.candidates, self.gate, self.profile) = (candidates, gate, profile)
+        uncappedThreshold = uncapped
     }
 }
 
@@ -119,11 +130,16 @@ extension Preprocessing {
         var (schemaVersion, scaling): (Int?, Scaling?)
         var (numeric, categorical): ([NumericColumn]?, [CategoricalColumns]?)
         var encoding = Encoding.oneHot
+        var coldBelow: Int?
+        var unseenAsUsual: [String]?
         try reader.object { reader, name in
             switch name {
             case "schemaVersion": schemaVersion = try reader.integer()
             case "scaling": scaling = Scaling(rawValue: try reader.text())
             case "numeric": numeric = try reader.elements { try NumericColumn(from: &$0) }
+            case "coldBelow": coldBelow = try reader.optional { try $0.integer() }
+            case "unseenAsUsual":
+                unseenAsUsual = try reader.optional { try $0.elements { try $0.text() } }
             case "encoding": encoding = try found(Encoding(rawValue: try reader.text()), "encoding")
             case "categorical": categorical = try reader.elements { try CategoricalColumns(from: &$0) }
             default: try reader.skip()
@@ -132,7 +148,7 @@ extension Preprocessing {
         self.init(
             schemaVersion: try found(schemaVersion, "schemaVersion"), scaling: try found(scaling, "scaling"),
             numeric: try found(numeric, "numeric"), categorical: try found(categorical, "categorical"),
-            encoding: encoding)
+            encoding: encoding, coldBelow: coldBelow, unseenAsUsual: unseenAsUsual)
     }
 }
 

@@ -7,13 +7,23 @@ extension ArtifactHeader {
     /// what is usual fourth where it is not the centre, and `["country", usual, category, ...]`. What is nil is left out.
     func json() -> [UInt8] {
         var json = JSONWriter()
-        json.append("{\"contamination\":")
+        json.append("{")
+        if !candidates.isEmpty {
+            json.append("\"candidates\":")
+            json.append(candidates: candidates)
+            json.append(",")
+        }
+        json.append("\"contamination\":")
         json.append(exactly: contamination)
         json.append(",\"createdMilliseconds\":")
         json.append(createdMilliseconds)
         json.member(",\"detectorID\":", detectorID)
         json.member(",\"detectorSHA256\":", detectorSHA256)
         json.member(",\"detectorVersion\":", detectorVersion)
+        if !gate.isEmpty {
+            json.append(",\"gate\":")
+            json.append(gate: gate)
+        }
         json.member(",\"jobID\":", jobID)
         json.append(",\"metrics\":")
         json.object(metrics) { $0.append(exactly: $1) }
@@ -26,6 +36,10 @@ extension ArtifactHeader {
         json.member(",\"payloadSHA256\":", payloadSHA256)
         json.append(",\"preprocessing\":")
         json.append(preprocessing)
+        if let profile {
+            json.append(",\"profile\":")
+            json.append(profile: profile)
+        }
         json.append(",\"rowCount\":")
         json.append(rowCount)
         json.append(",\"seed\":")
@@ -45,6 +59,10 @@ extension ArtifactHeader {
         json.member(",\"trainingRange\":{\"from\":", trainingRange.from)
         json.member(",\"to\":", trainingRange.to)
         json.append("}")
+        if let uncappedThreshold {
+            json.append(",\"uncappedThreshold\":")
+            json.append(exactly: uncappedThreshold)
+        }
         json.member(",\"userID\":", userID)
         json.append(",\"version\":")
         json.append(version)
@@ -56,7 +74,7 @@ extension ArtifactHeader {
 extension JSONWriter {
     /// The shortest digits that give the number back, bit for bit, whole numbers without a point; as a text where JSON
     /// has no number.
-    fileprivate mutating func append(exactly number: Double) {
+    mutating func append(exactly number: Double) {
         if number.isNaN {
             append("\"nan\"")
         } else if number.isInfinite {
@@ -121,6 +139,10 @@ extension JSONWriter {
         array(preprocessing.categorical) { json, columns in
             json.array([columns.feature, columns.usual] + columns.categories) { $0.append(text: $1) }
         }
+        if let coldBelow = preprocessing.coldBelow {
+            append(",\"coldBelow\":")
+            append(coldBelow)
+        }
         if preprocessing.encoding != .oneHot {
             append(",\"encoding\":")
             append(text: preprocessing.encoding.rawValue)
@@ -140,6 +162,10 @@ extension JSONWriter {
         append(text: preprocessing.scaling.rawValue)
         append(",\"schemaVersion\":")
         append(preprocessing.schemaVersion)
+        if let unseenAsUsual = preprocessing.unseenAsUsual {
+            append(",\"unseenAsUsual\":")
+            array(unseenAsUsual) { $0.append(text: $1) }
+        }
         append("}")
     }
 }

@@ -57,6 +57,14 @@ public struct ArtifactHeader: Codable, Sendable, Hashable {
     public var jobID: String?
     /// nil: trained here. An imported model has no training range, rows or contamination to tell: "" and 0.
     public var source: Source?
+    /// What it was chosen from; empty where there was no choice.
+    public var candidates: [CandidateJudgement] = []
+    /// By what it was let through to serving, or not; empty where nobody asked.
+    public var gate: [GateCheck] = []
+    /// The threshold before the flood guard lowered it; nil: nobody did.
+    public var uncappedThreshold: Double?
+    /// nil: drift cannot be told.
+    public var profile: TrainingProfile?
     /// Hexadecimal; filled in by `Artifact`.
     public var payloadSHA256 = ""
 

@@ -91,6 +91,13 @@ struct JSONReader {
         return try value(&self)
     }
 
+    /// `true` or `false`.
+    mutating func flag() throws -> Bool {
+        let isTrue = peek() == UInt8(ascii: "t")
+        try word(isTrue ? "true" : "false")
+        return isTrue
+    }
+
     /// Passes over a value.
     mutating func skip() throws {
         switch peek() {

@@ -77,6 +77,23 @@ public final class Promotion: Sendable {
         try catalogue.remove(tenant)
     }
 
+    /// Stores a version that differs from another by a lower threshold alone.
+    ///
+    /// - Returns: Its number; nil when the other is not there, or its threshold is as low already.
+    func publishCapped(_ tenant: Tenant, _ version: Int, threshold: Double) throws -> Int? {
+        guard let bytes = try store.bytes(of: tenant, version: version) else { return nil }
+        let artifact = try Artifact(decoding: bytes, key: store.key)
+        var header = artifact.header
+        guard threshold < header.threshold else { return nil }
+        header.uncappedThreshold = header.uncappedThreshold ?? header.threshold
+        header.threshold = threshold
+        header.parent = version
+        header.jobID = nil
+        header.gate = []
+        header.createdMilliseconds = now()
+        return try store.publish(header, payload: Array(artifact.payload.bytes)).version
+    }
+
     private func change(
         _ activations: [Activation], ready: [Tenant: ReadyModel], by: String, reason: String
     ) throws -> [ModelChange] {

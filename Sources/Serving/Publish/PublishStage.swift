@@ -92,6 +92,7 @@ private struct VerdictWriter {
         json.beginArray("marks")
         let marks = scored.windowed.marks[row]
         for (mark, name) in TransactionMarks.names where marks.contains(mark) { json.element(name) }
+        if scored.groups[group].model.header.uncappedThreshold != nil { json.element("capped") }
         json.endArray()
         let sha256 = digest.of(row, scored.windowed.features, transactions)
         json.field("features_sha256") { Hex.append(sha256, to: &$0) }
@@ -112,6 +113,7 @@ private func writeReason(_ reason: FeatureReason, into json: inout JSONWriter) {
     json.field("value", reason.value)
     json.field("usual", reason.usual)
     json.field("contribution", reason.contribution)
+    json.field("sentence", reason.sentence)
     json.endObject()
 }
 

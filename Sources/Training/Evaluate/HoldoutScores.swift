@@ -8,14 +8,18 @@ struct HoldoutScores {
     let injected: [Double]
     /// 1 anomalous, 0 not, -1 unknown.
     let labels: [Int8]
+    /// `Injection.label` of each injected row.
+    let kinds: [Int8]
 
     init(_ model: any DetectorModel, _ plan: PreprocessingPlan, _ set: PreparedSet) throws {
         scores = try score(model, set.holdout.encoded(plan), columns: plan.columnCount)
         injected = try score(model, set.injected.encoded(plan), columns: plan.columnCount)
         labels = set.holdout.labels
+        kinds = set.injected.labels
     }
 
-    init(scores: [Double], injected: [Double], labels: [Int8]) {
+    init(scores: [Double], injected: [Double], labels: [Int8], kinds: [Int8]? = nil) {
+        self.kinds = kinds ?? injected.map { _ in 1 }
         self.scores = scores
         self.injected = injected
         self.labels = labels
@@ -42,17 +46,28 @@ struct HoldoutScores {
                 + Array(repeating: true, count: injected.count))
     }
 
+    /// See `InjectedPrecision`.
+    var injectedPrecision: Double? {
+        InjectedPrecision.value(usual: usualScores, injected: injected, kinds: kinds)
+    }
+
+    /// Known frauds among the rows.
+    var knownFrauds: Int { labels.count { $0 == 1 } }
+
     /// What the artifact's header says.
     ///
-    /// Always: `holdout_rows`; with rows `alert_rate`, the share of them below the threshold, `injected_auroc`, and
-    /// `injected_recall`, the share of injected frauds below it. With labels: `accuracy` at the threshold; with
+    /// Always: `holdout_rows`; with rows `alert_rate`, the share of them below the threshold, `usual_alert_rate`, that of
+    /// rows that are not known to be frauds, `injected_auroc`, `injected_precision`, and `injected_recall`, the share of
+    /// injected frauds below it. With labels: `accuracy` at the threshold; with
     /// labels of both kinds also `auroc`, `average_precision`, and `precision_at_budget`, of as many of the lowest
     /// scores as the contamination allows alerts.
     func metrics(threshold: Double, contamination: Double) -> [String: Double] {
         var metrics = ["holdout_rows": Double(scores.count)]
         guard !scores.isEmpty else { return metrics }
         metrics["alert_rate"] = share(scores) { $0 < threshold }
+        metrics["usual_alert_rate"] = share(usualScores) { $0 < threshold }
         metrics["injected_auroc"] = injectedAUROC
+        metrics["injected_precision"] = injectedPrecision
         metrics["injected_recall"] = share(injected) { $0 < threshold }
         let known = known
         guard !known.isEmpty else { return metrics }

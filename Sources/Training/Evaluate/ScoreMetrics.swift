@@ -30,8 +30,11 @@ public enum ScoreMetrics {
 
     /// Average precision: the sum over thresholds of precision times the gain in recall; tied rows come together.
     ///
+    /// - Parameter weight: How many anomalies each one stands for, beside normal rows that stand for themselves.
     /// - Returns: nil without an anomaly.
-    public static func averagePrecision(_ scores: [Double], anomalous: [Bool]) -> Double? {
+    public static func averagePrecision(
+        _ scores: [Double], anomalous: [Bool], weight: Double = 1
+    ) -> Double? {
         let positives = anomalous.count { $0 }
         guard positives > 0 else { return nil }
         let order = scores.indices.sorted { scores[$0] < scores[$1] }
@@ -45,7 +48,8 @@ public enum ScoreMetrics {
                 if anomalous[order[end]] { found += 1 }
                 end += 1
             }
-            sum += Double(found - before) / Double(positives) * Double(found) / Double(end)
+            let all = weight == 1 ? Double(end) : weight * Double(found) + Double(end - found)
+            sum += Double(found - before) / Double(positives) * (weight * Double(found)) / all
             start = end
         }
         return sum

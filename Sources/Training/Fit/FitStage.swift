@@ -11,6 +11,8 @@ struct FitSettings: Sendable {
     let contamination: Double
     /// Native only for a detector that makes use of categories.
     var encoding = Preprocessing.Encoding.oneHot
+    /// Names of features that the model is not to see.
+    var leftOut: Set<String> = []
     var isCancelled: @Sendable () -> Bool = { false }
     var progress: @Sendable (Double) -> Void = { _ in }
 }
@@ -31,7 +33,9 @@ struct FittedModel {
 /// The threshold is the score at place floor(contamination x rows) of the ascending training scores: as many rows lie
 /// below it, fewer when scores are tied.
 func fit(_ rows: RowTable, names: CategoryNames, _ settings: FitSettings) throws -> FittedModel {
-    try fit(rows, preprocessing: rows.preprocessing(names, settings.encoding), settings)
+    try fit(
+        rows, preprocessing: rows.preprocessing(names, settings.encoding, leftOut: settings.leftOut), settings
+    )
 }
 
 /// The same with a preprocessing that was fitted before.

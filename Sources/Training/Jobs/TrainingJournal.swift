@@ -20,8 +20,19 @@ public struct UsersPart: Codable, Sendable, Hashable {
     /// Users with rows in range.
     public var users = 0
     public var models: [Model] = []
+    /// How the models rank the users' holdouts together; of jobs that were begun before there was one, nothing.
+    var ranking = UsersRanking()
 
     public init() {}
+
+    private enum CodingKeys: String, CodingKey { case users, models, ranking }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        users = try container.decode(Int.self, forKey: .users)
+        models = try container.decode([Model].self, forKey: .models)
+        ranking = try container.decodeIfPresent(UsersRanking.self, forKey: .ranking) ?? UsersRanking()
+    }
 }
 
 /// For one process and one attempt.

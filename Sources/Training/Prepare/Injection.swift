@@ -12,6 +12,12 @@ enum Injection: UInt64, CaseIterable {
     case travel
     /// The ninth of small payments within two minutes, at merchants that the user never saw.
     case burst
+    /// Nothing that is unheard of, but several things at once: at night, twice the amount, at a merchant that the user
+    /// never saw, the third payment in ten minutes.
+    case oddities
+
+    /// What `RowTable.labels` says of a row with this fraud.
+    var label: Int8 { Int8(rawValue) + 1 }
 
     /// The kind that a row of this priority gets: all are equally common, but nobody travels whose transactions have
     /// neither place, country nor device.
@@ -36,7 +42,7 @@ enum Injection: UInt64, CaseIterable {
         to row: HistoryRow, window: UserWindow, into features: UnsafeMutableBufferPointer<Float>
     ) -> HistoryRow {
         var changed = row
-        changed.label = 1
+        changed.label = Int32(label)
         switch self {
         case .amount:
             changed.amount *= 10
@@ -60,7 +66,31 @@ enum Injection: UInt64, CaseIterable {
             changed.timestampMilliseconds = end
             changed.merchant = Self.merchants[Self.burstCount]
             window.writeFeatures(for: changed.event, into: features)
+        case .oddities:
+            var window = window
+            changed.amount *= 2
+            let end = Self.night(after: row.timestampMilliseconds)
+            for step in 0..<Self.oddityCount {
+                changed.timestampMilliseconds =
+                    end - Int64(Self.oddityCount - step) * Self.oddityStepMilliseconds
+                changed.merchant = Self.merchants[step]
+                window.fold(changed.event)
+            }
+            changed.timestampMilliseconds = end
+            changed.merchant = Self.merchants[Self.oddityCount]
+            window.writeFeatures(for: changed.event, into: features)
         }
         return changed
+    }
+
+    private static let oddityCount = 2
+    private static let oddityStepMilliseconds: Int64 = 240_000
+
+    /// The next 3 o'clock, UTC, and as many minutes past it.
+    private static func night(after time: Int64) -> Int64 {
+        let (day, hour): (Int64, Int64) = (86_400_000, 3_600_000)
+        let inDay = (time % day + day) % day
+        let moment = 3 * hour + inDay % hour
+        return time - inDay + moment + (moment < inDay ? day : 0)
     }
 }

@@ -4,8 +4,10 @@ import Features
 struct RowTable: Sendable {
     private(set) var features: [Float] = []
     private(set) var categories: [UInt64] = []
-    /// 1 anomalous, 0 not, -1 unknown.
+    /// 1 anomalous, 0 not, -1 unknown; of injected rows 1 and more, see `Injection.label`.
     private(set) var labels: [Int8] = []
+    /// Numbers of the users.
+    private(set) var users: [UInt32] = []
     /// What decides whether a sample keeps the row; see `RowSample`.
     private(set) var priorities: [UInt64] = []
 
@@ -18,6 +20,7 @@ struct RowTable: Sendable {
         self.features.append(contentsOf: features)
         row.appendCategories(to: &categories)
         labels.append(Int8(truncatingIfNeeded: row.label))
+        users.append(row.user)
         priorities.append(priority)
     }
 
@@ -25,6 +28,7 @@ struct RowTable: Sendable {
         features.removeAll(keepingCapacity: true)
         categories.removeAll(keepingCapacity: true)
         labels.removeAll(keepingCapacity: true)
+        users.removeAll(keepingCapacity: true)
         priorities.removeAll(keepingCapacity: true)
     }
 
@@ -43,6 +47,7 @@ struct RowTable: Sendable {
             table.features.append(contentsOf: numeric(row))
             table.categories.append(contentsOf: categories(row))
             table.labels.append(labels[row])
+            table.users.append(users[row])
             table.priorities.append(priorities[row])
         }
         return table
@@ -69,8 +74,19 @@ struct RowTable: Sendable {
     }
 
     /// Fits scaling and encoding to the rows.
-    func preprocessing(_ names: CategoryNames, _ encoding: Preprocessing.Encoding) -> Preprocessing {
-        var fitter = PreprocessingFitter(options: .init(encoding: encoding))
+    ///
+    /// - Parameter leftOut: Names of features that the model is not to see.
+    func preprocessing(
+        _ names: CategoryNames, _ encoding: Preprocessing.Encoding, leftOut: Set<String> = []
+    ) -> Preprocessing {
+        func kept(_ features: [Feature]) -> [String]? {
+            leftOut.isEmpty ? nil : features.map(\.name).filter { !leftOut.contains($0) }
+        }
+        var fitter = PreprocessingFitter(
+            options: .init(
+                numericFeatures: kept(FeatureSchema.numeric),
+                categoricalFeatures: kept(FeatureSchema.categorical.map(\.feature)), encoding: encoding,
+                coldBelow: Preprocessing.usualColdBelow))
         var texts = [String?](repeating: nil, count: Self.categoryCount)
         features.withUnsafeBufferPointer { features in
             for row in 0..<count {

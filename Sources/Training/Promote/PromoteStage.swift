@@ -13,3 +13,14 @@ struct PromoteStage {
         try promotion.promote(versions, by: "training", reason: "job \(jobID)")
     }
 }
+
+extension TrainingRequest {
+    /// Whether a stored model of this request is to serve now.
+    func promotes(_ header: ArtifactHeader) -> Bool {
+        switch promotion {
+        case .manual: false
+        case .auto: header.metrics[TrainingPipeline.earned] != 0
+        case .gated: header.metrics[TrainingPipeline.earned] != 0 && header.gate.allSatisfy(\.isPassed)
+        }
+    }
+}

@@ -1,0 +1,64 @@
+import DetectorAPI
+
+/// Rows are unusual whose values lie far out in the tails of their columns, further than the bulk of the column explains.
+///
+/// The surprise e of a value is -ln of the share of training rows that lie as far out. Up to the outermost 1 % that is
+/// counted; beyond, the tail goes on as the 10 % before it fell, so that frauds among the training rows do not make
+/// themselves usual. e^2 weighs few large surprises against many small ones. A column in which there are more extreme
+/// values than its own bulk explains has something to tell, and counts more.
+///
+///     t = weighted mean over the columns of  e^2 / its mean for a usual column
+///     score = -t / (1 + t)
+///
+/// -0.5 for a usual row, towards -1 for an unusual one. docs/detectors.md has the formulas and what they are worth.
+public struct TailSurprise: Detector {
+    public init() {}
+
+    public var info: DetectorInfo {
+        DetectorInfo(
+            id: "tail-surprise", version: "1.0.0",
+            summary: "Rows are unusual whose values lie further out than the bulk of their columns explains.",
+            parameters: TailParameters.specifications, uses: [.categories])
+    }
+
+    /// Fits each column's tails; `labels` are ignored.
+    ///
+    /// - Throws: `DetectorError.invalidInput` for no rows or more than 65,536 columns, `.cancelled`.
+    public func fit(
+        _ rows: FeatureRows, labels: UnsafeBufferPointer<Int8>?, context: FitContext
+    ) throws -> any DetectorModel {
+        guard rows.count > 0 else { throw DetectorError.invalidInput("there are no rows to fit on") }
+        guard rows.columns <= TailPayload.maximumColumns else {
+            throw DetectorError.invalidInput("more than \(TailPayload.maximumColumns) columns")
+        }
+        return TailModel(try TailFitter(rows, context).fit())
+    }
+
+    /// Reads and checks; a model is so small that it is copied.
+    ///
+    /// - Throws: `DetectorError.invalidArtifact`.
+    public func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
+        TailModel(try TailPayload.decode(artifact.bytes))
+    }
+}
+
+struct TailParameters {
+    /// Surprises of low values are at most this.
+    let lowLimit: Double
+    /// Whether columns count by how many extreme values they have.
+    let weighs: Bool
+
+    static let specifications = [
+        ParameterSpecification(
+            "low_limit", .real(0...60), default: .real(7),
+            meaning: "Surprises of unusually low values count as this at most; 0: only high values surprise."),
+        ParameterSpecification(
+            "weigh", .boolean, default: .boolean(true),
+            meaning: "Columns with more extreme values than their bulk explains count more."),
+    ]
+
+    init(_ values: ParameterValues) {
+        lowLimit = values.real("low_limit")
+        weighs = values.boolean("weigh")
+    }
+}

@@ -1,0 +1,180 @@
+import Exact
+
+/// What a reason is about, whichever and however many columns say it, and whether it is on its unusual side.
+struct ReasonSubject {
+    /// The name in the reason.
+    var name: String
+    /// Of the first feature, as are the following.
+    private let feature: String
+    private var value: Double
+    /// Over the training rows; NaN: not known.
+    private var usual: Double
+    /// Of the hour's and the weekday's other column.
+    private var other: (value: Double, usual: Double)?
+
+    /// Features that say the same of a transaction, in different units.
+    private static let shared = [
+        "log_amount": "amount", "amount_zscore_30d": "amount", "amount_ratio_30d": "amount",
+        "hour_sin": "hour", "hour_cos": "hour", "weekday_sin": "weekday", "weekday_cos": "weekday",
+    ]
+
+    init(feature: String, value: Double, usual: Double) {
+        self.feature = feature
+        name = Self.shared[feature] ?? feature
+        self.value = value
+        self.usual = usual
+    }
+
+    mutating func merge(_ same: ReasonSubject) {
+        if name == "hour" || name == "weekday" { other = (same.value, same.usual) }
+    }
+
+    /// - Returns: nil when the value is on no unusual side: slower than usual, say.
+    func reason(
+        _ contribution: Double, own: OwnUsual, numeric: UnsafeBufferPointer<Float>
+    ) -> FeatureReason? {
+        guard let (shown, usual, sentence) = said(own, numeric) else { return nil }
+        return FeatureReason(
+            name: name, value: shown.isNaN ? .missing : .number(shown),
+            usual: usual.isNaN ? .missing : .number(usual), contribution: contribution, sentence: sentence)
+    }
+
+    private typealias Said = (value: Double, usual: Double, sentence: String)
+
+    private func said(_ own: OwnUsual, _ numeric: UnsafeBufferPointer<Float>) -> Said? {
+        switch name {
+        case "amount": return amount(own, numeric)
+        case "hour", "weekday": return moment()
+        case "new_merchant": return value == 1 ? (1, 0, "first time at this merchant") : nil
+        case "new_country": return value == 1 ? (1, 0, "first time in this country") : nil
+        case "new_device": return value == 1 ? (1, 0, "first time with this device") : nil
+        case "speed_kmh": return speed()
+        case "seconds_since_last": return pause(own)
+        default: break
+        }
+        if let (kind, window) = OwnUsual.window(of: feature) { return history(kind, window, own) }
+        guard !value.isNaN else { return nil }
+        let rest = usual.isNaN ? "" : "; usual is \(number(usual))"
+        return (value, usual, "\(name) is \(number(value))\(rest)")
+    }
+
+    /// Of the amount itself, whichever comparison drove the score.
+    private func amount(_ own: OwnUsual, _ numeric: UnsafeBufferPointer<Float>) -> Said? {
+        let amount = Double(numeric[0])
+        guard !amount.isNaN else { return nil }
+        let all = feature == "amount" ? usual : .nan
+        let usual = own.amount.isNaN ? all : own.amount
+        guard usual > 0 else { return (amount, usual, "\(money(amount)) is unusual") }
+        let whose = own.amount.isNaN ? "the usual \(money(usual))" : "this user's usual \(money(usual))"
+        guard amount > 1.5 * usual || amount < usual / 1.5 else { return nil }
+        if amount > usual {
+            return (amount, usual, "\(money(amount)) is \(times(amount / usual)) times \(whose)")
+        }
+        return (amount, usual, "\(money(amount)) is far below \(whose)")
+    }
+
+    private func pause(_ own: OwnUsual) -> Said? {
+        guard !value.isNaN else { return nil }
+        let usual = own.pause.isNaN ? self.usual : own.pause
+        guard usual > 0 else { return (value, usual, "\(duration(value)) after the payment before") }
+        guard value < usual / 2 || value > 3 * usual else { return nil }
+        let whose = own.pause.isNaN ? "usual are" : "this user's usual are"
+        return (value, usual, "\(duration(value)) after the payment before; \(whose) \(duration(usual))")
+    }
+
+    private func speed() -> Said? {
+        guard value > (usual.isNaN ? 0 : usual) else { return nil }
+        let rest = usual.isNaN ? "" : "; usual are \(whole(usual))"
+        return (value, usual, "\(whole(value)) km/h from the place of the payment before\(rest)")
+    }
+
+    private func history(_ kind: OwnUsual.Kind, _ window: OwnUsual.Window, _ own: OwnUsual) -> Said? {
+        guard !value.isNaN else { return nil }
+        let mine = own.usual(kind, window)
+        let usual = mine.isNaN ? self.usual : mine
+        let whose = mine.isNaN ? "usual" : "this user's usual"
+        switch kind {
+        case .count:
+            guard usual.isNaN || value > usual else { return nil }
+            return (
+                value, usual,
+                "\(whole(value)) payments in \(window.words) before; \(whose) is \(number(usual))"
+            )
+        case .sum:
+            guard usual.isNaN || value > usual else { return nil }
+            return (
+                value, usual, "\(money(value)) spent in \(window.words) before; \(whose) is \(money(usual))"
+            )
+        case .mean:
+            guard usual.isNaN || value > 1.5 * usual || value < usual / 1.5 else { return nil }
+            return (
+                value, usual,
+                "payments of \(money(value)) on the mean in \(window.words) before; \(whose) are \(money(usual))"
+            )
+        }
+    }
+
+    /// The hour or weekday of two columns, sine and cosine.
+    private func moment() -> Said? {
+        guard let other, !value.isNaN, !other.value.isNaN else { return nil }
+        let (turn, names) = name == "hour" ? (24, []) : (7, Self.weekdays)
+        func place(_ sine: Double, _ cosine: Double) -> Double? {
+            guard sine * sine + cosine * cosine > 1e-6 else { return nil }
+            return Double(CircularPlace.nearest(sine: sine, cosine: cosine, of: turn))
+        }
+        guard let shown = place(value, other.value) else { return nil }
+        let usual = place(self.usual, other.usual) ?? .nan
+        let words =
+            names.isEmpty ? "at \(shown < 10 ? "0" : "")\(whole(shown)):00 UTC" : "on a \(names[Int(shown)])"
+        return (shown, usual, "\(words), when few pay")
+    }
+
+    private static let weekdays = [
+        "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
+    ]
+
+    // MARK: Words
+
+    private func money(_ x: Double) -> String { decimal(x, places: 2) }
+    private func whole(_ x: Double) -> String { decimal(x, places: 0) }
+    private func number(_ x: Double) -> String {
+        x.isNaN ? "not known" : decimal(x, places: x.magnitude < 10 && x != x.rounded() ? 2 : 0)
+    }
+    private func times(_ x: Double) -> String { decimal(x, places: x < 10 ? 1 : 0) }
+
+    private func duration(_ seconds: Double) -> String {
+        switch seconds {
+        case ..<120: "\(whole(seconds)) s"
+        case ..<7_200: "\(whole(seconds / 60)) min"
+        case ..<172_800: "\(decimal(seconds / 3_600, places: 1)) h"
+        default: "\(decimal(seconds / 86_400, places: 1)) d"
+        }
+    }
+
+    private func decimal(_ x: Double, places: Int) -> String {
+        let scale = places == 2 ? 100.0 : places == 1 ? 10 : 1
+        guard x.isFinite, x.magnitude < 1e15 else { return "\(x)" }
+        let scaled = Int64((x.magnitude * scale).rounded())
+        let sign = x < 0 && scaled > 0 ? "-" : ""
+        let unit = Int64(scale)
+        guard places > 0 else { return "\(sign)\(scaled)" }
+        let rest = String(scaled % unit)
+        return "\(sign)\(scaled / unit).\(String(repeating: "0", count: places - rest.count))\(rest)"
+    }
+}
+
+/// The whole hour or weekday that a sine and cosine point to.
+enum CircularPlace {
+    static func nearest(sine: Double, cosine: Double, of turn: Int) -> Int {
+        var best = 0
+        var greatest = -Double.infinity
+        for place in 0..<turn {
+            let degrees = 360 * Double(place) / Double(turn)
+            let projection =
+                sine * DeterministicMath.sineDegrees(degrees) + cosine
+                * DeterministicMath.cosineDegrees(degrees)
+            if projection > greatest { (best, greatest) = (place, projection) }
+        }
+        return best
+    }
+}

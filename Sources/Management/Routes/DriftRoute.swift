@@ -1,0 +1,53 @@
+import Hummingbird
+import Models
+import Serving
+
+func addDriftRoute(to router: Router<BasicRequestContext>, _ services: ManagementServices) {
+    router.get("/v1/models/:version/drift") { request, context in
+        let tenant = try tenant(of: request)
+        let version = try version(of: context)
+        guard let watch = services.watch else {
+            throw Problem.notFound("this process does not serve: ask one with the role inference")
+        }
+        guard let report = watch.report(of: tenant, version: version) else {
+            throw Problem.notFound(
+                "this process has scored nothing with v\(version) of \(tenant): is it active, and is there a stream?"
+            )
+        }
+        return try Response.json(DriftView(report))
+    }
+}
+
+/// Drift as the API shows it.
+private struct DriftView: Encodable {
+    let tenant: String
+    let version: Int
+    /// Of the last hour by event time.
+    let transactions: Int
+    let alerts: Int
+    let alertRate: Double
+    let alertBudget: Double
+    /// The rate exceeds the budget by the configured factor.
+    let flood: Bool
+    /// Rows that the following are of; they come with the first thousand.
+    let rows: Int
+    /// Population stability index against the training scores: below 0.1 is usual, above 0.25 a shift.
+    let scorePsi: Double?
+    let featurePsi: [String: Double]
+    /// Share of rows whose category training did not know.
+    let unseenCategoryShare: [String: Double]
+
+    init(_ report: ModelWatch.Report) {
+        tenant = report.tenant.description
+        version = report.version
+        transactions = report.transactions
+        alerts = report.alerts
+        alertRate = Double(report.alerts) / Double(max(report.transactions, 1))
+        alertBudget = report.budget
+        flood = report.isFlood
+        rows = report.driftRows
+        scorePsi = report.scoreShift
+        featurePsi = report.featureShifts
+        unseenCategoryShare = report.unseenShares
+    }
+}

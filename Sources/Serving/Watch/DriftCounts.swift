@@ -1,0 +1,83 @@
+import Exact
+import Features
+import Models
+
+/// Scores and features of what a model has scored lately, in the bins of its training profile.
+///
+/// Half of what was counted is forgotten whenever `horizon` rows are there, so that what is told is of the last
+/// `horizon` to two of them.
+struct DriftCounts: Sendable {
+    static let horizon = 20_000
+    /// Fewer rows say nothing of a share.
+    static let minimumRows = 1_000
+    private static let keptScores = 4_096
+
+    private let profile: TrainingProfile
+    /// Names, and the places of those that have a histogram in a row of profiled values.
+    private let features: [(name: String, place: Int, histogram: Histogram)]
+    private var scoreCounts: [Int]
+    private var featureCounts: [[Int]]
+    private(set) var rows = 0
+    /// The latest scores, in a ring.
+    private(set) var scores: [Double] = []
+    private var nextScore = 0
+
+    init(_ profile: TrainingProfile, _ plan: PreprocessingPlan) {
+        self.profile = profile
+        features = plan.profiled.enumerated().compactMap { place, feature in
+            profile.features[feature.name].map { (feature.name, place, $0) }
+        }
+        scoreCounts = [Int](repeating: 0, count: profile.scores.shares.count + 1)
+        featureCounts = features.map { [Int](repeating: 0, count: $0.histogram.shares.count + 1) }
+    }
+
+    /// - Parameter values: As `PreprocessingPlan.writeProfiled` writes them.
+    mutating func add(score: Double, values: UnsafeBufferPointer<Double>) {
+        scoreCounts[profile.scores.bin(of: score)] += 1
+        for (number, feature) in features.enumerated() {
+            featureCounts[number][feature.histogram.bin(of: values[feature.place])] += 1
+        }
+        if scores.count < Self.keptScores {
+            scores.append(score)
+        } else {
+            scores[nextScore] = score
+            nextScore = (nextScore + 1) % Self.keptScores
+        }
+        rows += 1
+        if rows >= 2 * Self.horizon { halve() }
+    }
+
+    private mutating func halve() {
+        func halved(_ counts: [Int]) -> [Int] { counts.map { ($0 + 1) / 2 } }
+        scoreCounts = halved(scoreCounts)
+        featureCounts = featureCounts.map(halved)
+        rows /= 2
+    }
+
+    /// Population stability index of the scores; nil with too few rows.
+    var scoreShift: Double? {
+        guard rows >= Self.minimumRows else { return nil }
+        return profile.scores.stabilityIndex(scoreCounts, logarithm: DeterministicMath.log)
+    }
+
+    /// The same of each feature that the model sees.
+    var featureShifts: [String: Double] {
+        guard rows >= Self.minimumRows else { return [:] }
+        return Dictionary(
+            uniqueKeysWithValues: zip(features, featureCounts).map { feature, counts in
+                (feature.name, feature.histogram.stabilityIndex(counts, logarithm: DeterministicMath.log))
+            })
+    }
+
+    /// Of each categorical feature the share of rows whose category had no column of its own.
+    func unseenShares(_ plan: PreprocessingPlan) -> [String: Double] {
+        guard rows > 0 else { return [:] }
+        let codes = Dictionary(uniqueKeysWithValues: plan.profiled.map { ($0.name, $0.codeCount) })
+        var shares: [String: Double] = [:]
+        for (feature, counts) in zip(features, featureCounts) {
+            guard let count = codes[feature.name] ?? nil else { continue }
+            shares[feature.name] = Double(counts[count - 1]) / Double(rows)
+        }
+        return shares
+    }
+}

@@ -1,0 +1,51 @@
+import Foundation
+
+/// How well injected frauds are found, kind by kind, as one number: what compares detectors where nobody knows the frauds.
+///
+/// Of each kind the average precision as if one row in a hundred were such a fraud; of those the geometric mean, so that
+/// a detector that is blind for one kind does not win by another.
+enum InjectedPrecision {
+    private static let fraudShare = 0.01
+    private static let least = 1e-4
+
+    /// - Parameters:
+    ///   - usual: Scores of rows that are not known to be frauds.
+    ///   - injected: Scores of injected ones, and the kind of each.
+    /// - Returns: nil without both.
+    static func value(usual: [Double], injected: [Double], kinds: [Int8]) -> Double? {
+        guard !usual.isEmpty else { return nil }
+        var logarithm = 0.0
+        var count = 0.0
+        for kind in Set(kinds).sorted() {
+            let found = kinds.indices.filter { kinds[$0] == kind }.map { injected[$0] }
+            guard !found.isEmpty else { continue }
+            let weight = fraudShare / (1 - fraudShare) * Double(usual.count) / Double(found.count)
+            let precision = ScoreMetrics.averagePrecision(
+                usual + found,
+                anomalous: Array(repeating: false, count: usual.count)
+                    + Array(repeating: true, count: found.count), weight: weight)
+            logarithm += log(max(precision ?? 0, least))
+            count += 1
+        }
+        return count > 0 ? exp(logarithm / count) : nil
+    }
+}
+
+/// Of how many alerts of one candidate another one says the same.
+enum Agreement {
+    /// - Parameters:
+    ///   - scores: Of the same rows, one list for each candidate.
+    ///   - count: How many alerts each may raise.
+    /// - Returns: For each candidate the mean share of its alerts that another one raises too; 0 for a single one.
+    static func shares(_ scores: [[Double]], count: Int) -> [Double] {
+        let alerts = scores.map { scores in
+            Set(scores.indices.sorted { (scores[$0], $0) < (scores[$1], $1) }.prefix(count))
+        }
+        return alerts.indices.map { place in
+            let others = alerts.indices.filter { $0 != place }
+            guard !others.isEmpty, !alerts[place].isEmpty else { return 0 }
+            let shared = others.reduce(0) { $0 + alerts[place].intersection(alerts[$1]).count }
+            return Double(shared) / Double(alerts[place].count * others.count)
+        }
+    }
+}

@@ -1,0 +1,111 @@
+import Models
+
+/// How well frauds rank above all other transactions, over all users together, by severity: with the global model alone,
+/// with everybody's own model, and with the own models of those that have earned one.
+///
+/// A user's model that is better for that user may still be worse for the list of alerts that people work off: severities
+/// of two models have to mean the same. Counted in bins of severity, so that a million users are a few kilobytes.
+struct UsersRanking: Codable, Sendable, Hashable {
+    /// Frauds and others by bin of severity.
+    struct Counts: Codable, Sendable, Hashable {
+        private var frauds: [Int: Int] = [:]
+        private var others: [Int: Int] = [:]
+
+        static let bins = 2_048
+
+        var fraudCount: Int { frauds.values.reduce(0, +) }
+
+        mutating func add(_ severity: Double, isFraud: Bool) {
+            let bin = Int(severity * Double(Self.bins))
+            if isFraud { frauds[bin, default: 0] += 1 } else { others[bin, default: 0] += 1 }
+        }
+
+        mutating func merge(_ other: Counts) {
+            frauds.merge(other.frauds, uniquingKeysWith: +)
+            others.merge(other.others, uniquingKeysWith: +)
+        }
+
+        /// nil without a fraud.
+        var averagePrecision: Double? {
+            let all = fraudCount
+            guard all > 0 else { return nil }
+            var (sum, found, above) = (0.0, 0, 0)
+            for bin in Set(frauds.keys).union(others.keys).sorted(by: >) {
+                let here = frauds[bin] ?? 0
+                found += here
+                above += here + (others[bin] ?? 0)
+                sum += Double(here) / Double(all) * Double(found) / Double(above)
+            }
+            return sum
+        }
+    }
+
+    /// The three ways of scoring the same rows.
+    struct Ways: Codable, Sendable, Hashable {
+        var global = Counts()
+        var own = Counts()
+        var earned = Counts()
+
+        mutating func merge(_ other: Ways) {
+            global.merge(other.global)
+            own.merge(other.own)
+            earned.merge(other.earned)
+        }
+    }
+
+    /// Rows of the holdouts, known frauds against the rest.
+    private(set) var known = Ways()
+    /// The same rows, injected frauds against those that are not known to be any.
+    private(set) var injected = Ways()
+
+    /// Fewer known frauds do not decide; injected ones do.
+    private static let minimumFrauds = 30
+
+    /// Adds a user's holdout; nothing where a model's severities are not known.
+    mutating func add(
+        own: HoldoutScores, _ ownScale: SeverityScale?, global: HoldoutScores, _ globalModel: ReadyModel,
+        isEarned: Bool
+    ) {
+        guard let ownScale, globalModel.severity(of: globalModel.threshold) != nil else { return }
+        func add(_ way: inout Ways, _ row: (own: Double, global: Double), isFraud: Bool) {
+            let mine = ownScale.severity(of: row.own)
+            let theirs = globalModel.severity(of: row.global) ?? 0
+            way.global.add(theirs, isFraud: isFraud)
+            way.own.add(mine, isFraud: isFraud)
+            way.earned.add(isEarned ? mine : theirs, isFraud: isFraud)
+        }
+        for (row, label) in own.labels.enumerated() {
+            let scores = (own: own.scores[row], global: global.scores[row])
+            add(&known, scores, isFraud: label == 1)
+            if label != 1 { add(&injected, scores, isFraud: false) }
+        }
+        for row in own.injected.indices {
+            add(&injected, (own: own.injected[row], global: global.injected[row]), isFraud: true)
+        }
+    }
+
+    mutating func merge(_ other: UsersRanking) {
+        known.merge(other.known)
+        injected.merge(other.injected)
+    }
+
+    private var deciding: Ways { known.global.fraudCount >= Self.minimumFrauds ? known : injected }
+
+    /// Whether the earned models together rank frauds no worse than the global model alone. True where nothing is known.
+    var isEarnedBetter: Bool {
+        guard let global = deciding.global.averagePrecision, let earned = deciding.earned.averagePrecision
+        else { return true }
+        return earned >= global
+    }
+
+    /// For the job's answer: `users_average_precision_global`, `_own` and `_earned` of known frauds, and of injected ones.
+    var metrics: [String: Double] {
+        var metrics: [String: Double] = [:]
+        for (name, ways) in [("average_precision", known), ("injected_precision", injected)] {
+            metrics["users_\(name)_global"] = ways.global.averagePrecision
+            metrics["users_\(name)_own"] = ways.own.averagePrecision
+            metrics["users_\(name)_earned"] = ways.earned.averagePrecision
+        }
+        return metrics
+    }
+}

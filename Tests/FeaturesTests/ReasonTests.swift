@@ -1,0 +1,142 @@
+import Testing
+import Transactions
+
+@testable import Features
+
+/// Reasons say what a person can check.
+@Suite struct ReasonTests {
+    /// Every numeric feature, of which those named made the row more anomalous.
+    private func reasons(_ values: [String: Float], _ contributions: [String: Double]) throws
+        -> [FeatureReason]
+    {
+        let usual = ["amount": 40.0, "speed_kmh": 12, "count_1h": 0, "hour_sin": 1, "hour_cos": 0]
+        let plan = try PreprocessingPlan(
+            Preprocessing(
+                scaling: .none,
+                numeric: FeatureSchema.numeric.map {
+                    .init(feature: $0.name, centre: 0, scale: 1, usual: usual[$0.name] ?? .nan)
+                }, categorical: [], coldBelow: 5))
+        var row = [Float](repeating: .nan, count: UserWindow.featureCount)
+        for (name, value) in values { row[try #require(FeatureSchema.index(of: name))] = value }
+        var shares = [Double](repeating: 0, count: plan.columnCount)
+        for (name, value) in contributions { shares[try #require(FeatureSchema.index(of: name))] = value }
+        var batch = TransactionBatch()
+        batch.append(
+            Transaction(transactionID: "t", userID: "u", amount: 1, timestampMilliseconds: 0))
+        return row.withUnsafeBufferPointer { row in
+            shares.withUnsafeBufferPointer {
+                plan.reasons(contributions: $0, numeric: row, batch: batch, row: 0, limit: 9)
+            }
+        }
+    }
+
+    /// Thirty payments of 36.10 on the mean in 30 d.
+    private let history: [String: Float] = ["count_30d": 30, "sum_30d": 1083, "mean_30d": 36.1]
+
+    @Test func anAmountIsComparedWithTheUsersOwn() throws {
+        let row = history.merging(["amount": 448.9, "log_amount": 6.1, "amount_zscore_30d": 9]) { $1 }
+        let found = try reasons(row, ["amount": -0.1, "log_amount": -0.1, "amount_zscore_30d": -0.2])
+        #expect(found.count == 1)
+        #expect(found[0].name == "amount")
+        #expect(found[0].sentence == "448.90 is 12 times this user's usual 36.10")
+        #expect(found[0].usual == .number(Double(Float(36.1))))
+        #expect(abs(found[0].contribution + 0.4) < 1e-12)
+    }
+
+    @Test func withoutAHistoryTheUsualIsEverybodys() throws {
+        let found = try reasons(["amount": 100, "count_30d": 0], ["amount": -0.1])
+        #expect(found.map(\.sentence) == ["100.00 is 2.5 times the usual 40.00"])
+        let low = try reasons(["amount": 1.2, "count_30d": 0], ["amount": -0.1])
+        #expect(low.map(\.sentence) == ["1.20 is far below the usual 40.00"])
+    }
+
+    @Test func onlyTheUnusualSideIsAReason() throws {
+        let row = history.merging(["amount": 37, "speed_kmh": 3, "new_merchant": 0, "count_1h": 0]) { $1 }
+        let names = ["amount", "speed_kmh", "new_merchant", "count_1h"]
+        #expect(try reasons(row, Dictionary(uniqueKeysWithValues: names.map { ($0, -0.1) })).isEmpty)
+        // What made the row less anomalous is none either.
+        #expect(try reasons(history.merging(["speed_kmh": 900]) { $1 }, ["speed_kmh": 0.1]).isEmpty)
+    }
+
+    @Test func everyKindHasWords() throws {
+        let row = history.merging([
+            "speed_kmh": 7_421.4, "new_merchant": 1, "new_country": 1, "new_device": 1, "count_1h": 9,
+            "seconds_since_last": 41, "sum_24h": 700, "hour_sin": 0.70710677, "hour_cos": 0.70710677,
+        ]) { $1 }
+        let names = [
+            "speed_kmh", "new_merchant", "new_country", "new_device", "count_1h", "seconds_since_last",
+            "sum_24h",
+            "hour_sin", "hour_cos",
+        ]
+        let found = try reasons(row, Dictionary(uniqueKeysWithValues: names.map { ($0, -0.1) }))
+        #expect(
+            Set(found.map(\.sentence)) == [
+                "7421 km/h from the place of the payment before; usual are 12",
+                "first time at this merchant", "first time in this country", "first time with this device",
+                "9 payments in the hour before; this user's usual is 0.04",
+                "41 s after the payment before; this user's usual are 24.0 h",
+                "700.00 spent in the 24 h before; this user's usual is 36.10", "at 03:00 UTC, when few pay",
+            ])
+        #expect(found.first { $0.name == "hour" }?.value == .number(3))
+    }
+
+    @Test func ofANewcomerNothingIsNew() throws {
+        let row: [String: Float] = ["count_30d": 2, "new_merchant": 1, "new_device": 1]
+        #expect(try reasons(row, ["new_merchant": -0.3, "new_device": -0.3]).isEmpty)
+    }
+}
+
+/// What a model makes of users without a history, and of categories that training did not know.
+@Suite struct MutedFeatureTests {
+    private func encoded(_ preprocessing: Preprocessing, _ values: [String: Float], category: String) throws
+        -> [Float]
+    {
+        let plan = try PreprocessingPlan(preprocessing)
+        var row = [Float](repeating: 0, count: UserWindow.featureCount)
+        for (name, value) in values { row[try #require(FeatureSchema.index(of: name))] = value }
+        var hashes = [UInt64](repeating: 0, count: PreprocessingPlan.categoryCount)
+        hashes[0] = TextHash.hash(category)
+        var encoded = [Float](repeating: -1, count: plan.columnCount)
+        row.withUnsafeBufferPointer { row in
+            hashes.withUnsafeBufferPointer { hashes in
+                encoded.withUnsafeMutableBufferPointer {
+                    plan.apply(numeric: row, categories: hashes, into: $0)
+                }
+            }
+        }
+        return encoded
+    }
+
+    private func preprocessing(_ encoding: Preprocessing.Encoding, unseenAsUsual: [String]?) -> Preprocessing
+    {
+        Preprocessing(
+            scaling: .none,
+            numeric: ["amount", "new_merchant"].map { .init(feature: $0, centre: 0, scale: 1, usual: 0) },
+            categorical: [.init(feature: "category", categories: ["fuel", "grocery"], usual: "grocery")],
+            encoding: encoding, coldBelow: 5, unseenAsUsual: unseenAsUsual)
+    }
+
+    @Test func noveltiesAreMissingWithoutAHistory() throws {
+        let cold = try encoded(
+            preprocessing(.native, unseenAsUsual: nil), ["count_30d": 4, "new_merchant": 1, "amount": 7],
+            category: "fuel")
+        #expect(cold[0] == 7 && cold[1].isNaN && cold[2] == 0)
+        let warm = try encoded(
+            preprocessing(.native, unseenAsUsual: nil), ["count_30d": 5, "new_merchant": 1, "amount": 7],
+            category: "fuel")
+        #expect(warm == [7, 1, 0])
+    }
+
+    @Test func aCategoryThatTrainingDidNotKnowCountsAsTheUsualOne() throws {
+        let row: [String: Float] = ["count_30d": 9]
+        #expect(
+            try encoded(preprocessing(.native, unseenAsUsual: ["category"]), row, category: "new")[2] == 1)
+        #expect(
+            try encoded(preprocessing(.oneHot, unseenAsUsual: ["category"]), row, category: "new")[2...]
+                == [0, 1, 0])
+        // As of models from before: the pool's.
+        #expect(try encoded(preprocessing(.native, unseenAsUsual: nil), row, category: "new")[2] == 2)
+        #expect(
+            try encoded(preprocessing(.oneHot, unseenAsUsual: nil), row, category: "new")[2...] == [0, 0, 1])
+    }
+}
