@@ -193,7 +193,8 @@ let package = Package(
         .testTarget(name: "ServingTests", dependencies: ["Serving", "Models"], swiftSettings: strict),
         // Optimised in debug builds too: it runs thousands of schedules.
         .testTarget(
-            name: "SimulationTests", dependencies: ["BatchProtocol", "Features", "Transactions"],
+            name: "SimulationTests",
+            dependencies: ["BatchProtocol", "Serving", "Kafka", "Features", "Transactions"],
             swiftSettings: strict + [.unsafeFlags(["-O"], .when(configuration: .debug))],
             linkerSettings: [.linkedLibrary("m")]),
         .testTarget(

@@ -60,13 +60,14 @@ struct Totals: Sendable {
     var failures: [UInt64] = []
 
     init(_ seeds: [UInt64]) {
-        for seed in seeds {
-            let report = Simulation(Schedule(seed: seed)).run()
-            schedules += 1
-            if report.counts { counted += 1 }
-            if report.violation != nil { failures.append(seed) }
-            sum.add(report)
-        }
+        for seed in seeds { add(Simulation(Schedule(seed: seed)).run(), seed: seed) }
+    }
+
+    mutating func add(_ report: SimulationReport, seed: UInt64) {
+        schedules += 1
+        if report.counts { counted += 1 }
+        if report.violation != nil { failures.append(seed) }
+        sum.add(report)
     }
 
     func adding(_ other: Totals) -> Totals {
