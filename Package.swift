@@ -6,7 +6,7 @@ let strict: [SwiftSetting] = [.enableUpcomingFeature("ExistentialAny")]
 
 /// Where `scripts/setup` unpacks native libraries that Debian lacks. pkg-config finds their headers;
 /// an rpath cannot come from a .pc file (SwiftPM drops it), so it is given here.
-let nativeLibraries: [LinkerSetting] = ["arrow", "rdkafka"].map {
+let nativeLibraries: [LinkerSetting] = ["arrow", "rdkafka", "lightgbm"].map {
     .unsafeFlags(["-Xlinker", "-rpath", "-Xlinker", "\(Context.packageDirectory)/.deps/\($0)/lib"])
 }
 
@@ -33,6 +33,7 @@ let package = Package(
         .library(name: "ZScoreBaselinePlugin", type: .dynamic, targets: ["ZScoreBaselineEntry"]),
         .library(name: "EnsemblePlugin", type: .dynamic, targets: ["EnsembleEntry"]),
         .library(name: "TailSurprisePlugin", type: .dynamic, targets: ["TailSurpriseEntry"]),
+        .library(name: "BoostedTreesPlugin", type: .dynamic, targets: ["BoostedTreesEntry"]),
     ],
     dependencies: [
         .package(path: "Sources/DetectorAPI"),
@@ -74,6 +75,15 @@ let package = Package(
         .target(
             name: "TailSurpriseEntry", dependencies: ["TailSurprise", detectorAPI, pluginStamp],
             path: "Sources/Detectors/TailSurprise/Entry", swiftSettings: strict),
+        // Declarations of LightGBM, which is loaded when a model is fitted and linked by nothing.
+        .target(name: "CLightGBM"),
+        .target(
+            name: "BoostedTrees", dependencies: [detectorAPI, exact, "CForestKernels", "CLightGBM"],
+            path: "Sources/Detectors/BoostedTrees", exclude: ["Entry"], swiftSettings: strict),
+        .target(
+            name: "BoostedTreesEntry", dependencies: ["BoostedTrees", detectorAPI, pluginStamp],
+            path: "Sources/Detectors/BoostedTrees/Entry", swiftSettings: strict,
+            linkerSettings: nativeLibraries),
 
         // C libraries, each imported by one module.
         .systemLibrary(name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
@@ -186,6 +196,10 @@ let package = Package(
             name: "EnsembleTests",
             dependencies: ["Ensemble", "IsolationForest", "ZScoreBaseline", detectorAPI],
             exclude: ["Fixtures"], swiftSettings: strict),
+        .testTarget(
+            name: "BoostedTreesTests",
+            dependencies: ["BoostedTrees", "CLightGBM", "CForestKernels", detectorAPI], exclude: ["Fixtures"],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
             name: "InterchangeTests",
             dependencies: ["Interchange", "IsolationForest", "Features", detectorAPI], exclude: ["Fixtures"],

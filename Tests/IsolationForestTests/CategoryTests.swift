@@ -63,7 +63,9 @@ import Testing
             let parameters = ForestParameters(context.parameters)
             try table.withRows { rows in
                 let best = try ForestFitter(rows, parameters, context, loops: .best).fit().encode()
-                #expect(try ForestFitter(rows, parameters, context, loops: .portable).fit().encode() == best)
+                for loops in GrowerLoops.all {
+                    #expect(try ForestFitter(rows, parameters, context, loops: loops).fit().encode() == best)
+                }
             }
         }
     }

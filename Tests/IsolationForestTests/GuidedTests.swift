@@ -13,7 +13,7 @@ import Testing
         let cut = GrowerBuffers.Cut(
             low: keys.filter { $0 != SampleKeys.missing }.min() ?? 0, high: keys.max() ?? 0, column: 0,
             random: 1 << 30, word: 0)
-        for loops in [GrowerLoops.best, .portable] {
+        for loops in GrowerLoops.all {
             let threshold = GapFinder(buffers, loops).best(cut, keys, count: 100, keyMask: ~31)
             #expect((1..<20).contains(FeatureKey.value(ofSigned: threshold)))
         }

@@ -17,8 +17,9 @@ import Testing
                 .encode()
             let artifact = ArtifactBytes(copying: bytes)
             let best = try table.scores(ForestModel(decoding: artifact, walk: .best))
-            let portable = try table.scores(ForestModel(decoding: artifact, walk: .portable))
-            #expect(best == portable)
+            for walk in ForestWalk.all {
+                #expect(try table.scores(ForestModel(decoding: artifact, walk: walk)) == best)
+            }
             #expect(try best == table.explained(ForestModel(decoding: artifact)).scores)
         }
     }

@@ -1,15 +1,9 @@
+#if defined(__x86_64__)
 #include "forest_kernels.h"
 
-#if defined(__x86_64__)
 #include <immintrin.h>
 
 #define WITH_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi2,bmi2,popcnt")))
-
-int forest_growing_is_supported(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi2") &&
-           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
-}
 
 /* Keys are fetched one by one: a gather takes longer for the few rows of most nodes, on some processors by far. */
 WITH_AVX512 static inline __m256i fetch(const int32_t *keys, const uint16_t *rows) {
@@ -20,7 +14,7 @@ WITH_AVX512 static inline __m256i fetch(const int32_t *keys, const uint16_t *row
     return _mm256_set_m128i(_mm_unpacklo_epi64(c, d), _mm_unpacklo_epi64(a, b));
 }
 
-WITH_AVX512 forest_range_result forest_range(const int32_t *keys, const uint16_t *rows, size_t count,
+WITH_AVX512 forest_range_result forest_range_avx512(const int32_t *keys, const uint16_t *rows, size_t count,
                                              int32_t *node_keys) {
     __m256i low = _mm256_set1_epi32(INT32_MAX), high = _mm256_set1_epi32(INT32_MIN);
     size_t i = 0;
@@ -59,7 +53,7 @@ WITH_AVX512 static inline void part_vector(__m256i rows, __mmask16 goes_left, __
                              _mm256_maskz_compress_epi16(goes_right, rows));
 }
 
-WITH_AVX512 size_t forest_part(const uint16_t *rows, const int32_t *node_keys, size_t count, int32_t word,
+WITH_AVX512 size_t forest_part_avx512(const uint16_t *rows, const int32_t *node_keys, size_t count, int32_t word,
                                uint16_t *target) {
     __m512i threshold = _mm512_set1_epi32(word);
     uint16_t *left = target, *right = target + count;
@@ -75,7 +69,7 @@ WITH_AVX512 size_t forest_part(const uint16_t *rows, const int32_t *node_keys, s
     return (size_t)(left - target);
 }
 
-WITH_AVX512 size_t forest_count_above(const int32_t *node_keys, size_t count, int32_t word) {
+WITH_AVX512 size_t forest_count_above_avx512(const int32_t *node_keys, size_t count, int32_t word) {
     __m512i threshold = _mm512_set1_epi32(word);
     size_t above = 0;
     for (size_t i = 0; i < count; i += 16) {
@@ -86,7 +80,7 @@ WITH_AVX512 size_t forest_count_above(const int32_t *node_keys, size_t count, in
     return above;
 }
 
-WITH_AVX512 void forest_add_above(const int32_t *node_keys, const int32_t *quantities, size_t count,
+WITH_AVX512 void forest_add_above_avx512(const int32_t *node_keys, const int32_t *quantities, size_t count,
                                   const int32_t *thresholds, int32_t *counts, int32_t *sums) {
     __m512i limits = _mm512_loadu_si512(thresholds);
     __m512i counted = _mm512_setzero_si512(), summed = _mm512_setzero_si512();
@@ -99,7 +93,7 @@ WITH_AVX512 void forest_add_above(const int32_t *node_keys, const int32_t *quant
     _mm512_storeu_si512(sums, summed);
 }
 
-WITH_AVX512 void forest_list_bits(const uint64_t *bits, size_t words, uint32_t *numbers) {
+WITH_AVX512 void forest_list_bits_avx512(const uint64_t *bits, size_t words, uint32_t *numbers) {
     __m512i candidates = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     for (size_t i = 0; i < words * 4; i++) {
         __mmask16 set = (__mmask16)(bits[i / 4] >> (i % 4 * 16));
@@ -110,35 +104,4 @@ WITH_AVX512 void forest_list_bits(const uint64_t *bits, size_t words, uint32_t *
         candidates = _mm512_add_epi32(candidates, _mm512_set1_epi32(16));
     }
 }
-
-#else
-
-int forest_growing_is_supported(void) { return 0; }
-
-forest_range_result forest_range(const int32_t *keys, const uint16_t *rows, size_t count, int32_t *node_keys) {
-    (void)keys, (void)rows, (void)count, (void)node_keys;
-    forest_range_result none = {0, 0};
-    return none;
-}
-
-size_t forest_part(const uint16_t *rows, const int32_t *node_keys, size_t count, int32_t word,
-                   uint16_t *target) {
-    (void)rows, (void)node_keys, (void)count, (void)word, (void)target;
-    return 0;
-}
-
-size_t forest_count_above(const int32_t *node_keys, size_t count, int32_t word) {
-    (void)node_keys, (void)count, (void)word;
-    return 0;
-}
-
-void forest_add_above(const int32_t *node_keys, const int32_t *quantities, size_t count,
-                      const int32_t *thresholds, int32_t *counts, int32_t *sums) {
-    (void)node_keys, (void)quantities, (void)count, (void)thresholds, (void)counts, (void)sums;
-}
-
-void forest_list_bits(const uint64_t *bits, size_t words, uint32_t *numbers) {
-    (void)bits, (void)words, (void)numbers;
-}
-
 #endif

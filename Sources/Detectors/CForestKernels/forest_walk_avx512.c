@@ -1,23 +1,9 @@
-#include "forest_kernels.h"
-
 #if defined(__x86_64__)
+#include "forest_walks.h"
+
 #include <immintrin.h>
 
 #define WITH_AVX512 __attribute__((target("avx512f,bmi2"), always_inline)) static inline
-
-/* Where a walk leaves a block of 15 nodes, by the byte of comparisons that decides it: bits 0 to 6 are a
- * subtree of seven nodes in the order of a heap, bit 7 is the root. */
-static const uint8_t exits[256] = {
-#define GO(b, i) (2 * (i) + 1 + (((b) >> (i)) & 1))
-#define EXIT(b) (uint8_t)((((b) >> 7) * 8) + GO(b, GO(b, GO(b, 0))) - 7)
-#define EXIT4(b) EXIT(b), EXIT((b) + 1), EXIT((b) + 2), EXIT((b) + 3)
-#define EXIT16(b) EXIT4(b), EXIT4((b) + 4), EXIT4((b) + 8), EXIT4((b) + 12)
-#define EXIT64(b) EXIT16(b), EXIT16((b) + 16), EXIT16((b) + 32), EXIT16((b) + 48)
-    EXIT64(0), EXIT64(64), EXIT64(128), EXIT64(192)};
-
-int forest_walk_is_supported(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("bmi2");
-}
 
 /* The keys that 16 nodes ask for. A permutation reads the low bits of its indices only: five of them from
  * two registers, so a node word serves as it is. */
@@ -44,7 +30,7 @@ WITH_AVX512 unsigned leave(const uint32_t *block, const __m512i *tables, unsigne
     __m512i nodes = _mm512_load_si512(block);
     unsigned right = _mm512_cmplt_epu32_mask(nodes, pick(nodes, tables, table_count));
     /* Bit 15 is the root: it says which byte holds the subtree, and in the upper byte it is bit 7. */
-    return exits[(uint8_t)(right >> (right >> 15 << 3))];
+    return forest_exits[(uint8_t)(right >> (right >> 15 << 3))];
 }
 
 WITH_AVX512 void walk(const uint32_t *words, size_t word_stride, unsigned stages, unsigned first_levels,
@@ -71,7 +57,7 @@ WITH_AVX512 void walk(const uint32_t *words, size_t word_stride, unsigned stages
 #define WALK(table_count, stages)                                                                    \
     walk(words, word_stride, stages, first_levels, keys, key_stride, table_count, count, positions)
 
-__attribute__((target("avx512f,bmi2"))) void forest_walk(
+__attribute__((target("avx512f,bmi2"))) void forest_walk_avx512(
     const uint32_t *words, size_t word_stride, unsigned stages, unsigned first_levels,
     const uint32_t *keys, size_t key_stride, unsigned key_count, size_t count, uint32_t *positions) {
     switch (key_count) {
@@ -86,17 +72,4 @@ __attribute__((target("avx512f,bmi2"))) void forest_walk(
         break;
     }
 }
-
-#else
-
-int forest_walk_is_supported(void) { return 0; }
-
-void forest_walk(const uint32_t *words, size_t word_stride, unsigned stages, unsigned first_levels,
-                 const uint32_t *keys, size_t key_stride, unsigned key_count, size_t count,
-                 uint32_t *positions) {
-    (void)words, (void)word_stride, (void)stages, (void)first_levels, (void)keys, (void)key_stride;
-    (void)key_count;
-    for (size_t i = 0; i < count; i++) positions[i] = 0;
-}
-
 #endif

@@ -1,14 +1,15 @@
 import CForestKernels
 
-/// The two ways to walk down trees; they end in the same leaves.
-enum ForestWalk: Sendable {
-    /// Compares a block of 15 nodes at once.
-    case vector
-    /// Compares node by node.
-    case portable
+/// Ways to walk down trees; they end in the same leaves. Wide vectors compare several nodes of a block at once, the portable
+/// walk node by node.
+struct ForestWalk: Sendable {
+    let unit: VectorUnit
 
     /// What this processor does best.
-    static let best: ForestWalk = forest_walk_is_supported() != 0 ? .vector : .portable
+    static let best = ForestWalk(unit: .inUse)
+    static let portable = ForestWalk(unit: .portable)
+    /// All that this processor can do.
+    static let all = VectorUnit.allOfThisProcessor.map(ForestWalk.init)
 
     /// Walks down `count` times: walk i reads the tree at `words + i * wordStride` and the keys at
     /// `keys + i * keyStride`, and writes the number of the leaf where it ends.
@@ -18,11 +19,16 @@ enum ForestWalk: Sendable {
         keyStride: Int, anyMissing: Bool, count: Int, positions: UnsafeMutablePointer<UInt32>
     ) {
         // Without missing values the two halves of the keys are the same, and the lower one is enough.
-        let keyCount = anyMissing ? shape.keysPerRow : max(shape.keysPerRow / 2, 32)
-        if self == .vector && keyCount <= Int(FOREST_WALK_MAXIMUM_KEYS) && shape.stages > 0 {
+        var keyCount = anyMissing ? shape.keysPerRow : shape.keysPerRow / 2
+        var unit = unit
+        if unit == .avx512 {
+            keyCount = max(keyCount, 32)
+            if keyCount > Int(FOREST_WALK_MAXIMUM_KEYS) { unit = .avx2 }
+        }
+        if unit != .portable && shape.stages > 0 {
             forest_walk(
                 words, wordStride, UInt32(shape.stages), UInt32(shape.firstLevels), keys, keyStride,
-                UInt32(keyCount), count, positions)
+                UInt32(keyCount), count, positions, unit)
         } else {
             PortableWalk(shape: shape, mask: shape.selectorMask).walk(
                 words, wordStride, keys, keyStride, count: count, positions: positions)

@@ -36,9 +36,7 @@ struct GapFinder {
             thresholds[candidate] = cut.threshold(share, keyMask: keyMask)
         }
         let (present, total) = quantify(cut, keys, count)
-        if loops == .vector {
-            forest_add_above(keys, quantities, count, thresholds, counts, sums)
-        } else {
+        if !loops.addAbove(keys, quantities, count, thresholds, counts, sums) {
             for first in stride(from: 0, to: Self.candidates, by: 4) { addUp(keys, count, first) }
         }
         return choose(present: present, total: total)

@@ -1,3 +1,4 @@
+import CForestKernels
 import DetectorAPI
 
 /// Isolation forest: rows that few random cuts separate from the rest are unusual.
@@ -20,7 +21,8 @@ public struct IsolationForest: Detector {
         DetectorInfo(
             id: "isolation-forest", version: "1.2.0",
             summary: "Rows that few random cuts separate from the rest are unusual.",
-            parameters: ForestParameters.specifications, uses: [.categories, .weights])
+            parameters: ForestParameters.specifications, uses: [.categories, .weights],
+            vectorUnit: String(cString: VectorUnit.inUse.cName))
     }
 
     /// Fits on a sample of the rows for each tree; `labels` are ignored.

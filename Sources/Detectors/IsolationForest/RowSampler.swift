@@ -1,4 +1,3 @@
-import CForestKernels
 import DetectorAPI
 
 /// Draws rows without replacement: every set of them equally likely, or by weights.
@@ -66,23 +65,7 @@ struct RowSampler {
                 count += isSet ? -1 : 1
             }
         }
-        listBits()
-    }
-
-    private mutating func listBits() {
-        if loops == .vector {
-            forest_list_bits(bits, bits.count, &chosen)
-            return
-        }
-        var place = 0
-        for word in bits.indices {
-            var rest = bits[word]
-            while rest != 0 {
-                chosen[place] = UInt32(truncatingIfNeeded: word &* 64 &+ rest.trailingZeroBitCount)
-                place &+= 1
-                rest &= rest &- 1
-            }
-        }
+        loops.listBits(bits, into: &chosen)
     }
 
     private mutating func drawWithRejection(_ generator: inout SeededGenerator) {

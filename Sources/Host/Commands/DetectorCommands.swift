@@ -56,6 +56,8 @@ struct Detectors: AsyncParsableCommand {
             if !detector.capabilities.isEmpty {
                 print("  \(detector.capabilities.map(\.rawValue).sorted().joined(separator: ", "))")
             }
+            if let unit = detector.info.vectorUnit { print("  runs on \(unit)") }
+            if detector.info.needsLabels { print("  learns from labels, and needs them") }
             for parameter in detector.info.parameters {
                 let (name, value) = (parameter.name, parameter.defaultValue)
                 print("  \(name) = \(value): \(parameter.meaning) (\(parameter.kind))")

@@ -31,6 +31,9 @@ public struct DetectorsView: Encodable, Sendable {
         let isCurrent: Bool
         /// `process`, or `none`: in this one.
         let isolation: String
+        let needsLabels: Bool
+        /// What its loops run on, `AVX2`; nil: nothing in particular.
+        let vectorUnit: String?
         let parameters: [Parameter]
     }
 
@@ -51,6 +54,7 @@ public struct DetectorsView: Encodable, Sendable {
                 capabilities: detector.capabilities.sorted { $0.rawValue < $1.rawValue },
                 isCurrent: index == detectors.lastIndex { $0.info.id == detector.info.id },
                 isolation: detector.isIsolated ? "process" : "none",
+                needsLabels: detector.info.needsLabels, vectorUnit: detector.info.vectorUnit,
                 parameters: detector.info.parameters.map {
                     Parameter(
                         name: $0.name, type: "\($0.kind)", default: "\($0.defaultValue)", meaning: $0.meaning)

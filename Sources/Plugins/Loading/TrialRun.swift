@@ -4,7 +4,9 @@ import DetectorAPI
 /// them, and give the same scores after its artifact was written and read.
 enum TrialRun {
     static let columns = 3
-    static let rowCount = 64
+    private static let rowCount = 64
+    /// A quarter of them are labelled as anomalies.
+    private static let labelledRowCount = 256
 
     /// What stopped the trial.
     struct Failure: Error, CustomStringConvertible {
@@ -12,20 +14,27 @@ enum TrialRun {
     }
 
     /// - Parameter enter: Told the stage before it starts.
-    /// - Returns: What the models can do.
+    /// - Returns: What the models can do; nothing where what fitting needs is not installed: what cannot be fitted here may
+    ///   still score what was fitted elsewhere.
     /// - Throws: `Failure`.
     static func run(_ detector: any Detector, enter: (String) -> Void = { _ in }) throws(Failure)
         -> Set<DetectorCapability>
     {
         enter("describing itself")
         if let complaint = complaint(about: detector.info) { throw Failure(description: complaint) }
-        let values = sampleRows()
+        let rowCount = detector.info.needsLabels ? labelledRowCount : rowCount
+        let values = sampleRows(rowCount)
         return try values.withUnsafeBufferPointer { values throws(Failure) in
             let rows = FeatureRows(values, columns: columns)
             enter("fitting \(rowCount) rows")
-            let model = try attempt("fitting \(rowCount) rows of \(columns)") {
-                try detector.fit(rows, labels: nil, context: context(for: detector.info))
+            let fitted: (any DetectorModel)? = try attempt("fitting \(rowCount) rows of \(columns)") {
+                do {
+                    return try fit(detector, rows)
+                } catch DetectorError.unavailable {
+                    return nil
+                }
             }
+            guard let model = fitted else { return [] }
             enter("scoring")
             let scores = try scores(of: model, rows)
             enter("encoding")
@@ -75,7 +84,15 @@ enum TrialRun {
             columns: (0..<columns).map { FeatureColumn(name: "column\($0)") })
     }
 
-    private static func sampleRows() -> [Float] {
+    private static func fit(_ detector: any Detector, _ rows: FeatureRows) throws -> any DetectorModel {
+        let context = try context(for: detector.info)
+        guard detector.info.needsLabels else { return try detector.fit(rows, labels: nil, context: context) }
+        return try rows.labelsOfFurthest().withUnsafeBufferPointer {
+            try detector.fit(rows, labels: $0, context: context)
+        }
+    }
+
+    private static func sampleRows(_ rowCount: Int) -> [Float] {
         var generator = SeededGenerator(seed: 1)
         return (0..<rowCount * columns).map { _ in Float(generator.unit()) }
     }
@@ -94,5 +111,19 @@ enum TrialRun {
 
     private static func attempt<R>(_ what: String, _ body: () throws -> R) throws(Failure) -> R {
         do { return try body() } catch { throw Failure(description: "\(what) throws: \(error)") }
+    }
+}
+
+extension FeatureRows {
+    /// 1 for the quarter of the rows whose values are furthest from 0, 0 for the others: labels for trying a detector that
+    /// needs some. Missing values count as 0.
+    func labelsOfFurthest() -> [Int8] {
+        let distances = (0..<count).map { row in
+            self[row].reduce(0) { $0 + Double(min($1.isNaN ? 0 : abs($1), .greatestFiniteMagnitude)) }
+        }
+        let order = distances.indices.sorted { (distances[$0], $0) > (distances[$1], $1) }
+        var labels = [Int8](repeating: 0, count: count)
+        for row in order.prefix((count + 3) / 4) { labels[row] = 1 }
+        return labels
     }
 }

@@ -59,20 +59,23 @@ struct IsolationMessage {
 /// What a detector may throw, as a code and a text.
 enum IsolatedFailure: UInt64 {
     case other = 0
-    case invalidInput, invalidArtifact, cancelled
+    case invalidInput, invalidArtifact, cancelled, unavailable
 
     init(_ error: any Error) {
         switch error {
         case DetectorError.invalidInput: self = .invalidInput
         case DetectorError.invalidArtifact: self = .invalidArtifact
         case DetectorError.cancelled: self = .cancelled
+        case DetectorError.unavailable: self = .unavailable
         default: self = .other
         }
     }
 
     static func text(_ error: any Error) -> String {
         switch error {
-        case DetectorError.invalidInput(let reason), DetectorError.invalidArtifact(let reason): reason
+        case DetectorError.invalidInput(let reason), DetectorError.invalidArtifact(let reason),
+            DetectorError.unavailable(let reason):
+            reason
         default: "\(error)"
         }
     }
@@ -82,6 +85,7 @@ enum IsolatedFailure: UInt64 {
         case .invalidInput, .other: .invalidInput(text)
         case .invalidArtifact: .invalidArtifact(text)
         case .cancelled: .cancelled
+        case .unavailable: .unavailable(text)
         }
     }
 }
@@ -114,9 +118,12 @@ struct IsolatedDescription: Codable {
     let summary: String
     let parameters: [Parameter]
     let uses: Set<FitInput>
+    let needsLabels: Bool
+    let vectorUnit: String?
 
     init(_ info: DetectorInfo) {
         (id, version, summary, uses) = (info.id, info.version, info.summary, info.uses)
+        (needsLabels, vectorUnit) = (info.needsLabels, info.vectorUnit)
         parameters = info.parameters.map { specification in
             let kind: Kind =
                 switch specification.kind {
@@ -141,7 +148,9 @@ struct IsolatedDescription: Codable {
             return ParameterSpecification(
                 parameter.name, kind, default: parameter.value.parameterValue, meaning: parameter.meaning)
         }
-        return DetectorInfo(id: id, version: version, summary: summary, parameters: checked, uses: uses)
+        return DetectorInfo(
+            id: id, version: version, summary: summary, parameters: checked, uses: uses,
+            needsLabels: needsLabels, vectorUnit: vectorUnit)
     }
 }
 

@@ -31,7 +31,7 @@ extension Check {
 
     /// Decoding whatever the bytes hold ends in a model that can be scored or in an error.
     static let damage = Check("damaged artifacts") { subject in
-        let bytes = try subject.fit(SampleTable.normal(64, columns: 3)).encode()
+        let bytes = try subject.fit(SampleTable.normal(subject.smallTable, columns: 3)).encode()
         var generator = SeededGenerator(seed: subject.settings.seed)
         var accepted = 0
         for number in 0..<subject.settings.mutations {

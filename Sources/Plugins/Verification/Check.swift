@@ -14,7 +14,8 @@ struct Check: Sendable {
     /// In the order in which they run: later ones build on what earlier ones have shown.
     static let all: [Check] =
         [stamp, description, limits] + fits + [
-            sameBytes, categories, weights, permutation, threads, direction, roundTrip, damage, cancellation,
+            sameBytes, categories, weights, labels, permutation, threads, direction, roundTrip, damage,
+            cancellation,
             contributions, learning, memory, speed, size,
         ]
 
@@ -55,6 +56,12 @@ struct Subject {
     func decode(_ bytes: [UInt8]) throws -> any DetectorModel {
         try detector.decode(ArtifactBytes(copying: bytes))
     }
+
+    /// Rows of a small table: a detector that needs labels may refuse fewer.
+    var smallTable: Int { detector.info.needsLabels ? Self.leastLabelledRows : 64 }
+
+    /// A detector that needs labels must do with so many rows, a quarter of them anomalies.
+    static let leastLabelledRows = 256
 }
 
 extension Detector {
@@ -69,7 +76,15 @@ extension Detector {
             columns: (0..<table.columns).map {
                 FeatureColumn(name: "column\($0)", kind: $0 < kinds.count ? kinds[$0] : .numeric)
             }, weights: weights, isCancelled: isCancelled, progress: progress)
-        return try table.withRows { try fit($0, labels: nil, context: context) }
+        return try fit(
+            table, labels: info.needsLabels ? table.withRows { $0.labelsOfFurthest() } : nil, context)
+    }
+
+    func fit(_ table: SampleTable, labels: [Int8]?, _ context: FitContext) throws -> any DetectorModel {
+        guard let labels else { return try table.withRows { try fit($0, labels: nil, context: context) } }
+        return try labels.withUnsafeBufferPointer { labels in
+            try table.withRows { try fit($0, labels: labels, context: context) }
+        }
     }
 }
 

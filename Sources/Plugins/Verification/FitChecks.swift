@@ -56,6 +56,8 @@ extension Check {
 
     /// Fits, scores the rows and such as nobody expects, and reads back what it wrote.
     private static func problem(_ subject: Subject, _ table: SampleTable, mayRefuse: Bool) -> String? {
+        let mayRefuse =
+            mayRefuse || subject.detector.info.needsLabels && table.count < Subject.leastLabelledRows
         do {
             let model = try subject.fit(table)
             guard model.columns == table.columns else { return "the model has \(model.columns) columns" }
@@ -92,7 +94,7 @@ extension Check {
 
     /// Whatever the schema allows must work, or be refused with a reason.
     static let limits = Check("parameters at their limits") { subject in
-        let table = SampleTable.normal(64, columns: 3)
+        let table = SampleTable.normal(subject.smallTable, columns: 3)
         var tried = 0
         for parameter in subject.detector.info.parameters {
             for value in extremeValues(of: parameter) {

@@ -9,12 +9,13 @@ public protocol Detector: Sendable {
     ///
     /// - Parameters:
     ///   - rows: `count x columns` features, row-major; NaN is a missing value. Valid during the call only.
-    ///   - labels: One per row, 1 for a known anomaly and 0 otherwise, or nil. Valid during the call only.
+    ///   - labels: One per row, or nil: 1 for a known anomaly, 0 for a row that counts as usual, -1 for one of which
+    ///     nobody knows yet, from whose label nothing is to be learned. Valid during the call only.
     ///   - context: Seed, checked parameters, the meaning of the columns, cancellation and progress.
     /// - Returns: A model whose bytes depend on rows, labels, columns, parameters and seed alone, not on the
     ///   machine or the number of threads.
-    /// - Throws: `DetectorError`: `.invalidInput` for rows that cannot be fitted, `.cancelled` soon after
-    ///   `context.isCancelled` becomes true.
+    /// - Throws: `DetectorError`: `.invalidInput` for rows that cannot be fitted, `.unavailable` where something that
+    ///   fitting needs is not installed, `.cancelled` soon after `context.isCancelled` becomes true.
     func fit(_ rows: FeatureRows, labels: UnsafeBufferPointer<Int8>?, context: FitContext) throws
         -> any DetectorModel
 

@@ -9,16 +9,23 @@ public struct DetectorInfo: Sendable, Hashable {
     public let parameters: [ParameterSpecification]
     /// What `fit` makes use of besides rows of numbers. The host gives it nothing else.
     public let uses: Set<FitInput>
+    /// Whether it can be fitted with labels of both kinds only; without, or with too few, `fit` throws `.invalidInput` that
+    /// says how many it found and how many it wants.
+    public let needsLabels: Bool
+    /// The processor's unit that its loops run on, `AVX2`; nil: none in particular. Scores do not depend on it.
+    public let vectorUnit: String?
 
     public init(
         id: String, version: String, summary: String, parameters: [ParameterSpecification],
-        uses: Set<FitInput> = []
+        uses: Set<FitInput> = [], needsLabels: Bool = false, vectorUnit: String? = nil
     ) {
         self.id = id
         self.version = version
         self.summary = summary
         self.parameters = parameters
         self.uses = uses
+        self.needsLabels = needsLabels
+        self.vectorUnit = vectorUnit
     }
 
     /// The parameters to fit with: what was given, checked, and defaults for the rest.

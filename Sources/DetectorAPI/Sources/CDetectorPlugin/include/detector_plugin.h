@@ -120,7 +120,8 @@ typedef struct detector_plugin_c {
 
     /* Fits a model. The same arguments give a model with the same artifact, on every machine.
      *
-     * labels: one per row, 1 for a known anomaly and 0 otherwise, or NULL.
+     * labels: one per row, or NULL: 1 for a known anomaly, 0 for a row that counts as usual, -1 for one of which nobody
+     *         knows yet.
      * row_count may be 0: that is DETECTOR_INVALID_INPUT, not a crash. column_count is at least 1.
      * model: on DETECTOR_OK receives a model that the host owns until it calls destroy_model. */
     detector_status (*fit)(const float *values, uint64_t row_count, uint64_t column_count, const int8_t *labels,

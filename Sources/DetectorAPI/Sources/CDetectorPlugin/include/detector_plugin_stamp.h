@@ -12,7 +12,7 @@
 /* The layout of the C vtable (detector_plugin.h). Raised by every change that a compiled plugin can notice. */
 #define DETECTOR_PLUGIN_C_ABI_VERSION 1u
 /* The Swift contract (DetectorAPI). Raised by every change of a protocol or a public type. */
-#define DETECTOR_PLUGIN_SWIFT_API_VERSION 2u
+#define DETECTOR_PLUGIN_SWIFT_API_VERSION 3u
 
 /* 128 bytes, little-endian, the same on every machine. */
 typedef struct detector_plugin_stamp {
