@@ -78,11 +78,16 @@ let package = Package(
         .target(name: "CSimdJSON", dependencies: [exact], linkerSettings: [.linkedLibrary("simdjson")]),
         .target(name: "CParquet", dependencies: ["CArrow", exact]),
 
+        // What every error can say of itself.
+        .target(name: "Retrying", swiftSettings: strict),
+
         // Outside systems.
-        .target(name: "Kafka", dependencies: ["CRdKafka", logging], swiftSettings: strict),
-        .target(name: "Redis", dependencies: ["CHiredis", crypto, exact], swiftSettings: strict),
-        .target(name: "ObjectStore", dependencies: ["CCurl", crypto, exact], swiftSettings: strict),
-        .target(name: "Lake", dependencies: ["CParquet", "ObjectStore", exact], swiftSettings: strict),
+        .target(name: "Kafka", dependencies: ["CRdKafka", "Retrying", logging], swiftSettings: strict),
+        .target(name: "Redis", dependencies: ["CHiredis", "Retrying", crypto, exact], swiftSettings: strict),
+        .target(
+            name: "ObjectStore", dependencies: ["CCurl", "Retrying", crypto, exact], swiftSettings: strict),
+        .target(
+            name: "Lake", dependencies: ["CParquet", "ObjectStore", "Retrying", exact], swiftSettings: strict),
 
         // The domain.
         .target(name: "Transactions", dependencies: ["CSimdJSON", exact], swiftSettings: strict),
@@ -114,6 +119,7 @@ let package = Package(
             name: "Training",
             dependencies: [
                 detectorAPI, exact, "Plugins", "Models", "Features", "Transactions", "Lake", "ObjectStore",
+                "Retrying",
                 crypto, grdb, logging, metrics, lifecycle,
             ],
             swiftSettings: strict),
@@ -121,8 +127,7 @@ let package = Package(
             name: "Serving",
             dependencies: [
                 detectorAPI, exact, "BatchProtocol", "Models", "Features", "Transactions", "Kafka", "Redis",
-                "ObjectStore",
-                crypto,
+                "ObjectStore", "Retrying", crypto,
                 logging, metrics,
             ],
             swiftSettings: strict),
@@ -181,7 +186,10 @@ let package = Package(
             name: "InterchangeTests",
             dependencies: ["Interchange", "IsolationForest", "Features", detectorAPI], exclude: ["Fixtures"],
             swiftSettings: strict),
-        .testTarget(name: "ServingTests", dependencies: ["Serving"], swiftSettings: strict),
+        .testTarget(
+            name: "ServingTests",
+            dependencies: ["Serving", "Kafka", "Models", "ObjectStore", "Plugins", "Retrying", logging],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
         // Optimised in debug builds too: it runs thousands of schedules.
         .testTarget(
             name: "SimulationTests", dependencies: ["BatchProtocol", "Features", "Transactions"],

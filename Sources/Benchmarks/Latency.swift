@@ -38,7 +38,7 @@ struct Latency {
             makeStream: { try KafkaTransactionStream(stream, logger: logger) },
             windows: RedisWindowStore(connection: RedisConnection(address: address), prefix: "\(run):"),
             router: router, settings: settings, status: ServingStatus(), logger: logger)
-        let working = Thread { worker.run() }
+        let working = Thread { runToTheEnd(worker) }
         working.start()
         defer { worker.stop() }
 

@@ -26,6 +26,7 @@ enum ExitStatus: Int32 {
         case let error as LakeError: self = error.isRetryable ? .unavailable : .data
         case let error as RedisError: self = error.isRetryable ? .unavailable : .failed
         case let error as KafkaError: self = error.isRetryable ? .unavailable : .failed
+        case let error as SessionEnded: self = ExitStatus(error.reason) ?? .failed
         case is ServingError: self = .failed
         default:
             guard

@@ -1,5 +1,7 @@
+import Retrying
+
 /// What a store refuses, and whether trying again can help.
-public enum ObjectStoreError: Error, Sendable, Hashable, CustomStringConvertible {
+public enum ObjectStoreError: Retryable, Sendable, Hashable, CustomStringConvertible {
     /// A conditional write found another object than it was told.
     case preconditionFailed(key: String)
     case notFound(key: String)

@@ -1,5 +1,7 @@
+import Retrying
+
 /// What went wrong with Redis, where, and whether trying again can help.
-public struct RedisError: Error, Sendable, Hashable, CustomStringConvertible {
+public struct RedisError: Retryable, Sendable, Hashable, CustomStringConvertible {
     public enum Kind: Sendable, Hashable {
         /// No connection could be made, or it broke. A command under way may have been carried out or not.
         case unavailable(String)

@@ -1,5 +1,7 @@
+import Retrying
+
 /// What training, loading and generating cannot do. Stores that fail throw their own errors.
-public enum TrainingError: Error, Sendable, Hashable, CustomStringConvertible {
+public enum TrainingError: Retryable, Sendable, Hashable, CustomStringConvertible {
     /// `field` is called as in the HTTP API: `date_range`, `parameters.max_samples`.
     case invalidRequest(field: String, reason: String)
     /// There is nothing to work on, or not enough.

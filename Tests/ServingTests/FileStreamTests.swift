@@ -89,7 +89,9 @@ import Testing
     private static func delivery(_ records: RawRecords) -> Delivery {
         var output = OutputRecords()
         for payload in records.payloads {
-            output.append(key: UnsafeBufferPointer(start: nil, count: 0)) { $0.append(contentsOf: payload) }
+            output.append(key: UnsafeBufferPointer(start: nil, count: 0), slice: 0, offset: 0) {
+                $0.append(contentsOf: payload)
+            }
         }
         return Delivery(
             verdicts: output, deadLetters: [], slices: records.slices, assignment: records.assignment)

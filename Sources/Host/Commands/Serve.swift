@@ -156,7 +156,7 @@ struct Serve: AsyncParsableCommand {
                 display?.show(scored)
             },
             onEnded: { (stream: any TransactionStream) in snapshots?.write(stream) })
-        return ThreadService("scoring", stop: { worker.stop() }, work: { worker.run() })
+        return ThreadService("scoring", stop: { worker.stop() }, work: { try worker.run() })
     }
 
     private static func http(

@@ -61,6 +61,11 @@ extension Setting {
             defaultValue: "exactly-once",
             meaning: "at-least-once where the broker has no transactions: duplicates are byte-identical"),
         Setting(
+            key: "stream.beyondend", kind: .choice(["wait", "end"]), defaultValue: "wait",
+            meaning:
+                "a partition whose committed offset lies beyond its end: wait and say so, or go on at its end"
+        ),
+        Setting(
             key: "stream.publish", kind: .choice(["anomalies", "all"]), defaultValue: "anomalies",
             meaning: "which verdicts are published"),
         Setting(

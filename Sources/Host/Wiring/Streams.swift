@@ -44,6 +44,11 @@ struct Streams {
             description = input
         } else if let brokers = settings.optionalText("stream.brokers") {
             let kafka = try Self.kafkaSettings(brokers, settings)
+            do {
+                try KafkaTransactionStream.check(kafka, logger: logger)
+            } catch {
+                throw UsageError("stream.brokers, stream.properties: \(error.message)")
+            }
             let openStream = Self.kafka(
                 kafka, settings, instance: try data.instance(), guarantee: nil, logger: logger, keep: nil)
             let haveTopics = Mutex(settings.integer("stream.partitions") == 0)
@@ -104,13 +109,15 @@ struct Streams {
         _ kafka: KafkaSettings, _ settings: Settings, instance: String,
         guarantee: KafkaTransactionStream.DeliveryGuarantee?, logger: Logger, keep: MockKafkaCluster?
     ) -> @Sendable () throws -> any TransactionStream {
-        let stream = KafkaTransactionStream.Settings(
+        var stream = KafkaTransactionStream.Settings(
             kafka: kafka, group: settings.text("stream.group"), topic: settings.text("stream.topic"),
             verdictTopic: settings.text("stream.anomalies"),
             deadLetterTopic: settings.text("stream.deadletters"),
             guarantee: guarantee ?? .init(rawValue: settings.text("stream.delivery")) ?? .exactlyOnce,
             instance: instance)
-        return { try withExtendedLifetime(keep) { try KafkaTransactionStream(stream, logger: logger) } }
+        stream.beyondEnd = .init(rawValue: settings.text("stream.beyondend")) ?? .wait
+        let opened = stream
+        return { try withExtendedLifetime(keep) { try KafkaTransactionStream(opened, logger: logger) } }
     }
 
     static func kafkaSettings(_ brokers: String, _ settings: Settings) throws -> KafkaSettings {

@@ -32,7 +32,9 @@ public final class ConsumeStage {
             let index = Int(rejection.messageIndex)
             let source = records.slices[Int(records.sliceIndex[index])].source
             return DeadLetter(
-                payload: Array(records.payloads[index]), source: source, offset: records.offsets[index],
+                payload: Self.bytes(records.payloads[index]),
+                key: records.keys.flatMap { Self.bytes($0[index]) },
+                headers: records.headers?(index) ?? [], source: source, offset: records.offsets[index],
                 reason: rejection.reason.rawValue, detail: rejection.detail)
         }
         let messages = transactions.messageIndex
@@ -41,9 +43,15 @@ public final class ConsumeStage {
                 transactions: transactions,
                 offsets: messages.map { records.offsets[Int($0)] },
                 sliceIndex: messages.map { records.sliceIndex[Int($0)] },
-                slices: records.slices, deadLetters: deadLetters, assignment: records.assignment,
+                slices: records.slices, deadLetters: records.unreadable + deadLetters,
+                assignment: records.assignment,
                 wronglyKeyed: records.keys.map { wronglyKeyed(transactions, keys: $0) } ?? 0)
         }
+    }
+
+    /// A copy; nil for what the record does not have.
+    private static func bytes(_ buffer: UnsafeRawBufferPointer) -> [UInt8]? {
+        buffer.baseAddress == nil ? nil : Array(buffer)
     }
 
     private func wronglyKeyed(_ transactions: TransactionBatch, keys: [UnsafeRawBufferPointer]) -> Int {

@@ -91,12 +91,19 @@ public struct RawRecords {
     public let assignment: UInt64
     /// One for each payload, in a stream that is to be keyed by user; nil: the stream has no keys.
     public let keys: [UnsafeRawBufferPointer]?
+    /// A record's own headers, copied; nil: the stream has none.
+    public let headers: ((Int) -> [KafkaHeader])?
+    /// What lies between the records and could not be read.
+    public let unreadable: [DeadLetter]
     let owner: AnyObject
 
     public init(
         payloads: [UnsafeRawBufferPointer], offsets: [Int64], sliceIndex: [Int32], slices: [PartitionSlice],
-        assignment: UInt64, keys: [UnsafeRawBufferPointer]? = nil, owner: AnyObject
+        assignment: UInt64, keys: [UnsafeRawBufferPointer]? = nil,
+        headers: ((Int) -> [KafkaHeader])? = nil, unreadable: [DeadLetter] = [], owner: AnyObject
     ) {
+        self.headers = headers
+        self.unreadable = unreadable
         self.payloads = payloads
         self.offsets = offsets
         self.sliceIndex = sliceIndex
@@ -129,42 +136,44 @@ public struct Delivery: Sendable {
 public struct OutputRecords: Sendable {
     public private(set) var bytes: [UInt8] = []
     private var ends: [(key: Int, payload: Int)] = []
+    /// Where the record of each came from: which of the batch's slices, and its offset there.
+    private var places: [(slice: Int32, offset: Int64)] = []
 
     public init() {}
 
     public var count: Int { ends.count }
 
     /// Adds one record whose payload `write` appends to the bytes.
-    public mutating func append(key: UnsafeBufferPointer<UInt8>, _ write: (inout [UInt8]) -> Void) {
+    ///
+    /// - Parameters:
+    ///   - slice: Which of the batch's slices the transaction came from.
+    ///   - offset: Its offset there.
+    public mutating func append(
+        key: UnsafeBufferPointer<UInt8>, slice: Int32, offset: Int64, _ write: (inout [UInt8]) -> Void
+    ) {
         bytes.append(contentsOf: key)
         let keyEnd = bytes.count
         write(&bytes)
         ends.append((keyEnd, bytes.count))
+        places.append((slice, offset))
     }
 
-    /// Visits each record's key and payload, borrowed for the call.
+    /// Which of the batch's slices a record's transaction came from, and its offset there.
+    public func place(_ index: Int) -> (slice: Int32, offset: Int64) { places[index] }
+
+    /// Visits each record's number, key and payload, borrowed for the call.
     public func visit(
-        _ body: (_ key: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer) throws -> Void
+        _ body: (_ index: Int, _ key: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer) throws ->
+            Void
     ) rethrows {
         try bytes.withUnsafeBytes { all in
             var start = 0
-            for end in ends {
+            for (index, end) in ends.enumerated() {
                 try body(
-                    UnsafeRawBufferPointer(rebasing: all[start..<end.key]),
+                    index, UnsafeRawBufferPointer(rebasing: all[start..<end.key]),
                     UnsafeRawBufferPointer(rebasing: all[end.key..<end.payload]))
                 start = end.payload
             }
         }
     }
-}
-
-/// A message that is no transaction, whole, with what is wrong with it.
-public struct DeadLetter: Sendable, Hashable {
-    public let payload: [UInt8]
-    public let source: TopicPartition
-    public let offset: Int64
-    /// A word for machines, `missing-field`.
-    public let reason: String
-    /// A sentence for people.
-    public let detail: String
 }

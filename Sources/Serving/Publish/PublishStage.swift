@@ -19,7 +19,9 @@ public func verdicts(_ scored: ScoredBatch, publish: PublishedVerdicts) -> Outpu
     for row in 0..<scored.count where publish == .all || scored.isAnomaly(row) {
         writer.transactions.withText(.userID, row) { user in
             guard let user else { preconditionFailure("a parsed transaction has a user") }
-            records.append(key: user) { bytes in
+            let consumed = scored.windowed.consumed
+            records.append(key: user, slice: consumed.sliceIndex[row], offset: consumed.offsets[row]) {
+                bytes in
                 var json = JSONWriter(reusing: bytes)
                 bytes = []
                 writer.write(row, user: user, into: &json)

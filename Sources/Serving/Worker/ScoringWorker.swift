@@ -2,8 +2,7 @@ import Foundation
 import Kafka
 import Logging
 import Models
-import ObjectStore
-import Redis
+import Retrying
 import Synchronization
 
 /// Runs the five stages over a stream until it ends or is told to stop.
@@ -68,13 +67,25 @@ public final class ScoringWorker: Sendable {
     }
 
     /// Serves, blocking the calling thread, until the stream ends or `stop` is called.
-    public func run() {
+    ///
+    /// - Throws: What is lasting: no other session would fare better. What says nothing of itself is taken for lasting
+    ///   when it has ended five sessions in a row without a batch between them.
+    public func run() throws {
         var backoff = Backoff(settings.backoffMilliseconds)
+        var unexplained = 0
         while !isStopped {
             do {
-                try runSession { backoff.reset() }
+                try runSession {
+                    backoff.reset()
+                    unexplained = 0
+                }
                 break
             } catch {
+                if !error.isPassing { unexplained += 1 }
+                if error.isLasting || unexplained == 5 {
+                    status.enter(.waiting("\(error)"))
+                    throw (error as? SessionEnded)?.reason ?? error
+                }
                 logger.warning("serving starts a new session", metadata: ["reason": "\(error)"])
                 status.enter(.waiting("\(error)"))
                 backoff.wait { isStopped }
@@ -141,9 +152,12 @@ public final class ScoringWorker: Sendable {
                 case .windowsChanged:
                     conflicts += 1
                     status.countConflict()
-                    if conflicts == 5 { throw ServingError.windowConflicts(attempts: conflicts) }
+                    if conflicts == 5 {
+                        let error = ServingError.windowConflicts(attempts: conflicts)
+                        throw SessionEnded(error, isRetryable: true)
+                    }
                 }
-            } catch  where Self.canRetryInPlace(error) {
+            } catch  where error.isPassing && !(error is SessionEnded) {
                 logger.warning("the batch waits", metadata: ["reason": "\(error)"])
                 status.enter(.waiting("\(error)"))
                 backoff.wait { isStopped }
@@ -185,17 +199,6 @@ public final class ScoringWorker: Sendable {
             try stages.stream.deliver(delivery) { try windows.write(windowed.writes) }
         }
         return (scored, outcome)
-    }
-
-    /// Whether the stream itself is well, so that the batch need not be read again.
-    private static func canRetryInPlace(_ error: any Error) -> Bool {
-        switch error {
-        case let error as RedisError: error.isRetryable
-        case let error as ObjectStoreError: error.isRetryable
-        case let error as KafkaError: error.requiresAbort && !error.isFatal
-        case ServingError.noGlobalModel, ServingError.globalModelFails: true
-        default: false
-        }
     }
 }
 

@@ -1,4 +1,3 @@
-import Exact
 import Glibc
 import Kafka
 import Synchronization
@@ -165,7 +164,7 @@ public final class FileTransactionStream: TransactionStream {
     ) throws -> DeliveryOutcome {
         guard try writeWindows() else { return .windowsChanged }
         try verdicts.append { file in
-            delivery.verdicts.visit { _, payload in file.append(line: payload) }
+            delivery.verdicts.visit { _, _, payload in file.append(line: payload) }
         }
         try deadLetters?.append { file in
             for letter in delivery.deadLetters { file.append(line: letter.jsonLine) }
@@ -187,21 +186,5 @@ public final class FileTransactionStream: TransactionStream {
     public func close() {
         verdicts.close()
         deadLetters?.close()
-    }
-}
-
-extension DeadLetter {
-    /// As a line of a dead letter file: the same facts as the headers of the Kafka message.
-    var jsonLine: [UInt8] {
-        var json = JSONWriter()
-        json.beginObject()
-        json.field("reason", reason)
-        json.field("detail", detail)
-        json.field("topic", source.topic)
-        json.field("partition", Int64(source.partition))
-        json.field("offset", offset)
-        json.field("payload", String(decoding: payload, as: UTF8.self))
-        json.endObject()
-        return json.bytes
     }
 }

@@ -1,13 +1,19 @@
 import Glibc
+import Retrying
 import Synchronization
 
 /// A file of the stream that cannot be read or written.
-public struct StreamFileError: Error, Sendable, CustomStringConvertible {
+public struct StreamFileError: Retryable, Sendable, CustomStringConvertible {
     public let path: String
     public let action: String
     public let code: Int32
 
     public var description: String { "cannot \(action) \(path): \(String(cString: strerror(code)))" }
+
+    /// A full disk, too many open files, a disturbed network file system: these pass.
+    public var isRetryable: Bool {
+        [ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR, EIO, ESTALE, ETIMEDOUT].contains(code)
+    }
 }
 
 /// Reads whole lines from a file or standard input, in chunks that own their bytes.
