@@ -38,6 +38,11 @@ enum WindowTier: Int, CaseIterable {
     }
 }
 
+extension UserWindow {
+    /// The longest window: an event that is older than this is in no reach of a newer one.
+    public static let reachMilliseconds: Int64 = 30 * 86_400_000
+}
+
 /// floor(a / b) for a positive b.
 @inline(__always)
 func flooredQuotient(_ a: Int64, _ b: Int64) -> Int64 {

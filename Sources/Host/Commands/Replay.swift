@@ -39,7 +39,10 @@ struct Replay: AsyncParsableCommand {
         guard try parts.router.globalModel() != nil else { throw ServingError.noGlobalModel }
         var scoring = ScoringWorker.Settings()
         scoring.publish = anomalies ? .anomalies : .all
-        let files = FileTransactionStream.Settings(input: stream, verdicts: output)
+        scoring.windows = Streams.windowStage(settings)
+        scoring.limits.records = settings.integer("batch.records")
+        var files = FileTransactionStream.Settings(input: stream, verdicts: output)
+        files.skewMilliseconds = scoring.windows.skewMilliseconds
         let status = ServingStatus()
         // A failing stream ends a replay; only serving tries again.
         let opened = try FileTransactionStream(files)

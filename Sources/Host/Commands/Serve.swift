@@ -147,6 +147,7 @@ struct Serve: AsyncParsableCommand {
             records: settings.integer("batch.records"), sizeBytes: settings.integer("batch.bytes"),
             waitMilliseconds: settings.integer("batch.milliseconds"))
         scoring.publish = PublishedVerdicts(rawValue: settings.text("stream.publish")) ?? .anomalies
+        scoring.windows = Streams.windowStage(settings)
         let snapshots = streams.snapshots
         let worker = ScoringWorker(
             makeStream: streams.open, windows: streams.windows, router: parts.router, settings: scoring,

@@ -84,6 +84,19 @@ extension Setting {
             key: "redis.prefix", kind: .text, defaultValue: "ml:",
             meaning: "of the keys of windows and events, so that services can share a Redis"),
         Setting(
+            key: "windows.skew", kind: .integer(1...(366 * 86_400)), defaultValue: "86400",
+            meaning:
+                "seconds an event may be dated ahead of its stream's time; further ahead it moves no window"),
+        Setting(
+            key: "windows.cold", kind: .integer(0...1_000_000), defaultValue: "5",
+            meaning: "users with fewer transactions in the 30 days before are marked cold; 0: nobody is"),
+        Setting(
+            key: "windows.days", kind: .integer(31...3_650), defaultValue: "35",
+            meaning: "days that Redis keeps a window which nobody writes; windows reach back 30"),
+        Setting(
+            key: "windows.memory", kind: .integer((16 << 20)...Int.max), defaultValue: "\(2 << 30)",
+            meaning: "bytes of windows in memory; above it idle users' go first"),
+        Setting(
             key: "store.uri", kind: .text, defaultValue: "",
             meaning: "where models are: a directory or s3://bucket/prefix; default DATA/store"),
         Setting(

@@ -15,21 +15,22 @@ struct Streams {
     let description: String
 
     init(_ settings: Settings, data: DataDirectory, logger: Logger) throws {
-        let memory = settings.optionalText("redis.url") == nil ? MemoryWindowStore() : nil
+        let memory =
+            settings.optionalText("redis.url") == nil
+            ? MemoryWindowStore(maximumSizeBytes: settings.integer("windows.memory")) : nil
         let windows: any WindowStore
         var snapshots: WindowSnapshots?
         var checkpoint: [UInt8]?
         let snapshotPath = data.file("windows.snapshot")
         if let memory {
             windows = memory
-            checkpoint = try memory.restore(from: snapshotPath) ?? []
+            checkpoint = try Self.restore(memory, from: snapshotPath, logger: logger)
             snapshots = WindowSnapshots(
                 memory, path: snapshotPath, intervalSeconds: settings.integer("snapshot.seconds"),
                 logger: logger)
         } else {
-            windows = RedisWindowStore(
-                connection: RedisConnection(address: try Parts.redisAddress(settings.text("redis.url"))),
-                prefix: settings.text("redis.prefix"))
+            windows = try Self.redisWindows(settings)
+            Self.warnOfEvictions(windows, logger: logger)
         }
         self.windows = windows
         self.snapshots = snapshots
@@ -37,7 +38,7 @@ struct Streams {
         if let input = settings.optionalText("stream.file") {
             try FileTransactionStream.checkReadable(input)
             if let saved = checkpoint, !FileTransactionStream.canResume(saved, input: input) {
-                try memory?.forgetOffsets()
+                memory?.forgetOffsets()
                 checkpoint = []
             }
             open = Self.file(input, settings, data: data, checkpoint: checkpoint)
@@ -61,7 +62,7 @@ struct Streams {
             }
         } else {
             // Offsets of an in-process cluster begin anew with each process.
-            try memory?.forgetOffsets()
+            memory?.forgetOffsets()
             let partitions = max(1, settings.integer("stream.partitions"))
             let topics = ["stream.topic", "stream.anomalies", "stream.deadletters"].map {
                 MockKafkaCluster.Topic(settings.text($0), partitions: partitions)
@@ -75,27 +76,73 @@ struct Streams {
         }
     }
 
+    /// Windows in the Redis that the settings name.
+    static func redisWindows(_ settings: Settings) throws -> RedisWindowStore {
+        var windows = RedisWindowStore.Settings()
+        windows.prefix = settings.text("redis.prefix")
+        windows.service = windowService(settings)
+        windows.keptSeconds = settings.integer("windows.days") * 86_400
+        let address = try Parts.redisAddress(settings.text("redis.url"))
+        return RedisWindowStore(connection: RedisConnection(address: address), settings: windows)
+    }
+
+    /// What tells this service's windows from those of others in the same Redis.
+    private static func windowService(_ settings: Settings) -> String {
+        let stream =
+            settings.optionalText("stream.file").map { "file:\($0)" } ?? settings.text("stream.topic")
+        return "\(settings.text("stream.group"))/\(stream)"
+    }
+
+    static func windowStage(_ settings: Settings) -> WindowStage.Settings {
+        var stage = WindowStage.Settings()
+        stage.skewMilliseconds = Int64(settings.integer("windows.skew")) * 1_000
+        stage.coldBelow = settings.integer("windows.cold")
+        return stage
+    }
+
+    /// - Returns: The stream's checkpoint.
+    private static func restore(
+        _ memory: MemoryWindowStore, from path: String, logger: Logger
+    ) throws -> [UInt8] {
+        guard let snapshot = try memory.restore(from: path) else { return [] }
+        if let problem = snapshot.problem {
+            logger.error("\(problem)", metadata: ["path": "\(path)"])
+        }
+        return snapshot.checkpoint
+    }
+
+    private static func warnOfEvictions(_ windows: any WindowStore, logger: Logger) {
+        // A Redis that is away is reported by serving, which waits for it.
+        guard let policy = try? windows.condition().evictionPolicy else { return }
+        logger.warning(
+            "Redis may throw windows away: set maxmemory-policy noeviction",
+            metadata: ["maxmemory-policy": "\(policy)"])
+    }
+
     /// Forgets a user.
     var removeWindow: @Sendable (String) throws -> Void {
-        { [windows] userID in try windows.remove(userID: userID) }
+        { [windows] userID in _ = try windows.remove(userID: userID) }
     }
 
     private static func file(
         _ input: String, _ settings: Settings, data: DataDirectory, checkpoint: [UInt8]?
     ) -> @Sendable () throws -> any TransactionStream {
         let pace = settings.real("stream.rate")
-        let files = FileTransactionStream.Settings(
+        var files = FileTransactionStream.Settings(
             input: input, verdicts: settings.optionalText("stream.output") ?? data.file("anomalies.jsonl"),
             deadLetters: data.file("deadletters.jsonl"),
             checkpointPath: checkpoint == nil ? data.file("stream.checkpoint") : nil,
             recordsPerSecond: pace > 0 ? pace : nil)
+        files.skewMilliseconds = windowStage(settings).skewMilliseconds
+        files.looksAhead = input != "-"
+        let stream = files
         // A later session goes on where the one before it stood.
         let last = Mutex<FileTransactionStream?>(nil)
         return {
             try last.withLock { last in
-                let stream = try FileTransactionStream(files, checkpoint: try last?.checkpoint ?? checkpoint)
-                last = stream
-                return stream
+                let opened = try FileTransactionStream(stream, checkpoint: try last?.checkpoint ?? checkpoint)
+                last = opened
+                return opened
             }
         }
     }

@@ -13,8 +13,17 @@ public struct ConsumedBatch: Sendable {
     public let assignment: UInt64
     /// Transactions whose record is not keyed by their user: another partition may hold that user's window.
     public let wronglyKeyed: Int
+    /// One for each transaction: when the stream took its record in, milliseconds since 1970 UTC; `.min`: unknown. nil:
+    /// the stream knows of none.
+    var recordTimes: [Int64]?
 
     public var count: Int { transactions.count }
+
+    /// When the stream took a transaction's record in, milliseconds since 1970 UTC; nil: unknown.
+    func recordMilliseconds(_ row: Int) -> Int64? {
+        guard let time = recordTimes?[row], time != .min else { return nil }
+        return time
+    }
 }
 
 /// Parses records into columns; what is no transaction becomes a dead letter.
@@ -26,8 +35,8 @@ public final class ConsumeStage {
     public init() {}
 
     public func consume(_ records: RawRecords) -> ConsumedBatch {
-        var transactions = TransactionBatch()
-        let rejections = parser.parse(records.payloads, into: &transactions)
+        let parsed = records.parsed ?? parser.parsed(records.payloads)
+        let (transactions, rejections) = (parsed.transactions, parsed.rejections)
         let deadLetters = rejections.map { rejection in
             let index = Int(rejection.messageIndex)
             let source = records.slices[Int(records.sliceIndex[index])].source
@@ -42,7 +51,8 @@ public final class ConsumeStage {
                 offsets: messages.map { records.offsets[Int($0)] },
                 sliceIndex: messages.map { records.sliceIndex[Int($0)] },
                 slices: records.slices, deadLetters: deadLetters, assignment: records.assignment,
-                wronglyKeyed: records.keys.map { wronglyKeyed(transactions, keys: $0) } ?? 0)
+                wronglyKeyed: records.keys.map { wronglyKeyed(transactions, keys: $0) } ?? 0,
+                recordTimes: records.recordMilliseconds.map { times in messages.map { times[Int($0)] } })
         }
     }
 
@@ -57,5 +67,13 @@ public final class ConsumeStage {
                 return memcmp(text, start, key.count) != 0
             }
         }
+    }
+}
+
+extension TransactionParser {
+    func parsed(_ payloads: [UnsafeRawBufferPointer]) -> ParsedRecords {
+        var transactions = TransactionBatch()
+        let rejections = parse(payloads, into: &transactions)
+        return ParsedRecords(transactions: transactions, rejections: rejections)
     }
 }

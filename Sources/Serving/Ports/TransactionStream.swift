@@ -1,4 +1,5 @@
 import Kafka
+import Transactions
 
 /// Where transactions come from and verdicts go: one port, because reading, writing and remembering how far
 /// one has read are one atomic step where the stream can make them one.
@@ -71,11 +72,15 @@ public struct PartitionSlice: Sendable, Hashable {
     public let start: Int64
     /// The offset to commit once the batch is delivered.
     public let end: Int64
+    /// Nothing of the partition has ever been committed, so that there are no windows of records below `start`.
+    public let isAtBeginning: Bool
 
-    public init(source: TopicPartition, start: Int64, end: Int64) {
+    /// - Parameter isAtBeginning: nil: when `start` is 0.
+    public init(source: TopicPartition, start: Int64, end: Int64, isAtBeginning: Bool? = nil) {
         self.source = source
         self.start = start
         self.end = end
+        self.isAtBeginning = isAtBeginning ?? (start == 0)
     }
 }
 
@@ -91,12 +96,20 @@ public struct RawRecords {
     public let assignment: UInt64
     /// One for each payload, in a stream that is to be keyed by user; nil: the stream has no keys.
     public let keys: [UnsafeRawBufferPointer]?
+    /// One for each payload: when the stream took the record in, milliseconds since 1970 UTC; `.min`: unknown.
+    /// nil: the stream knows of none.
+    public let recordMilliseconds: [Int64]?
+    /// The payloads, parsed, where the stream has looked into them already.
+    let parsed: ParsedRecords?
     let owner: AnyObject
 
     public init(
         payloads: [UnsafeRawBufferPointer], offsets: [Int64], sliceIndex: [Int32], slices: [PartitionSlice],
-        assignment: UInt64, keys: [UnsafeRawBufferPointer]? = nil, owner: AnyObject
+        assignment: UInt64, keys: [UnsafeRawBufferPointer]? = nil, recordMilliseconds: [Int64]? = nil,
+        parsed: ParsedRecords? = nil, owner: AnyObject
     ) {
+        self.recordMilliseconds = recordMilliseconds
+        self.parsed = parsed
         self.payloads = payloads
         self.offsets = offsets
         self.sliceIndex = sliceIndex
@@ -105,6 +118,12 @@ public struct RawRecords {
         self.keys = keys
         self.owner = owner
     }
+}
+
+/// What a parser made of a batch's payloads.
+public struct ParsedRecords: Sendable {
+    let transactions: TransactionBatch
+    let rejections: [Rejection]
 }
 
 /// What a batch gives to the outside: verdicts, dead letters and how far the stream has been read.

@@ -17,6 +17,7 @@ public final class ScoringWorker: Sendable {
         public var publish = PublishedVerdicts.anomalies
         /// Features named for each anomaly.
         public var reasonCount = 3
+        public var windows = WindowStage.Settings()
         /// Waits between two attempts: doubled from the first to the last, milliseconds.
         public var backoffMilliseconds = 100...5_000
 
@@ -109,7 +110,9 @@ public final class ScoringWorker: Sendable {
         }
         reader.start()
         var stages = Stages(
-            window: WindowStage(store: windows, writer: .random(in: 0...UInt64.max)), stream: stream)
+            window: WindowStage(
+                store: windows, writer: .random(in: 0...UInt64.max), settings: settings.windows),
+            stream: stream)
         while !isStopped, let batch = reader.batches.take() {
             try process(batch, stages: &stages)
             onProgress()
@@ -135,6 +138,7 @@ public final class ScoringWorker: Sendable {
                     status.enter(.running)
                     status.count(scored)
                     warn(of: batch)
+                    status.report(scored.windowed.notices, windows: windows.location, logger: logger)
                     onDelivered(scored, stages.stream)
                     return
                 case .assignmentEnded: return drop(batch)

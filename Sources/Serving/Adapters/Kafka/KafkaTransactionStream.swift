@@ -222,8 +222,10 @@ extension KafkaTransactionStream {
         let next = messages.nextOffsets
         // Where reading begins in a partition is asked of the broker once: what lies below is committed.
         let unknown = assignments.withoutStart(messages.partitions)
+        var untouched: Set<TopicPartition> = []
         if !unknown.isEmpty {
             let committed = try consumer.committed(unknown, timeoutMilliseconds: 5_000)
+            untouched = Set(unknown.filter { committed[$0] == nil })
             for index in 0..<messages.count where unknown.contains(messages.topicPartition(index)) {
                 let partition = messages.topicPartition(index)
                 assignments.begin(partition, at: min(committed[partition] ?? .max, messages.offset(index)))
@@ -232,12 +234,15 @@ extension KafkaTransactionStream {
         let slices = messages.partitions.map { partition in
             let end = next[partition] ?? 0
             return PartitionSlice(
-                source: partition, start: assignments.advance(partition, to: end) ?? end, end: end)
+                source: partition, start: assignments.advance(partition, to: end) ?? end, end: end,
+                isAtBeginning: untouched.contains(partition) ? true : nil)
         }
         var payloads: [UnsafeRawBufferPointer] = []
         var offsets: [Int64] = []
         var sliceIndex: [Int32] = []
         var keys: [UnsafeRawBufferPointer] = []
+        var times: [Int64] = []
+        times.reserveCapacity(messages.count)
         keys.reserveCapacity(messages.count)
         payloads.reserveCapacity(messages.count)
         offsets.reserveCapacity(messages.count)
@@ -246,10 +251,11 @@ extension KafkaTransactionStream {
             payloads.append(messages.payload(index))
             keys.append(messages.key(index))
             offsets.append(messages.offset(index))
+            times.append(messages.timestampMilliseconds(index) ?? .min)
             sliceIndex.append(Int32(messages.partitionIndex(index)))
         }
         return RawRecords(
             payloads: payloads, offsets: offsets, sliceIndex: sliceIndex, slices: slices,
-            assignment: assignment, keys: keys, owner: messages)
+            assignment: assignment, keys: keys, recordMilliseconds: times, owner: messages)
     }
 }
