@@ -20,7 +20,8 @@ enum ExitStatus: Int32 {
         switch error {
         case is UsageError, TrainingError.invalidRequest, InterchangeError.features: self = .usage
         case is InterchangeError, is TrainingError, is ArtifactError, is StreamFileError, is DetectorError,
-            is WindowStoreError, is ModelLoadError:
+            is WindowStoreError, is ModelLoadError, is RecordedVerdictError,
+            is RecordedTransactionMissing:
             self = .data
         case let error as ObjectStoreError: self = error.isRetryable ? .unavailable : .failed
         case let error as LakeError: self = error.isRetryable ? .unavailable : .data

@@ -21,7 +21,7 @@ struct MLService: AsyncParsableCommand {
         version: "ml-service \(Version.current)",
         subcommands: [
             Serve.self, Replay.self, Train.self, ETL.self, Models.self, Detectors.self, Evaluate.self,
-            Generate.self, SettingsCommand.self, Doctor.self,
+            Generate.self, SettingsCommand.self, Doctor.self, Windows.self, Audit.self,
         ])
 
     static func main() async {

@@ -13,8 +13,8 @@ public struct ManagementServices: Sendable {
     public let promotion: Promotion
     /// nil: this process does not serve.
     public let serving: ServingStatus?
-    /// Removes a user's window; nil: this process keeps none.
-    public let removeWindow: (@Sendable (String) throws -> Void)?
+    /// Removes a user's window and gives how many stored items that were; nil: this process cannot reach any.
+    public let removeWindow: (@Sendable (String) throws -> Int)?
     public let metrics: PrometheusRegistry
     public let adminKey: AdminKey
     /// Where calls that block run.
@@ -22,7 +22,7 @@ public struct ManagementServices: Sendable {
 
     public init(
         jobs: JobStore, registry: DetectorRegistry, models: ModelStore, catalogue: Catalogue,
-        promotion: Promotion, serving: ServingStatus?, removeWindow: (@Sendable (String) throws -> Void)?,
+        promotion: Promotion, serving: ServingStatus?, removeWindow: (@Sendable (String) throws -> Int)?,
         metrics: PrometheusRegistry, adminKey: AdminKey, threads: NIOThreadPool
     ) {
         self.jobs = jobs

@@ -131,7 +131,7 @@ struct Serve: AsyncParsableCommand {
         if roles.contains(.management) {
             let useCases = ManagementServices(
                 jobs: jobs, registry: parts.registry, models: parts.models, catalogue: parts.catalogue,
-                promotion: parts.promotion, serving: status, removeWindow: streams?.removeWindow,
+                promotion: parts.promotion, serving: status, removeWindow: try streams?.removeWindow ?? Streams.removeWindowElsewhere(settings),
                 metrics: metrics, adminKey: AdminKey(settings.optionalText("admin.key")), threads: threads)
             services.append(http(settings, useCases, logger: logger, display: display))
         }
@@ -148,6 +148,7 @@ struct Serve: AsyncParsableCommand {
             waitMilliseconds: settings.integer("batch.milliseconds"))
         scoring.publish = PublishedVerdicts(rawValue: settings.text("stream.publish")) ?? .anomalies
         scoring.windows = Streams.windowStage(settings)
+        scoring.prepareWindows = streams.warming(settings, logger: parts.logger)
         let snapshots = streams.snapshots
         let worker = ScoringWorker(
             makeStream: streams.open, windows: streams.windows, router: parts.router, settings: scoring,

@@ -4,6 +4,7 @@ import Logging
 import Redis
 import Serving
 import Synchronization
+import Training
 
 /// The stream and the windows that the settings name, ready to be opened.
 struct Streams {
@@ -119,9 +120,63 @@ struct Streams {
             metadata: ["maxmemory-policy": "\(policy)"])
     }
 
-    /// Forgets a user.
-    var removeWindow: @Sendable (String) throws -> Void {
-        { [windows] userID in _ = try windows.remove(userID: userID) }
+    /// Forgets a user, in memory and in the snapshot too; gives how many stored items that were.
+    var removeWindow: @Sendable (String) throws -> Int {
+        { [windows, snapshots] userID in
+            let removed = try windows.remove(userID: userID)
+            return removed + (try snapshots?.erase(userID: userID) ?? 0)
+        }
+    }
+
+    /// The same for a process that does not serve the stream, where windows are in Redis; nil: they are in the memory of
+    /// the process that does.
+    static func removeWindowElsewhere(_ settings: Settings) throws -> (@Sendable (String) throws -> Int)? {
+        guard settings.optionalText("redis.url") != nil else { return nil }
+        let windows = try redisWindows(settings)
+        return { try windows.remove(userID: $0) }
+    }
+
+    /// The service's stream from its beginning, for a reader of its own that delivers nothing.
+    static func rereading(_ settings: Settings, logger: Logger) throws -> any TransactionStream {
+        if let input = settings.optionalText("stream.file") {
+            try FileTransactionStream.checkReadable(input)
+            var files = FileTransactionStream.Settings(input: input, verdicts: "/dev/null")
+            files.skewMilliseconds = windowStage(settings).skewMilliseconds
+            return try FileTransactionStream(files)
+        }
+        guard let brokers = settings.optionalText("stream.brokers") else {
+            throw UsageError("there is no stream to read: name stream.brokers or stream.file")
+        }
+        let reader = UUID().uuidString.lowercased()
+        let stream = KafkaTransactionStream.Settings(
+            kafka: try kafkaSettings(brokers, settings),
+            group: "\(settings.text("stream.group"))-rebuild-\(reader)", topic: settings.text("stream.topic"),
+            guarantee: .atLeastOnce, instance: reader)
+        return try KafkaTransactionStream(stream, logger: logger)
+    }
+
+    /// Fills windows from the lake when the service reads its stream for the first time.
+    ///
+    /// - Returns: What to call with the first batch; nil: there is nothing to fill from.
+    func warming(_ settings: Settings, logger: Logger) -> (@Sendable (ConsumedBatch) throws -> Void)? {
+        guard settings.optionalText("lake.uri") != nil, settings.text("windows.warm") == "first-start" else {
+            return nil
+        }
+        return { [windows] batch in
+            guard batch.slices.allSatisfy(\.isAtBeginning), try windows.partitions().isEmpty,
+                let first = batch.transactions.timestampMilliseconds.min()
+            else { return }
+            // What the lake has of the stream's first day may come with the stream too.
+            let end = first - first % 86_400_000
+            let found: [String]
+            do {
+                found = try Windows.fill(settings, windows, before: end, users: nil, nil)
+            } catch let error as TrainingError {
+                found = ["\(error)"]
+            }
+            logger.notice(
+                "windows were filled from the lake", metadata: ["result": "\(found.joined(separator: "; "))"])
+        }
     }
 
     private static func file(

@@ -42,7 +42,7 @@ func addModelRoutes(to router: Router<BasicRequestContext>, _ services: Manageme
         do {
             try await services.blocking {
                 try services.promotion.erase(.user(userID), by: "admin")
-                try services.removeWindow?(userID)
+                _ = try services.removeWindow?(userID)
             }
         } catch {
             throw Problem(of: error)

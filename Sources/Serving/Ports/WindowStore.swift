@@ -39,6 +39,9 @@ public protocol WindowStore: AnyObject, Sendable {
     @discardableResult
     func remove(userID: String) throws -> Int
 
+    /// The partitions that the store has records of, ascending.
+    func partitions() throws -> [Int32]
+
     /// What the store says of itself. One round trip.
     func condition() throws -> WindowStoreCondition
 }

@@ -13,10 +13,14 @@ public enum PublishedVerdicts: String, Sendable, CaseIterable {
 /// Stage 5: the verdicts to publish, as JSON keyed by user.
 ///
 /// A payload is a pure function of the transaction, its user's window and the model: no clock, no host.
-public func verdicts(_ scored: ScoredBatch, publish: PublishedVerdicts) -> OutputRecords {
+///
+/// - Parameter rows: Which transactions; nil: all.
+public func verdicts(
+    _ scored: ScoredBatch, publish: PublishedVerdicts, rows: [Int]? = nil
+) -> OutputRecords {
     var writer = VerdictWriter(scored)
     var records = OutputRecords()
-    for row in 0..<scored.count where publish == .all || scored.isAnomaly(row) {
+    for row in rows ?? Array(0..<scored.count) where publish == .all || scored.isAnomaly(row) {
         writer.transactions.withText(.userID, row) { user in
             guard let user else { preconditionFailure("a parsed transaction has a user") }
             records.append(key: user) { bytes in

@@ -99,6 +99,30 @@ struct WindowBlob {
             missing: missing)
     }
 
+    /// The start of the day of the earliest pending record.
+    var earliestPendingMilliseconds: Int64? {
+        let times = stride(from: 0, to: pending.count, by: WindowEvent.encodedSize).compactMap { start in
+            try? WindowEvent(decoding: UnsafeRawBufferPointer(rebasing: pending[start...]))
+                .timestampMilliseconds
+        }
+        return times.min().map { $0 - (($0 % 86_400_000) + 86_400_000) % 86_400_000 }
+    }
+
+    /// The same blob on another base window of the same records, under a token of its own.
+    func replacingBase(with window: UserWindow, missing: MissingHistory, owner: UInt64) -> [UInt8] {
+        var base: [UInt8] = []
+        window.encode(into: &base)
+        var bytes: [UInt8] = []
+        Self.appendHeader(
+            to: &bytes, token: WindowToken(writer: .random(in: 0...UInt64.max), sequence: 0), epoch: 0,
+            partition: partition, baseOffset: baseOffset, endOffset: endOffset, missing: missing,
+            pendingCount: pendingCount, baseSize: base.count)
+        bytes += base
+        bytes += pending
+        WindowChecksum.seal(&bytes, from: 0, owner: owner)
+        return bytes
+    }
+
     /// A blob of a window without pending records.
     static func encoded(
         _ window: UserWindow, token: WindowToken, owner: UInt64, epoch: UInt32 = 0,

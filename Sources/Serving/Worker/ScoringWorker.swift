@@ -18,6 +18,8 @@ public final class ScoringWorker: Sendable {
         /// Features named for each anomaly.
         public var reasonCount = 3
         public var windows = WindowStage.Settings()
+        /// Called once with the first batch, before its windows are read; a batch that it throws for waits.
+        public var prepareWindows: (@Sendable (ConsumedBatch) throws -> Void)?
         /// Waits between two attempts: doubled from the first to the last, milliseconds.
         public var backoffMilliseconds = 100...5_000
 
@@ -35,6 +37,7 @@ public final class ScoringWorker: Sendable {
     private let control = Mutex(Control())
 
     private struct Control {
+        var isPrepared = false
         var isStopping = false
         var reader: BatchReader?
     }
@@ -114,10 +117,17 @@ public final class ScoringWorker: Sendable {
                 store: windows, writer: .random(in: 0...UInt64.max), settings: settings.windows),
             stream: stream)
         while !isStopped, let batch = reader.batches.take() {
+            try prepareWindows(batch)
             try process(batch, stages: &stages)
             onProgress()
         }
         if !isStopped, let failure = reader.failure { throw failure }
+    }
+
+    private func prepareWindows(_ batch: ConsumedBatch) throws {
+        guard let prepare = settings.prepareWindows, !control.withLock({ $0.isPrepared }) else { return }
+        try prepare(batch)
+        control.withLock { $0.isPrepared = true }
     }
 
     private struct Stages {

@@ -56,6 +56,33 @@ struct HistoryFold {
         if let previous, hasVisited { try endUser(previous.user) }
     }
 
+    /// The windows after the last row of each user.
+    ///
+    /// - Parameter body: Is given the user, the window, and how many rows it is of.
+    func windows(
+        _ rows: [HistoryRow], isCancelled: () -> Bool, _ body: (UInt32, UserWindow, Int) throws -> Void
+    ) throws {
+        var window = UserWindow()
+        var count = 0
+        var previous: HistoryRow?
+        for (place, index) in order(rows).enumerated() {
+            if place % 4096 == 0, isCancelled() { throw TrainingError.cancelled }
+            let row = rows[Int(index)]
+            if let previous, previous.user != row.user {
+                try body(previous.user, window, count)
+                (window, count) = (UserWindow(), 0)
+            } else if let previous, previous.timestampMilliseconds == row.timestampMilliseconds,
+                previous.transaction == row.transaction, row.transaction != 0
+            {
+                continue
+            }
+            previous = row
+            window.fold(row.event)
+            count += 1
+        }
+        if let previous { try body(previous.user, window, count) }
+    }
+
     private struct Key {
         let user: UInt32
         let index: UInt32

@@ -65,7 +65,7 @@ struct Deployment {
     func settings(_ more: [String: String] = [:]) throws -> [String: String] {
         let bucket = try Stack.variable("S3_BUCKET")
         return try [
-            "stream.brokers": Stack.brokers, "redis.url": Stack.redis, "redis.prefix": "\(run):",
+            "stream.brokers": Stack.brokers, "redis.url": Stack.redis, "redis.prefix": "\(run):", "windows.warm": "never",
             "store.uri": "s3://\(bucket)/\(run)",
             "lake.uri": "s3://\(bucket)/\(run)/lake", "stream.topic": topic("transactions"),
             "stream.anomalies": topic("anomalies"), "stream.deadletters": topic("dlq"),

@@ -110,6 +110,8 @@ public final class MemoryWindowStore: WindowStore {
         }
     }
 
+    public func partitions() throws -> [Int32] { state.withLock { $0.partitions.keys.sorted() } }
+
     public func condition() throws -> WindowStoreCondition {
         state.withLock { WindowStoreCondition(identity: identity, evictions: $0.evictions) }
     }

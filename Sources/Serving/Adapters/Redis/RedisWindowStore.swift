@@ -179,6 +179,22 @@ public final class RedisWindowStore: WindowStore {
         return Int(removed.integer ?? 0)
     }
 
+    public func partitions() throws -> [Int32] {
+        var found: Set<Int32> = []
+        var cursor = "0"
+        repeat {
+            let reply = try connection.command([
+                "SCAN", .text(cursor), "MATCH", .text(partitionPrefix.escapedForMatching + "*"), "COUNT", 5_000,
+            ])
+            guard let parts = reply.array, parts.count == 2, let next = parts[0].text else { break }
+            for key in parts[1].array ?? [] {
+                if let number = Int32(key.text?.dropFirst(partitionPrefix.count) ?? "") { found.insert(number) }
+            }
+            cursor = next
+        } while cursor != "0"
+        return found.sorted()
+    }
+
     // MARK: - Condition
 
     public func condition() throws -> WindowStoreCondition {
@@ -202,6 +218,13 @@ public final class RedisWindowStore: WindowStore {
             if error.isRetryable { throw error }
             return ""
         }
+    }
+}
+
+extension String {
+    /// As a pattern that matches this text alone.
+    fileprivate var escapedForMatching: String {
+        String(flatMap { "\\*?[]".contains($0) ? ["\\", $0] : [$0] })
     }
 }
 
