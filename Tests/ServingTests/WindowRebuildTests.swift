@@ -27,7 +27,9 @@ import Transactions
     }
 
     /// Serves records of the stream's partition, from `start` on.
-    private func serve(_ records: [Transaction], from start: Int, to store: MemoryWindowStore) throws -> WindowedBatch {
+    private func serve(_ records: [Transaction], from start: Int, to store: MemoryWindowStore) throws
+        -> WindowedBatch
+    {
         var last: WindowedBatch?
         let stage = WindowStage(store: store, writer: UInt64(start + 1) << 40)
         for first in stride(from: start, to: records.count, by: 10) {

@@ -54,8 +54,10 @@ struct Audit: AsyncParsableCommand {
             print("DIFFERS \(recorded.transactionID) of \(recorded.userID): \(difference)")
             throw ExitCode(1)
         case .missing:
-            throw RecordedTransactionMissing(description:
-                "the transaction \(recorded.transactionID) of \(recorded.userID) is not in \(stream ?? "the lake")")
+            throw RecordedTransactionMissing(
+                description:
+                    "the transaction \(recorded.transactionID) of \(recorded.userID) is not in \(stream ?? "the lake")"
+            )
         }
     }
 

@@ -58,7 +58,9 @@ struct Replay: AsyncParsableCommand {
             settings: scoring, status: status, logger: session.logger)
         try worker.runOnce()
         let totals = status.totals
-        say("\(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) rejected")
+        say(
+            "\(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) rejected"
+        )
     }
 
     private func again(
@@ -127,7 +129,9 @@ struct VerdictDifference: CustomStringConvertible {
         }
         let (old, new) = (members(recorded), members(recomputed))
         // What the rest depends on comes first: the transaction, the window, the model, the score.
-        let first = ["transaction_id", "event_time", "features_sha256", "marks", "model", "fallback", "score"]
+        let first = [
+            "transaction_id", "event_time", "features_sha256", "marks", "model", "fallback", "score",
+        ]
         let names = first + Set(old.keys).union(new.keys).subtracting(first).subtracting(["source"]).sorted()
         for name in names where text(old[name]) != text(new[name]) {
             description = "\(name) was \(text(old[name])), is \(text(new[name]))"

@@ -131,7 +131,8 @@ struct Serve: AsyncParsableCommand {
         if roles.contains(.management) {
             let useCases = ManagementServices(
                 jobs: jobs, registry: parts.registry, models: parts.models, catalogue: parts.catalogue,
-                promotion: parts.promotion, serving: status, removeWindow: try streams?.removeWindow ?? Streams.removeWindowElsewhere(settings),
+                promotion: parts.promotion, serving: status,
+                removeWindow: try streams?.removeWindow ?? Streams.removeWindowElsewhere(settings),
                 metrics: metrics, adminKey: AdminKey(settings.optionalText("admin.key")), threads: threads)
             services.append(http(settings, useCases, logger: logger, display: display))
         }

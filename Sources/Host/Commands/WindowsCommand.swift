@@ -101,7 +101,8 @@ struct Windows: AsyncParsableCommand {
             if !outcome.shortened.isEmpty {
                 let partitions = outcome.shortened.map(String.init).joined(separator: ", ")
                 lines.append(
-                    "partitions \(partitions) no longer begin at their first record: what came before it stays marked")
+                    "partitions \(partitions) no longer begin at their first record: what came before it stays marked"
+                )
             }
             return lines
         }

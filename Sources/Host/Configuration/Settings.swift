@@ -92,7 +92,9 @@ extension Setting {
             meaning: "users with fewer transactions in the 30 days before are marked cold; 0: nobody is"),
         Setting(
             key: "windows.warm", kind: .choice(["first-start", "never"]), defaultValue: "first-start",
-            meaning: "first-start: windows are filled from the lake (if lake.uri names one) before the first batch"),
+            meaning:
+                "first-start: windows are filled from the lake (if lake.uri names one) before the first batch"
+        ),
         Setting(
             key: "windows.days", kind: .integer(31...3_650), defaultValue: "35",
             meaning: "days that Redis keeps a window which nobody writes; windows reach back 30"),

@@ -62,7 +62,9 @@ public struct VerdictReplay {
             let delivery = Delivery(
                 verdicts: made, deadLetters: batch.deadLetters, slices: batch.slices,
                 assignment: batch.assignment)
-            guard try stream.deliver(delivery, writeWindows: { try windows.write(windowed.writes) }) == .delivered
+            guard
+                try stream.deliver(delivery, writeWindows: { try windows.write(windowed.writes) })
+                    == .delivered
             else { throw RecordedVerdictError("the stream did not take what was made again") }
         }
         outcome.missing = recorded.count

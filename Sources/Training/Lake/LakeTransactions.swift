@@ -18,7 +18,8 @@ public struct LakeTransactions: Sendable {
     ) throws -> [Transaction] {
         var found: [Transaction] = []
         let days =
-            LakeDay(dayNumber: Int(start / LakeDay.milliseconds))...LakeDay(
+            LakeDay(
+                dayNumber: Int(start / LakeDay.milliseconds))...LakeDay(
                 dayNumber: Int(end / LakeDay.milliseconds))
         try reader.scan(
             days: days, columns: TransactionColumns.required, optionalColumns: TransactionColumns.optional,

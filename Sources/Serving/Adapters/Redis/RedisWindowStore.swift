@@ -184,11 +184,14 @@ public final class RedisWindowStore: WindowStore {
         var cursor = "0"
         repeat {
             let reply = try connection.command([
-                "SCAN", .text(cursor), "MATCH", .text(partitionPrefix.escapedForMatching + "*"), "COUNT", 5_000,
+                "SCAN", .text(cursor), "MATCH", .text(partitionPrefix.escapedForMatching + "*"), "COUNT",
+                5_000,
             ])
             guard let parts = reply.array, parts.count == 2, let next = parts[0].text else { break }
             for key in parts[1].array ?? [] {
-                if let number = Int32(key.text?.dropFirst(partitionPrefix.count) ?? "") { found.insert(number) }
+                if let number = Int32(key.text?.dropFirst(partitionPrefix.count) ?? "") {
+                    found.insert(number)
+                }
             }
             cursor = next
         } while cursor != "0"
