@@ -9,12 +9,16 @@ extension TrainingPipeline {
         }
         var parts = try run.journal.finishedParts()
         var rowCount = 0
+        var notes: [String] = []
         if parts.count < History.partCount {
             let history = try scan(run)
             rowCount = history.rowCount
+            notes = try lakeNotes(history, run)
             try trainParts(history, &parts, run)
         }
-        return try promote(Array(parts.values), rowCount: rowCount, run)
+        var outcome = try promote(Array(parts.values), rowCount: rowCount, run)
+        outcome.notes = notes.isEmpty ? nil : notes
+        return outcome
     }
 
     /// Some parts at a time, each on a thread of its own: writing a model mostly waits for the store.

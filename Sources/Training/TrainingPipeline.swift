@@ -1,4 +1,5 @@
 import DetectorAPI
+import Exact
 import Foundation
 import Lake
 import Models
@@ -30,6 +31,8 @@ public final class TrainingPipeline: Sendable {
         public var memoryBytes = 256 << 20
         /// Where the temporary files go.
         public var scratchFolder = FileManager.default.temporaryDirectory.path
+        /// Of times in the lake that do not say theirs; nil: timestamps are UTC, texts are refused.
+        public var zone: PlaceZone?
 
         public init() {}
     }
@@ -48,7 +51,7 @@ public final class TrainingPipeline: Sendable {
         registry: DetectorRegistry, settings: Settings = Settings(),
         now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1_000) }
     ) {
-        self.lake = LakeReader(store: lake)
+        self.lake = LakeReader(store: lake, zone: settings.zone)
         self.store = store
         self.promotion = promotion
         self.router = router
@@ -110,10 +113,13 @@ public final class TrainingPipeline: Sendable {
     private func trainOne(_ run: Run) throws -> TrainingOutcome {
         let stage = StoreStage(store: store, jobID: run.jobID)
         let header: ArtifactHeader
+        var notes: [String] = []
         if let stored = try stage.stored(run.request.tenant) {
             header = stored
         } else {
-            let set = try prepare(run)
+            let history = try scan(run)
+            notes = try lakeNotes(history, run)
+            let set = try prepare(history, run)
             let chosen = try choose(set, run)
             run.report(.evaluate, 0)
             header = try stage.publish(try judgedHeader(chosen, set, run), chosen.fitted.model)
@@ -130,7 +136,11 @@ public final class TrainingPipeline: Sendable {
                 .init(tenant: header.tenant.description, version: header.version, isPromoted: isPromoted)
             ],
             metrics: header.metrics, detector: header.detectorID, candidates: header.candidates,
-            gate: header.gate)
+            gate: header.gate, notes: notes)
+    }
+
+    func lakeNotes(_ history: History, _ run: Run) throws -> [String] {
+        try LakeNotes(lake, run.request.from...run.request.to, history).lines
     }
 
     /// What is known of a model before it is stored: its figures on the holdout, whether it may serve, and what its
@@ -167,14 +177,14 @@ public final class TrainingPipeline: Sendable {
         ).run(isCancelled: run.isCancelled, progress: { run.report(.lake, $0) })
         guard history.span != nil else {
             let whose = run.request.userID.map { " of user \($0)" } ?? ""
+            let why = try LakeNotes(lake, days, history).lines.map { "\n  \($0)" }.joined()
             throw TrainingError.noData(
-                "the lake has no transactions\(whose) from \(days.lowerBound) to \(days.upperBound)")
+                "the lake has no transactions\(whose) from \(days.lowerBound) to \(days.upperBound):\(why)")
         }
         return history
     }
 
-    private func prepare(_ run: Run) throws -> PreparedSet {
-        let history = try scan(run)
+    private func prepare(_ history: History, _ run: Run) throws -> PreparedSet {
         run.report(.prepare, 0)
         var rows = splitRows(history.span, capacity: settings.maximumRows, run)
         let fold = HistoryFold(startMilliseconds: run.request.from.startMilliseconds)

@@ -38,6 +38,15 @@ struct ETL: AsyncParsableCommand {
         print(
             "\(result.sources) files: \(result.transactions) transactions, \(result.duplicates) that the lake had already, \(result.rejected) rejected"
         )
+        func show(_ keys: [String], _ what: String) {
+            guard !keys.isEmpty else { return }
+            print("\(what): \(keys.prefix(5).joined(separator: ", "))\(keys.count > 5 ? ", ..." : "")")
+        }
+        show(result.passedOver, "\(result.passedOver.count) passed over, names that begin with _ or .")
+        show(result.refused, "\(result.refused.count) of them without any transaction")
+        show(
+            result.kept,
+            "\(result.kept.count) files of earlier runs stay, as their sources have rows that cannot be read")
     }
 }
 

@@ -99,6 +99,7 @@ struct Train: AsyncParsableCommand {
         for (name, value) in outcome.metrics.sorted(by: { $0.key < $1.key }) {
             print("  \(name) \(String(format: "%.4g", value))")
         }
+        for note in outcome.notes ?? [] { print("  \(note)") }
         if let candidates = outcome.candidates { print("\n" + Self.table(of: candidates)) }
         if let gate = outcome.gate {
             let rows = gate.map { check in

@@ -1,3 +1,4 @@
+import Exact
 import Features
 import Foundation
 import Lake
@@ -15,8 +16,10 @@ struct History {
     let span: ClosedRange<Int64>?
     /// Rows in range.
     let rowCount: Int
-    /// Rows without a user or a finite amount: of no use.
-    let skippedRows: Int
+    /// Rows of files in range whose time lies outside the range and its warm-up days.
+    let strayRows: Int
+    /// Rows that are no transactions.
+    let passedOver: PassedOverRows
 
     /// A user's part is the first byte of the id's hash.
     static let partCount = 256
@@ -77,34 +80,37 @@ struct HistoryScan {
         }
         return History(
             parts: rows.parts, users: rows.users, categories: rows.categories, span: rows.span,
-            rowCount: rows.rowCount, skippedRows: rows.skippedRows)
+            rowCount: rows.rowCount, strayRows: rows.strayRows, passedOver: rows.passedOver)
     }
 
     /// What the scan has found so far.
     private struct Rows {
         let parts: SpillFiles
         let range: Range<Int64>
+        let warmUpStart: Int64
         var users = HistoryUsers()
         var categories = CategoryNames()
         var span: ClosedRange<Int64>?
         var rowCount = 0
-        var skippedRows = 0
+        var strayRows = 0
+        var passedOver = PassedOverRows()
 
         init(scan: HistoryScan) {
             parts = SpillFiles(keys: History.partCount, scratch: scan.scratch, budgetBytes: scan.memoryBytes)
             range =
                 scan.days.lowerBound
                 .startMilliseconds..<scan.days.upperBound.adding(days: 1).startMilliseconds
+            warmUpStart = scan.days.lowerBound.adding(days: -scan.warmUpDays).startMilliseconds
         }
 
         mutating func add(_ batch: RecordBatch) throws {
             let ids = try batch.texts(TransactionColumns.userID)
             let transactions = try hashes(batch, TransactionColumns.transactionID)
-            let amounts = try batch.reals(TransactionColumns.amount)
-            let times = try batch.timestamps(TransactionColumns.timestamp)
-            let latitudes = try batch.reals(TransactionColumns.latitude)
-            let longitudes = try batch.reals(TransactionColumns.longitude)
-            let labels = try labels(batch)
+            let amounts = try batch.readReals(TransactionColumns.amount)
+            let times = try batch.readTimestamps(TransactionColumns.timestamp)
+            let latitudes = try batch.readReals(TransactionColumns.latitude)
+            let longitudes = try batch.readReals(TransactionColumns.longitude)
+            let labels = try batch.readLabels(TransactionColumns.label)
             let merchants = try hashes(batch, TextField.merchantID.key)
             let devices = try hashes(batch, TextField.deviceID.key)
             let countries = try namedHashes(batch, TextField.country.key)
@@ -112,21 +118,25 @@ struct HistoryScan {
             let channels = try namedHashes(batch, TextField.channel.key)
             let currencies = try namedHashes(batch, TextField.currency.key)
             for row in 0..<batch.count {
-                let user = ids.withBytes(row) { id -> (index: UInt32, hash: UInt64)? in
-                    guard let id, !id.isEmpty, amounts[row].isFinite else { return nil }
+                let check = RowCheck(batch: batch, row: row)
+                guard
+                    check.isTransaction(
+                        ids, amounts, times, latitudes, longitudes, labels, &passedOver)
+                else {
+                    continue
+                }
+                let user = ids.withBytes(row) { id -> (index: UInt32, hash: UInt64) in
+                    let id = id ?? UnsafeBufferPointer(start: nil, count: 0)
                     let hash = TextHash.hash(UnsafeRawBufferPointer(id))
                     return (users.index(of: id, hash: hash), hash)
                 }
-                guard let user else {
-                    skippedRows += 1
-                    continue
-                }
                 let found = HistoryRow(
-                    timestampMilliseconds: times[row], amount: amounts[row], latitude: latitudes[row],
-                    longitude: longitudes[row], merchant: merchants[row], country: countries[row],
+                    timestampMilliseconds: times.values[row], amount: amounts.values[row],
+                    latitude: latitudes.values[row], longitude: longitudes.values[row],
+                    merchant: merchants[row], country: countries[row],
                     device: devices[row], category: kinds[row], channel: channels[row],
                     currency: currencies[row], transaction: transactions[row], user: user.index,
-                    label: labels.map { Int32($0[row]) } ?? -1)
+                    label: Int32(labels.values[row]))
                 try keep(found, part: Int(user.hash >> 56))
             }
         }
@@ -134,7 +144,10 @@ struct HistoryScan {
         private mutating func keep(_ row: HistoryRow, part: Int) throws {
             let time = row.timestampMilliseconds
             // Days are told apart by event time; a file may hold rows of other days.
-            guard time < range.upperBound else { return }
+            guard time >= warmUpStart, time < range.upperBound else {
+                strayRows += 1
+                return
+            }
             if time >= range.lowerBound {
                 rowCount += 1
                 span = min(span?.lowerBound ?? time, time)...max(span?.upperBound ?? time, time)
@@ -145,7 +158,10 @@ struct HistoryScan {
         private func hashes(_ batch: RecordBatch, _ name: String) throws -> [UInt64] {
             let texts = try batch.texts(name)
             return (0..<batch.count).map { row in
-                texts.withBytes(row) { $0.map { TextHash.hash(UnsafeRawBufferPointer($0)) } ?? 0 }
+                texts.withBytes(row) { text in
+                    guard let text, !ValueText.isMissing(text) else { return 0 }
+                    return TextHash.hash(UnsafeRawBufferPointer(text))
+                }
             }
         }
 
@@ -155,19 +171,13 @@ struct HistoryScan {
             var last: UInt64 = 0
             return (0..<batch.count).map { row in
                 texts.withBytes(row) { text in
-                    guard let text else { return 0 }
+                    guard let text, !ValueText.isMissing(text) else { return 0 }
                     let hash = TextHash.hash(UnsafeRawBufferPointer(text))
                     if hash != last { categories.add(hash, text) }
                     last = hash
                     return hash
                 }
             }
-        }
-
-        /// Booleans or numbers; nil when the file has no labels.
-        private func labels(_ batch: RecordBatch) throws -> [Int8]? {
-            if batch.isMissing(TransactionColumns.label) { return nil }
-            return try batch.reals(TransactionColumns.label).map { $0.isNaN ? -1 : $0 == 0 ? 0 : 1 }
         }
     }
 }
