@@ -144,10 +144,8 @@ struct HistoryScan {
         private mutating func keep(_ row: HistoryRow, part: Int) throws {
             let time = row.timestampMilliseconds
             // Days are told apart by event time; a file may hold rows of other days.
-            guard time >= warmUpStart, time < range.upperBound else {
-                strayRows += 1
-                return
-            }
+            if time < warmUpStart || time >= range.upperBound { strayRows += 1 }
+            guard time < range.upperBound else { return }
             if time >= range.lowerBound {
                 rowCount += 1
                 span = min(span?.lowerBound ?? time, time)...max(span?.upperBound ?? time, time)

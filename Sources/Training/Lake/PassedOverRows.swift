@@ -30,20 +30,35 @@ struct RowCheck {
         _ latitudes: ReadColumn<Double>, _ longitudes: ReadColumn<Double>, _ labels: ReadColumn<Int8>,
         _ passedOver: inout PassedOverRows
     ) -> Bool {
+        guard let (column, reason) = firstFault(ids, amounts, times, latitudes, longitudes, labels) else {
+            return true
+        }
+        passedOver.add("\(column): \(reason)", first: place(column))
+        return false
+    }
+
+    private func firstFault(
+        _ ids: TextColumn, _ amounts: ReadColumn<Double>, _ times: ReadColumn<Int64>,
+        _ latitudes: ReadColumn<Double>, _ longitudes: ReadColumn<Double>, _ labels: ReadColumn<Int8>
+    ) -> (String, String)? {
         let user = ids.withBytes(row) { id -> String? in
             guard let id, !ValueText.isMissing(id) else { return "there is none" }
             return id.count > 256 ? "expected 1 to 256 bytes" : nil
         }
-        let fault =
-            user.map { (TransactionColumns.userID, $0) }
-            ?? fault(TransactionColumns.amount, amounts, isRequired: true) { $0.isFinite }
-            ?? fault(TransactionColumns.timestamp, times, isRequired: true) { _ in true }
-            ?? fault(TransactionColumns.latitude, latitudes) { !($0.magnitude > 90) }
-            ?? fault(TransactionColumns.longitude, longitudes) { !($0.magnitude > 180) }
-            ?? fault(TransactionColumns.label, labels) { _ in true }
-        guard let (column, reason) = fault else { return true }
-        passedOver.add("\(column): \(reason)", first: place(column))
-        return false
+        if let user { return (TransactionColumns.userID, user) }
+        if let amount = fault(TransactionColumns.amount, amounts, isRequired: true, isGood: { $0.isFinite }) {
+            return amount
+        }
+        if let time = fault(TransactionColumns.timestamp, times, isRequired: true, isGood: { _ in true }) {
+            return time
+        }
+        if let latitude = fault(TransactionColumns.latitude, latitudes, isGood: { !($0.magnitude > 90) }) {
+            return latitude
+        }
+        if let longitude = fault(TransactionColumns.longitude, longitudes, isGood: { !($0.magnitude > 180) }) {
+            return longitude
+        }
+        return fault(TransactionColumns.label, labels, isGood: { _ in true })
     }
 
     private func fault<Value>(
