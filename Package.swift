@@ -22,6 +22,7 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let stampLayout = Target.Dependency.product(name: "CDetectorPlugin", package: "DetectorAPI")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 
 let package = Package(
@@ -39,9 +40,11 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.30.0"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
@@ -128,8 +131,7 @@ let package = Package(
             name: "Serving",
             dependencies: [
                 detectorAPI, exact, "BatchProtocol", "Models", "Features", "Transactions", "Kafka", "Redis",
-                "ObjectStore",
-                crypto,
+                "ObjectStore", crypto, grdb,
                 logging, metrics,
             ],
             swiftSettings: strict),
@@ -138,8 +140,11 @@ let package = Package(
         .target(
             name: "Management",
             dependencies: [
-                "Training", "Models", "Plugins", "Serving", detectorAPI, crypto, logging, metrics, nioCore,
-                nioPosix, .product(name: "Hummingbird", package: "hummingbird"),
+                "Training", "Models", "Plugins", "Serving", "Features", "Lake", "ObjectStore", "Redis",
+                detectorAPI, crypto, logging, metrics, nioCore, nioHTTPTypes, nioPosix, lifecycle,
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -164,6 +169,9 @@ let package = Package(
 
         // Tests.
         .target(name: "KafkaProxy", path: "Tests/Support/KafkaProxy", swiftSettings: strict),
+        .target(
+            name: "Torture", dependencies: [detectorAPI], path: "Tests/Support/Torture", swiftSettings: strict
+        ),
         .testTarget(
             name: "KafkaTests", dependencies: ["Kafka"], swiftSettings: strict,
             linkerSettings: nativeLibraries),
@@ -172,7 +180,9 @@ let package = Package(
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(name: "ExactTests", dependencies: [exact], swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
-        .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore"], swiftSettings: strict),
+        .testTarget(
+            name: "ObjectStoreTests", dependencies: ["ObjectStore", "Torture", detectorAPI],
+            swiftSettings: strict),
         .testTarget(name: "TransactionsTests", dependencies: ["Transactions"], swiftSettings: strict),
         .testTarget(
             name: "IsolationForestTests", dependencies: ["IsolationForest", detectorAPI],
@@ -207,14 +217,17 @@ let package = Package(
         .testTarget(
             name: "ModelsTests",
             dependencies: [
-                "Models", "Plugins", "Features", "ObjectStore", detectorAPI, exact, crypto, logging,
+                "Models", "Plugins", "Features", "ObjectStore", "Redis", "Torture", detectorAPI, exact,
+                crypto,
+                grdb, logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "TrainingTests",
             dependencies: [
                 "Training", "Models", "Plugins", "Features", "Transactions", "Lake", "ObjectStore",
-                "IsolationForest", "TailSurprise", "ZScoreBaseline", detectorAPI, crypto, grdb, logging,
+                "IsolationForest", "TailSurprise", "ZScoreBaseline", "Torture", detectorAPI, crypto, grdb,
+                logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),
         .executableTarget(
@@ -227,7 +240,13 @@ let package = Package(
         .testTarget(
             name: "HostTests", dependencies: ["Host", logging], swiftSettings: strict,
             linkerSettings: nativeLibraries),
-        .testTarget(name: "ManagementTests", dependencies: ["Management"], swiftSettings: strict),
+        .testTarget(
+            name: "ManagementTests",
+            dependencies: [
+                "Management", "Training", "Models", "Plugins", "ObjectStore", "Torture", detectorAPI, logging,
+                metrics, nioPosix, lifecycle,
+            ],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
             name: "FeaturesTests", dependencies: ["Features", "Transactions", exact], exclude: ["Fixtures"],
             swiftSettings: strict),
