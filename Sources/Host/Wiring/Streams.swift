@@ -75,11 +75,6 @@ struct Streams {
         }
     }
 
-    /// Forgets a user.
-    var removeWindow: @Sendable (String) throws -> Void {
-        { [windows] userID in try windows.remove(userID: userID) }
-    }
-
     private static func file(
         _ input: String, _ settings: Settings, data: DataDirectory, checkpoint: [UInt8]?
     ) -> @Sendable () throws -> any TransactionStream {
@@ -115,11 +110,7 @@ struct Streams {
 
     static func kafkaSettings(_ brokers: String, _ settings: Settings) throws -> KafkaSettings {
         var kafka = KafkaSettings(bootstrapServers: brokers)
-        for pair in settings.text("stream.properties").split(separator: ";") {
-            let parts = pair.split(separator: "=", maxSplits: 1)
-            guard parts.count == 2 else { throw UsageError("stream.properties: '\(pair)' is not name=value") }
-            kafka.extra[String(parts[0])] = String(parts[1])
-        }
+        kafka.extra = try settings.properties("stream.properties")
         return kafka
     }
 

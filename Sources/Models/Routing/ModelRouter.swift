@@ -222,6 +222,15 @@ public final class ModelRouter: Sendable {
         }
     }
 
+    /// Lets go of everything that names a tenant.
+    func forget(_ tenant: Tenant) {
+        state.withLock { state in
+            state.models.removeUsers { $0.tenant == tenant }
+            state.quarantine = state.quarantine.filter { $0.value.model.tenant != tenant }
+            quarantined.record(state.quarantine.count)
+        }
+    }
+
     private func put(_ key: ModelKey, _ entry: Quarantined) {
         let isNew = state.withLock { state in
             state.models.remove(key)
