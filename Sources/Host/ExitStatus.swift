@@ -1,7 +1,9 @@
 import DetectorAPI
+import Features
 import Interchange
 import Kafka
 import Lake
+import Management
 import Models
 import ObjectStore
 import Redis
@@ -18,10 +20,14 @@ enum ExitStatus: Int32 {
     /// nil: an error of ArgumentParser's own, which knows how to end.
     init?(_ error: any Error) {
         switch error {
-        case is UsageError, TrainingError.invalidRequest, InterchangeError.features: self = .usage
+        case is UsageError, is KeyFileError, TrainingError.invalidRequest, InterchangeError.features:
+            self = .usage
         case is InterchangeError, is TrainingError, is ArtifactError, is StreamFileError, is DetectorError,
             is WindowStoreError, is ModelLoadError:
             self = .data
+        case let error as CatalogueError:
+            if case .malformed = error { self = .data } else { self = .unavailable }
+        case is PreprocessingError: self = .data
         case let error as ObjectStoreError: self = error.isRetryable ? .unavailable : .failed
         case let error as LakeError: self = error.isRetryable ? .unavailable : .data
         case let error as RedisError: self = error.isRetryable ? .unavailable : .failed

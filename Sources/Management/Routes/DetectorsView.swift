@@ -1,15 +1,5 @@
 import DetectorAPI
-import Hummingbird
 import Plugins
-
-func addDetectorRoutes(to router: Router<BasicRequestContext>, _ services: ManagementServices) {
-    router.get("/v1/detectors") { _, _ in try Response.json(DetectorsView(services.registry)) }
-    router.post("/v1/detectors/rescan") { request, _ in
-        try services.adminKey.check(request)
-        _ = try await services.blocking { services.registry.rescan() }
-        return try Response.json(DetectorsView(services.registry))
-    }
-}
 
 /// What is loaded, with its parameters, and what was refused: for machines.
 public struct DetectorsView: Encodable, Sendable {

@@ -1,57 +1,10 @@
 import Foundation
 import Hummingbird
 import Lake
-import NIOCore
 import Training
 
-func addTrainingRoutes(to router: Router<BasicRequestContext>, _ services: ManagementServices) {
-    router.post("/v1/train") { request, context in
-        try services.adminKey.check(request)
-        var request = request
-        let body: ByteBuffer
-        do {
-            body = try await request.collectBody(upTo: 1 << 20)
-        } catch is NIOTooManyBytesError {
-            throw Problem(.contentTooLarge, "too-large", "the body must be at most 1 MiB")
-        }
-        let training = try TrainBody.request(Data(body.readableBytesView))
-        do {
-            try training.check(services.registry)
-        } catch TrainingError.invalidRequest(let field, let reason) {
-            throw Problem.invalid(reason, field: field)
-        }
-        let key = request.headers[.init("Idempotency-Key")!]
-        let job: TrainingJob
-        do {
-            job = try await services.blocking { try services.jobs.submit(training, key: key) }
-        } catch let error as TrainingError {
-            throw Problem(.conflict, "idempotency-key-reused", "\(error)")
-        }
-        context.logger.info("training submitted", metadata: ["job": "\(job.id)"])
-        var response = try Response.json(["job_id": job.id, "state": job.state.rawValue], status: .accepted)
-        response.headers[.location] = "/v1/train/\(job.id)"
-        return response
-    }
-    router.get("/v1/train") { _, _ in
-        try Response.json(try await services.blocking { try services.jobs.jobs() }.map(JobView.init))
-    }
-    router.get("/v1/train/:job_id") { _, context in
-        let id = try context.parameters.require("job_id")
-        guard let job = try await services.blocking({ try services.jobs.job(id: id) }) else {
-            throw Problem.notFound("there is no training job \(id)")
-        }
-        return try Response.json(JobView(job))
-    }
-    router.delete("/v1/train/:job_id") { request, context in
-        try services.adminKey.check(request)
-        let id = try context.parameters.require("job_id")
-        try await services.blocking { try services.jobs.cancel(id: id) }
-        return Response(status: .noContent)
-    }
-}
-
 /// The body of `POST /v1/train`.
-private struct TrainBody: Decodable {
+struct TrainBody: Decodable {
     struct DateRange: Decodable {
         let start: String
         let end: String
@@ -160,54 +113,5 @@ private struct TrainBody: Decodable {
             throw Problem.invalid("'\(text)' is no day; write 2026-01-31", field: field)
         }
         return day
-    }
-}
-
-/// A job as the API shows it.
-private struct JobView: Encodable {
-    struct Model: Encodable {
-        let tenant: String
-        let version: Int
-        let promoted: Bool
-    }
-
-    let jobId: String
-    let state: String
-    let stage: String?
-    let progress: Double
-    let attempts: Int
-    let userId: String?
-    let allUsers: Bool
-    let detector: String
-    let models: [Model]?
-    /// How many; a job for all users shows the first hundred.
-    let modelCount: Int?
-    let metrics: [String: Double]?
-    /// What `auto` chose from, and by what the model was let through to serving, or not.
-    let candidates: [CandidateView]?
-    let gate: [GateView]?
-    let error: String?
-    let createdMs: Int64
-    let finishedMs: Int64?
-
-    init(_ job: TrainingJob) {
-        jobId = job.id
-        state = job.state.rawValue
-        stage = job.stage?.rawValue
-        progress = job.state == .succeeded ? 1 : job.progress
-        attempts = job.attempts
-        userId = job.request.userID
-        allUsers = job.request.allUsers
-        detector = job.outcome?.detector ?? job.request.detectorID
-        candidates = job.outcome?.candidates?.map(CandidateView.init)
-        gate = job.outcome?.gate?.map(GateView.init)
-        models = job.outcome?.models.prefix(100).map {
-            Model(tenant: $0.tenant, version: $0.version, promoted: $0.isPromoted)
-        }
-        modelCount = job.outcome?.models.count
-        metrics = job.outcome?.metrics
-        error = job.error
-        createdMs = job.createdMilliseconds
-        finishedMs = job.finishedMilliseconds
     }
 }

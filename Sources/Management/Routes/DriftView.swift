@@ -1,27 +1,9 @@
-import Hummingbird
-import Models
 import Serving
 
-func addDriftRoute(to router: Router<BasicRequestContext>, _ services: ManagementServices) {
-    router.get("/v1/models/:version/drift") { request, context in
-        let tenant = try tenant(of: request)
-        let version = try version(of: context)
-        guard let watch = services.watch else {
-            throw Problem.notFound("this process does not serve: ask one with the role inference")
-        }
-        guard let report = watch.report(of: tenant, version: version) else {
-            throw Problem.notFound(
-                "this process has scored nothing with v\(version) of \(tenant): is it active, and is there a stream?"
-            )
-        }
-        return try Response.json(DriftView(report))
-    }
-}
-
 /// Drift as the API shows it.
-private struct DriftView: Encodable {
+struct DriftView: Encodable {
     let tenant: String
-    let version: Int
+    let version: String
     /// Of the last hour by event time.
     let transactions: Int
     let alerts: Int
@@ -39,7 +21,7 @@ private struct DriftView: Encodable {
 
     init(_ report: ModelWatch.Report) {
         tenant = report.tenant.description
-        version = report.version
+        version = "v\(report.version)"
         transactions = report.transactions
         alerts = report.alerts
         alertRate = Double(report.alerts) / Double(max(report.transactions, 1))
