@@ -81,7 +81,7 @@ import Testing
         try #require(lines.count >= 30)
 
         var service = try await ServiceProcess(settings: settings, folder: deployment.folder)
-        let range = #""date_range":{"start":"2026-01-01","end":"2026-02-08"}"#
+        let range = #""promotion":"manual","date_range":{"start":"2026-01-01","end":"2026-02-08"}"#
         let global = try await service.train("{\(range)}")
         let globalVersion = try #require(global.value("models", 0, "version") as? Int)
         #expect(globalVersion == (try Fixtures.globalVersions) + 1)
