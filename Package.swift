@@ -116,21 +116,30 @@ let package = Package(
         // The exactly-once protocol: pure, so that a simulator can drive it.
         .target(name: "BatchProtocol", swiftSettings: strict),
 
-        // The two paths, which meet only in Models and Features.
+        // Labels, and what they say of merchants, devices, countries and categories.
+        .target(
+            name: "Outcomes",
+            dependencies: [
+                "Features", "Transactions", "Lake", "ObjectStore", exact, crypto, logging, metrics,
+            ],
+            swiftSettings: strict),
+
+        // The two paths, which meet only in Models, Features and Outcomes.
         .target(
             name: "Training",
             dependencies: [
-                detectorAPI, exact, "Plugins", "Models", "Features", "Transactions", "Lake", "ObjectStore",
+                detectorAPI, exact, "Plugins", "Models", "Features", "Outcomes", "Transactions", "Lake",
+                "ObjectStore",
                 crypto, grdb, logging, metrics, lifecycle,
             ],
             swiftSettings: strict),
         .target(
             name: "Serving",
             dependencies: [
-                detectorAPI, exact, "BatchProtocol", "Models", "Features", "Transactions", "Kafka", "Redis",
+                detectorAPI, exact, "BatchProtocol", "Models", "Features", "Outcomes", "Transactions",
+                "Kafka", "Redis",
                 "ObjectStore",
-                crypto,
-                logging, metrics,
+                crypto, logging, metrics,
             ],
             swiftSettings: strict),
 
@@ -138,14 +147,16 @@ let package = Package(
         .target(
             name: "Management",
             dependencies: [
-                "Training", "Models", "Plugins", "Serving", detectorAPI, crypto, logging, metrics, nioCore,
+                "Training", "Models", "Outcomes", "Plugins", "Serving", detectorAPI, crypto, logging, metrics,
+                nioCore,
                 nioPosix, .product(name: "Hummingbird", package: "hummingbird"),
             ],
             swiftSettings: strict),
         .executableTarget(
             name: "Host",
             dependencies: [
-                "Management", "Serving", "Training", "Interchange", "Models", "Plugins", "Features",
+                "Management", "Serving", "Training", "Interchange", "Models", "Outcomes", "Plugins",
+                "Features",
                 "Transactions", "Kafka", "Redis", "ObjectStore", "Lake", detectorAPI, logging, metrics,
                 lifecycle, nioPosix,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -213,13 +224,19 @@ let package = Package(
         .testTarget(
             name: "TrainingTests",
             dependencies: [
-                "Training", "Models", "Plugins", "Features", "Transactions", "Lake", "ObjectStore",
+                "Training", "Models", "Outcomes", "Plugins", "Features", "Transactions", "Lake",
+                "ObjectStore",
                 "IsolationForest", "TailSurprise", "ZScoreBaseline", detectorAPI, crypto, grdb, logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),
         .executableTarget(
             name: "PluginChild", dependencies: ["Plugins"], path: "Tests/Support/PluginChild",
             swiftSettings: strict),
+        .testTarget(
+            name: "OutcomesTests",
+            dependencies: ["Outcomes", "Features", "Transactions", "Lake", "ObjectStore"],
+            exclude: ["Fixtures"],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
             name: "PluginsTests",
             dependencies: ["Plugins", "PluginChild", detectorAPI, stampLayout, logging],

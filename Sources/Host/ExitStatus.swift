@@ -1,9 +1,11 @@
 import DetectorAPI
+import Features
 import Interchange
 import Kafka
 import Lake
 import Models
 import ObjectStore
+import Outcomes
 import Redis
 import Serving
 import Training
@@ -22,6 +24,8 @@ enum ExitStatus: Int32 {
         case is InterchangeError, is TrainingError, is ArtifactError, is StreamFileError, is DetectorError,
             is WindowStoreError, is ModelLoadError:
             self = .data
+        case ReferenceError.invalid: self = .usage
+        case is ReferenceError, is ReferenceTableError: self = .data
         case let error as ObjectStoreError: self = error.isRetryable ? .unavailable : .failed
         case let error as LakeError: self = error.isRetryable ? .unavailable : .data
         case let error as RedisError: self = error.isRetryable ? .unavailable : .failed

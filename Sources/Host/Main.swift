@@ -21,7 +21,8 @@ struct MLService: AsyncParsableCommand {
         version: "ml-service \(Version.current)",
         subcommands: [
             Serve.self, Replay.self, Train.self, ETL.self, Models.self, Detectors.self, Evaluate.self,
-            Generate.self, SettingsCommand.self, Doctor.self,
+            Backtest.self, References.self, FeaturesCommand.self, Generate.self, SettingsCommand.self,
+            Doctor.self,
         ])
 
     static func main() async {

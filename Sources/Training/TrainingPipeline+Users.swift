@@ -34,7 +34,7 @@ extension TrainingPipeline {
         }
     }
 
-    private func trainPart(_ rows: [HistoryRow], _ names: HistoryNames, _ run: Run) throws -> UsersPart {
+    private func trainPart(_ rows: HistoryPart, _ names: HistoryNames, _ run: Run) throws -> UsersPart {
         var result = UsersPart()
         var split = splitRows(names.span, capacity: settings.maximumUserRows, run)
         let fold = HistoryFold(startMilliseconds: run.request.from.startMilliseconds)

@@ -3,6 +3,7 @@ import Foundation
 import Lake
 import Models
 import ObjectStore
+import Outcomes
 import Plugins
 
 /// lake -> prepare -> fit -> evaluate -> store -> promote.
@@ -28,6 +29,9 @@ public final class TrainingPipeline: Sendable {
         public var threads = 4
         /// Rows kept in memory while the lake is read; beyond that they go to temporary files.
         public var memoryBytes = 256 << 20
+        /// Days after which reference tables count a transaction, and hours between two of them: as tables are served.
+        public var referenceLagDays = 7
+        public var referenceHours = 1
         /// Where the temporary files go.
         public var scratchFolder = FileManager.default.temporaryDirectory.path
 
@@ -35,6 +39,7 @@ public final class TrainingPipeline: Sendable {
     }
 
     let lake: LakeReader
+    let labels: LabelFiles
     let store: ModelStore
     let promotion: Promotion
     let router: ModelRouter
@@ -49,6 +54,7 @@ public final class TrainingPipeline: Sendable {
         now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1_000) }
     ) {
         self.lake = LakeReader(store: lake)
+        labels = LabelFiles(lake: lake)
         self.store = store
         self.promotion = promotion
         self.router = router
@@ -97,7 +103,8 @@ public final class TrainingPipeline: Sendable {
                 detector: candidate.detector.detector, parameters: candidate.parameters, seed: request.seed,
                 contamination: request.contamination,
                 encoding: request.encoding ?? (info.uses.contains(.categories) ? .native : .oneHot),
-                leftOut: leftOut, isCancelled: isCancelled)
+                leftOut: leftOut.union(request.leftOut(usesReferences: info.learnsFromReferences)),
+                isCancelled: isCancelled)
         }
 
         func checkCancellation() throws {
@@ -161,16 +168,34 @@ public final class TrainingPipeline: Sendable {
     func scan(_ run: Run) throws -> History {
         run.report(.lake, 0)
         let days = run.request.from...run.request.to
-        let history = try HistoryScan(
-            reader: lake, days: days, warmUpDays: settings.warmUpDays, userID: run.request.userID,
-            scratch: settings.scratchFolder, memoryBytes: settings.memoryBytes
-        ).run(isCancelled: run.isCancelled, progress: { run.report(.lake, $0) })
+        // One user's rows say nothing of merchants.
+        let usesReferences =
+            run.request.userID == nil
+            && run.candidates.contains { $0.detector.info.learnsFromReferences }
+        let scan = try historyScan(
+            days, userID: run.request.userID, asOf: run.request.asOfMilliseconds,
+            usesReferences: usesReferences)
+        let history = try scan.run(isCancelled: run.isCancelled, progress: { run.report(.lake, $0) })
         guard history.span != nil else {
             let whose = run.request.userID.map { " of user \($0)" } ?? ""
             throw TrainingError.noData(
                 "the lake has no transactions\(whose) from \(days.lowerBound) to \(days.upperBound)")
         }
         return history
+    }
+
+    /// The days with the labels that were known at a moment.
+    func historyScan(
+        _ days: ClosedRange<LakeDay>, userID: String?, asOf: Int64?, usesReferences: Bool
+    ) throws -> HistoryScan {
+        var past = ReferencePast.Settings()
+        past.lagDays = settings.referenceLagDays
+        past.tableHours = settings.referenceHours
+        return HistoryScan(
+            reader: lake, days: days, warmUpDays: settings.warmUpDays, userID: userID,
+            scratch: settings.scratchFolder, memoryBytes: settings.memoryBytes,
+            labels: try LabelIndex(labels, asOf: asOf ?? .max),
+            references: usesReferences ? ReferencePast(past) : nil)
     }
 
     private func prepare(_ run: Run) throws -> PreparedSet {

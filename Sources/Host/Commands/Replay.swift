@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Outcomes
 import Serving
 
 struct Replay: AsyncParsableCommand {
@@ -23,6 +24,9 @@ struct Replay: AsyncParsableCommand {
     @Option(help: "Where verdicts go; - for standard output.")
     var output = "-"
 
+    @Option(help: "The reference table to use, 17 or v17; default: the one that serves.")
+    var reference: String?
+
     @Flag(help: "Write anomalies only.")
     var anomalies = false
 
@@ -43,7 +47,12 @@ struct Replay: AsyncParsableCommand {
             throw UsageError("the models at \(store ?? settings.text("store.uri")) cannot be reached")
         }
         guard try parts.router.globalModel() != nil else { throw ServingError.noGlobalModel }
+        let references = CurrentReferences(store: try Parts.referenceStore(settings), logger: parts.logger)
+        if let version = try reference.map(parseVersion) ?? Parts.referenceStore(settings).latest() {
+            try references.use(version)
+        }
         var scoring = ScoringWorker.Settings()
+        scoring.referenceAgeHours = settings.integer("references.age")
         scoring.publish = anomalies ? .anomalies : .all
         let files = FileTransactionStream.Settings(input: stream, verdicts: output)
         let status = ServingStatus()
@@ -53,8 +62,9 @@ struct Replay: AsyncParsableCommand {
         var quiet = parts.logger
         quiet.logLevel = max(quiet.logLevel, .warning)
         let worker = ScoringWorker(
-            makeStream: { opened }, windows: MemoryWindowStore(), router: parts.router, settings: scoring,
-            status: status, logger: quiet, onDelivered: { scored, _ in tally?.observe(scored) })
+            makeStream: { opened }, windows: MemoryWindowStore(), router: parts.router,
+            references: references, settings: scoring, status: status, logger: quiet,
+            onDelivered: { scored, _ in tally?.observe(scored) })
         try worker.runOnce()
         let totals = status.totals
         FileHandle.standardError.write(

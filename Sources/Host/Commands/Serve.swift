@@ -7,6 +7,7 @@ import Management
 import Metrics
 import Models
 import NIOPosix
+import Outcomes
 import ServiceLifecycle
 import Serving
 import Training
@@ -117,12 +118,32 @@ struct Serve: AsyncParsableCommand {
                 PluginWatch(registry: parts.registry, interval: .seconds(seconds), threads: threads))
         }
 
+        let lake = try Parts.objectStore(
+            settings.optionalText("lake.uri") ?? settings.dataPath("lake"), settings)
+        let book = LabelBook(lake: lake)
         let jobs = try JobStore(path: data.file("jobs.sqlite"))
         if roles.contains(.training) {
             let worker = TrainingWorker(
                 jobs: jobs, pipeline: try parts.pipeline(lakeURI: nil), name: try data.instance(),
                 logger: logger)
             services.append(ThreadService("training", stop: { worker.stop() }, work: { worker.run() }))
+            if let brokers = settings.optionalText("stream.brokers"),
+                let topic = settings.optionalText("labels.topic")
+            {
+                let labels = LabelWorker(
+                    LabelWorker.Settings(
+                        kafka: try Streams.kafkaSettings(brokers, settings),
+                        group: settings.text("stream.group") + "-labels", topic: topic,
+                        deadLetterTopic: settings.text("labels.deadletters")), book: book, logger: logger)
+                services.append(ThreadService("labels", stop: { labels.stop() }, work: { labels.run() }))
+            }
+            if settings.text("references.refresh") == "on" {
+                let schedule = ReferenceSchedule(
+                    refresh: try Parts.referenceRefresh(settings), lake: lake,
+                    hours: settings.integer("references.hours"), logger: logger)
+                services.append(
+                    ThreadService("references", stop: { schedule.stop() }, work: { schedule.run() }))
+            }
         }
 
         var status: ServingStatus?
@@ -135,7 +156,16 @@ struct Serve: AsyncParsableCommand {
             let models = ModelWatch(watching)
             let wired = try Streams(settings, data: data, logger: logger)
             display?.begin(stream: wired.description, status: serving)
-            services.append(scoring(settings, wired, parts, serving, models, display))
+            let references = CurrentReferences(
+                store: try Parts.referenceStore(settings, isCached: true), logger: logger)
+            // Before the first batch, so that it does not depend on a thread's luck.
+            references.refresh()
+            let referenceSeconds = settings.integer("references.seconds")
+            services.append(
+                ThreadService(
+                    "reference follower", stop: { references.stop() },
+                    work: { references.follow(everySeconds: referenceSeconds) }))
+            services.append(scoring(settings, wired, parts, references, serving, models, display))
             services.append(
                 FloodGuard(
                     watch: models, promotion: parts.promotion, catalogue: parts.catalogue,
@@ -157,18 +187,19 @@ struct Serve: AsyncParsableCommand {
     }
 
     private static func scoring(
-        _ settings: Settings, _ streams: Streams, _ parts: Parts, _ status: ServingStatus,
-        _ watch: ModelWatch, _ display: ServingDisplay?
+        _ settings: Settings, _ streams: Streams, _ parts: Parts, _ references: CurrentReferences,
+        _ status: ServingStatus, _ watch: ModelWatch, _ display: ServingDisplay?
     ) -> ThreadService {
         var scoring = ScoringWorker.Settings()
         scoring.limits = BatchLimits(
             records: settings.integer("batch.records"), sizeBytes: settings.integer("batch.bytes"),
             waitMilliseconds: settings.integer("batch.milliseconds"))
+        scoring.referenceAgeHours = settings.integer("references.age")
         scoring.publish = PublishedVerdicts(rawValue: settings.text("stream.publish")) ?? .anomalies
         let snapshots = streams.snapshots
         let worker = ScoringWorker(
-            makeStream: streams.open, windows: streams.windows, router: parts.router, settings: scoring,
-            status: status, logger: parts.logger,
+            makeStream: streams.open, windows: streams.windows, router: parts.router,
+            references: references, settings: scoring, status: status, logger: parts.logger,
             onDelivered: { (scored: ScoredBatch, stream: any TransactionStream) in
                 snapshots?.writeIfDue(stream)
                 watch.observe(scored)

@@ -54,6 +54,12 @@ extension Setting {
             key: "stream.deadletters", kind: .text, defaultValue: "transactions.dlq",
             meaning: "topic of messages that are no transactions"),
         Setting(
+            key: "labels.topic", kind: .text, defaultValue: "labels",
+            meaning: "topic of labels, read by the training role; empty: none"),
+        Setting(
+            key: "labels.deadletters", kind: .text, defaultValue: "labels.dlq",
+            meaning: "topic of messages that are no labels"),
+        Setting(
             key: "stream.partitions", kind: .integer(0...10_000), defaultValue: "8",
             meaning: "partitions of a topic that does not exist and is made at start; 0: make none"),
         Setting(key: "stream.group", kind: .text, defaultValue: "ml-service", meaning: "consumer group"),
@@ -141,6 +147,22 @@ extension Setting {
         Setting(
             key: "flood.seconds", kind: .integer(1...3_600), defaultValue: "10",
             meaning: "how often alert rates are looked at and drift is exported"),
+        Setting(
+            key: "references.lag", kind: .integer(0...90), defaultValue: "7",
+            meaning: "days after which reference tables count a transaction: about how late labels come"),
+        Setting(
+            key: "references.hours", kind: .choice(["1", "2", "3", "4", "6", "8", "12", "24"]),
+            defaultValue: "1",
+            meaning: "hours between two reference tables, in serving and in what training assumes"),
+        Setting(
+            key: "references.refresh", kind: .choice(["on", "off"]), defaultValue: "on",
+            meaning: "off: the training role builds no tables by itself; ml-service references refresh does"),
+        Setting(
+            key: "references.seconds", kind: .integer(1...86_400), defaultValue: "5",
+            meaning: "how often serving looks for a newer reference table"),
+        Setting(
+            key: "references.age", kind: .integer(1...10_000), defaultValue: "48",
+            meaning: "hours after which a reference table counts as stale, and verdicts say so"),
         Setting(
             key: "snapshot.seconds", kind: .integer(1...86_400), defaultValue: "10",
             meaning: "how often windows in memory are written to the data directory"),

@@ -129,8 +129,11 @@ struct Streams {
         _ kafka: KafkaSettings, _ settings: Settings, logger: Logger
     ) throws -> Bool {
         let admin = try KafkaAdmin(settings: kafka, logger: logger)
-        let topics = ["stream.topic", "stream.anomalies", "stream.deadletters"].map {
-            KafkaAdmin.NewTopic(name: settings.text($0), partitions: settings.integer("stream.partitions"))
+        let names = [
+            "stream.topic", "stream.anomalies", "stream.deadletters", "labels.topic", "labels.deadletters",
+        ]
+        let topics = names.compactMap { settings.optionalText($0) }.map {
+            KafkaAdmin.NewTopic(name: $0, partitions: settings.integer("stream.partitions"))
         }
         do {
             try admin.createTopics(topics, timeoutMilliseconds: 10_000)

@@ -82,6 +82,13 @@ public final class ModelRouter: Sendable {
         return .global(global, fallback: fallback)
     }
 
+    /// A stored version, active or not, which serves nobody by that.
+    ///
+    /// - Throws: As loading does; `ObjectStoreError` when the store is away.
+    public func model(of tenant: Tenant, version: Int) throws -> ReadyModel {
+        try loader.fetch(tenant, version: version, isPromoted: false)
+    }
+
     /// - Throws: `ObjectStoreError` when it has to be fetched and the store is away.
     public func globalModel() throws -> ReadyModel? { try globalModel(in: snapshot()) }
 

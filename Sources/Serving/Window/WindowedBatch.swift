@@ -4,7 +4,7 @@ import Features
 public struct WindowedBatch: Sendable {
     public let consumed: ConsumedBatch
     /// `count x UserWindow.featureCount` numeric features of the schema, row-major.
-    public let features: [Float]
+    public internal(set) var features: [Float]
     /// One for each transaction.
     public let marks: [TransactionMarks]
     /// One for each transaction: which of `users`.
@@ -12,6 +12,8 @@ public struct WindowedBatch: Sendable {
     public let users: UserKeys
     public let userHashes: [UInt64]
     public let writes: WindowWrites
+    /// What the reference features are from; nil: there is no table, or no model looks at them.
+    public internal(set) var references: BatchReferences?
 
     public var count: Int { consumed.count }
 }

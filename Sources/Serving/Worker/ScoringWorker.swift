@@ -3,6 +3,7 @@ import Kafka
 import Logging
 import Models
 import ObjectStore
+import Outcomes
 import Redis
 import Synchronization
 
@@ -17,6 +18,8 @@ public final class ScoringWorker: Sendable {
         public var publish = PublishedVerdicts.anomalies
         /// Features named for each anomaly.
         public var reasonCount = 3
+        /// A reference table older than that is marked in verdicts. Hours, of event time.
+        public var referenceAgeHours = 48
         /// Waits between two attempts: doubled from the first to the last, milliseconds.
         public var backoffMilliseconds = 100...5_000
 
@@ -26,6 +29,7 @@ public final class ScoringWorker: Sendable {
     private let makeStream: @Sendable () throws -> any TransactionStream
     private let windows: any WindowStore
     private let router: ModelRouter
+    private let references: CurrentReferences?
     private let settings: Settings
     private let status: ServingStatus
     private let onDelivered: @Sendable (ScoredBatch, any TransactionStream) -> Void
@@ -40,17 +44,20 @@ public final class ScoringWorker: Sendable {
 
     /// - Parameters:
     ///   - makeStream: Opens the stream; called again, after a wait, when a session has failed.
+    ///   - references: nil: models that look at reference tables score without.
     ///   - onDelivered: Called on the scoring thread after each delivered batch.
     ///   - onEnded: Called on the scoring thread when a session has ended, before its stream is closed.
     public init(
         makeStream: @escaping @Sendable () throws -> any TransactionStream, windows: any WindowStore,
-        router: ModelRouter, settings: Settings, status: ServingStatus, logger: Logger,
+        router: ModelRouter, references: CurrentReferences? = nil, settings: Settings, status: ServingStatus,
+        logger: Logger,
         onDelivered: @escaping @Sendable (ScoredBatch, any TransactionStream) -> Void = { _, _ in },
         onEnded: @escaping @Sendable (any TransactionStream) -> Void = { _ in }
     ) {
         self.makeStream = makeStream
         self.windows = windows
         self.router = router
+        self.references = references
         self.settings = settings
         self.status = status
         self.onDelivered = onDelivered
@@ -173,7 +180,12 @@ public final class ScoringWorker: Sendable {
         let windowed = try status.timing(.window) {
             try stages.window.window(batch) { try stages.stream.committedOffset(partition: $0) }
         }
-        let routed = try status.timing(.route) { try route(windowed, with: router) }
+        let references = references?.current.map {
+            BatchReferences(ready: $0, staleMilliseconds: Int64(settings.referenceAgeHours) * 3_600_000)
+        }
+        let routed = try status.timing(.route) {
+            refer(try route(windowed, with: router), to: references, global: try router.globalModel())
+        }
         let scored = try status.timing(.score) {
             try score(routed, with: router, reasonCount: settings.reasonCount)
         }

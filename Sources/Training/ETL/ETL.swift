@@ -19,6 +19,9 @@ public struct ETL: Sendable {
     private let raw: any ObjectStore
     private let lake: any ObjectStore
     private let limits: Limits
+    /// How long after a transaction its `is_fraud` became known; nil: with it, and it stays in its row. Milliseconds.
+    private let labelDelay: Int64?
+    private let now: @Sendable () -> Int64
 
     public struct Limits: Sendable {
         /// Of a source are fetched at a time.
@@ -34,7 +37,13 @@ public struct ETL: Sendable {
         public init() {}
     }
 
-    public init(raw: any ObjectStore, lake: any ObjectStore, limits: Limits = Limits()) {
+    /// - Parameter now: Epoch milliseconds: labels cannot have become known later.
+    public init(
+        raw: any ObjectStore, lake: any ObjectStore, limits: Limits = Limits(), labelDelay: Int64? = nil,
+        now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1_000) }
+    ) {
+        self.labelDelay = labelDelay
+        self.now = now
         self.raw = raw
         self.lake = lake
         self.limits = limits
@@ -48,8 +57,13 @@ public struct ETL: Sendable {
         public var duplicates = 0
         /// Rows that are no transactions.
         public var rejected = 0
+        /// Labels of `raw/labels/`, and of transactions where they became known later.
+        public var labels = 0
 
-        public init(sources: Int = 0, transactions: Int = 0, duplicates: Int = 0, rejected: Int = 0) {
+        public init(
+            sources: Int = 0, transactions: Int = 0, duplicates: Int = 0, rejected: Int = 0, labels: Int = 0
+        ) {
+            self.labels = labels
             self.sources = sources
             self.transactions = transactions
             self.duplicates = duplicates
@@ -65,13 +79,23 @@ public struct ETL: Sendable {
     ) throws -> Result {
         var result = Result()
         var aside = RowsByDay(scratch: limits.scratchFolder, memoryBytes: limits.memoryBytes)
-        let sources = try sources()
+        let all = try sources()
+        let labelled = try LabelLoading(raw: raw, lake: lake, limits: limits, now: now()).run(
+            all.filter { $0.key.hasPrefix(LabelLoading.prefix) }, isCancelled: isCancelled, progress: progress
+        )
+        result.sources = labelled.sources
+        result.labels = labelled.labels
+        result.rejected = labelled.rejected
+        let sources = all.filter { !$0.key.hasPrefix(LabelLoading.prefix) }
         let names = sources.map { Self.name(ofSource: $0.key) }
         let sizeBytes = max(1, sources.reduce(0) { $0 + $1.sizeBytes })
         var readBytes = 0
         for (index, source) in sources.enumerated() {
             var reading = SourceReading(
                 key: source.key, index: index, rejections: RejectedRows(store: lake, name: names[index]))
+            if let labelDelay {
+                reading.labels = (LabelWriting(lake: lake, name: "own-\(names[index])"), labelDelay)
+            }
             try pieces(of: source, isCancelled: isCancelled) { piece in
                 try reading.read(piece, into: &aside)
                 readBytes += piece.count
@@ -79,6 +103,7 @@ public struct ETL: Sendable {
             }
             try reading.finish(into: &aside)
             result.rejected += reading.rejections.count
+            result.labels += reading.labels?.writing.count ?? 0
             result.sources += 1
         }
         var writing = DayWriting(lake: lake, sourceNames: names, limits: limits)

@@ -1,3 +1,4 @@
+import Outcomes
 import Transactions
 
 /// Reads one source: cuts it into records, parses them some thousand at a time, and puts them aside or rejects them.
@@ -5,6 +6,9 @@ struct SourceReading {
     let key: String
     let index: Int
     private(set) var rejections: RejectedRows
+    /// Where labels that came with transactions go, and how long after these they became known; nil: they stay with
+    /// them.
+    var labels: (writing: LabelWriting, delayMilliseconds: Int64)?
     private var splitter: (any RecordSplitter)?
     private let parser = TransactionParser()
     private var batch = TransactionBatch()
@@ -34,6 +38,7 @@ struct SourceReading {
         var splitter = self.splitter
         try splitter?.finish { try take($0, into: &aside) }
         try parse(into: &aside)
+        try labels?.writing.finish()
         try rejections.finish()
     }
 
@@ -66,6 +71,7 @@ struct SourceReading {
             for row in 0..<batch.count {
                 let index = Int(batch.messageIndex[row])
                 if let label = LabelScanner.label(message(index)) {
+                    let label = try setAside(label, row)
                     try aside.add(batch, row, source: self.index, label: label)
                 } else {
                     try reject(
@@ -77,6 +83,17 @@ struct SourceReading {
         self.waiting.removeAll(keepingCapacity: true)
         ends.removeAll(keepingCapacity: true)
         lines.removeAll(keepingCapacity: true)
+    }
+
+    /// - Returns: The label that stays with the transaction.
+    private mutating func setAside(_ label: Int8, _ row: Int) throws -> Int8 {
+        guard label >= 0, let delay = labels?.delayMilliseconds else { return label }
+        try labels?.writing.add(
+            Label(
+                transactionID: batch.text(.transactionID, row) ?? "", isFraud: label == 1,
+                knownMilliseconds: batch.timestampMilliseconds[row] + delay, source: TransactionColumns.label)
+        )
+        return -1
     }
 
     private mutating func reject(_ bytes: UnsafeBufferPointer<UInt8>, line: Int, _ reason: String) throws {

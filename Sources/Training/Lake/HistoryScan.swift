@@ -2,6 +2,7 @@ import Features
 import Foundation
 import Lake
 import ObjectStore
+import Outcomes
 import Transactions
 
 /// What the lake has of the days in range and the warm-up days before: rows in parts by user.
@@ -17,22 +18,40 @@ struct History {
     let rowCount: Int
     /// Rows without a user or a finite amount: of no use.
     let skippedRows: Int
+    /// Whether each row of a part is followed by what reference tables said of it.
+    let hasReferences: Bool
+    /// A transaction up to then that nobody has labelled counts as genuine. Milliseconds since 1970 UTC.
+    let genuineUntil: Int64
 
     /// A user's part is the first byte of the id's hash.
     static let partCount = 256
 
     /// Reads a part, which is then gone.
-    func takePart(_ part: Int) throws -> [HistoryRow] {
-        var rows: [HistoryRow] = []
+    func takePart(_ part: Int) throws -> HistoryPart {
+        var taken = HistoryPart()
         let stride = MemoryLayout<HistoryRow>.stride
-        try parts.take(part, recordSize: stride) { bytes in
-            rows.reserveCapacity(rows.count + bytes.count / stride)
-            for offset in Swift.stride(from: 0, to: bytes.count, by: stride) {
-                rows.append(bytes.loadUnaligned(fromByteOffset: offset, as: HistoryRow.self))
+        let size = stride + (hasReferences ? ReferencePast.width * MemoryLayout<Float>.size : 0)
+        try parts.take(part, recordSize: size) { bytes in
+            taken.rows.reserveCapacity(taken.rows.count + bytes.count / size)
+            for offset in Swift.stride(from: 0, to: bytes.count, by: size) {
+                var row = bytes.loadUnaligned(fromByteOffset: offset, as: HistoryRow.self)
+                if row.label < 0, row.timestampMilliseconds <= genuineUntil { row.label = 0 }
+                taken.rows.append(row)
+                for place in Swift.stride(
+                    from: offset + stride, to: offset + size, by: MemoryLayout<Float>.size)
+                {
+                    taken.references.append(bytes.loadUnaligned(fromByteOffset: place, as: Float.self))
+                }
             }
         }
-        return rows
+        return taken
     }
+}
+
+/// Rows of some users, with `ReferencePast.width` reference features each, or none at all.
+struct HistoryPart: Sendable {
+    var rows: [HistoryRow] = []
+    var references: [Float] = []
 }
 
 /// What threads that work on parts share; immutable.
@@ -60,14 +79,22 @@ struct HistoryScan {
     let userID: String?
     let scratch: String
     let memoryBytes: Int
+    /// What is known of transactions besides what came with them.
+    var labels = LabelIndex.none
+    /// nil: rows get no reference features.
+    var references: ReferencePast?
 
     /// - Parameter progress: Told the finished part.
     func run(isCancelled: () -> Bool, progress: (Double) -> Void) throws -> History {
         var rows = Rows(scan: self)
-        let files = try reader.files(in: days.lowerBound.adding(days: -warmUpDays)...days.upperBound)
+        let first = days.lowerBound.adding(days: -warmUpDays)
+        try rows.references?.warmUp(before: first, reader: reader, labels: labels, isCancelled: isCancelled)
+        let files = try reader.files(in: first...days.upperBound)
         let sizeBytes = max(1, files.reduce(0) { $0 + $1.sizeBytes })
         var readBytes = 0
         for file in files {
+            if file.day != rows.day { try rows.finishDay() }
+            rows.day = file.day
             try reader.scan(
                 files: [file], columns: TransactionColumns.required,
                 optionalColumns: TransactionColumns.optional, userID: userID, isCancelled: isCancelled
@@ -75,15 +102,23 @@ struct HistoryScan {
             readBytes += file.sizeBytes
             progress(Double(readBytes) / Double(sizeBytes))
         }
+        try rows.finishDay()
         return History(
             parts: rows.parts, users: rows.users, categories: rows.categories, span: rows.span,
-            rowCount: rows.rowCount, skippedRows: rows.skippedRows)
+            rowCount: rows.rowCount, skippedRows: rows.skippedRows, hasReferences: references != nil,
+            genuineUntil: rows.maturity.genuineUntil(labels))
     }
 
     /// What the scan has found so far.
     private struct Rows {
         let parts: SpillFiles
         let range: Range<Int64>
+        let labels: LabelIndex
+        var references: ReferencePast?
+        var maturity = LabelMaturity()
+        /// The folder that is being read, and its rows as far as references need them together.
+        var day: LakeDay?
+        var ofDay = ReferencePast.Day()
         var users = HistoryUsers()
         var categories = CategoryNames()
         var span: ClosedRange<Int64>?
@@ -91,6 +126,8 @@ struct HistoryScan {
         var skippedRows = 0
 
         init(scan: HistoryScan) {
+            labels = scan.labels
+            references = scan.references
             parts = SpillFiles(keys: History.partCount, scratch: scan.scratch, budgetBytes: scan.memoryBytes)
             range =
                 scan.days.lowerBound
@@ -104,7 +141,7 @@ struct HistoryScan {
             let times = try batch.timestamps(TransactionColumns.timestamp)
             let latitudes = try batch.reals(TransactionColumns.latitude)
             let longitudes = try batch.reals(TransactionColumns.longitude)
-            let labels = try labels(batch)
+            let own = try self.own(batch)
             let merchants = try hashes(batch, TextField.merchantID.key)
             let devices = try hashes(batch, TextField.deviceID.key)
             let countries = try namedHashes(batch, TextField.country.key)
@@ -126,12 +163,42 @@ struct HistoryScan {
                     longitude: longitudes[row], merchant: merchants[row], country: countries[row],
                     device: devices[row], category: kinds[row], channel: channels[row],
                     currency: currencies[row], transaction: transactions[row], user: user.index,
-                    label: labels.map { Int32($0[row]) } ?? -1)
-                try keep(found, part: Int(user.hash >> 56))
+                    label: label(transactions[row], own: own?[row] ?? -1, at: times[row]))
+                if references == nil {
+                    try keep(found, part: Int(user.hash >> 56))
+                } else {
+                    ofDay.append(found, userHash: user.hash, own: own?[row] ?? -1)
+                }
             }
         }
 
-        private mutating func keep(_ row: HistoryRow, part: Int) throws {
+        /// Gives the rows of the day what tables said of them.
+        mutating func finishDay() throws {
+            guard let day, references != nil else { return }
+            let values = references?.values(of: ofDay, day: day, labels: labels) ?? []
+            for index in ofDay.rows.indices {
+                let width = ReferencePast.width
+                try keep(
+                    ofDay.rows[index], part: Int(ofDay.userHashes[index] >> 56),
+                    references: values[index * width..<(index + 1) * width])
+            }
+            ofDay.removeAll()
+        }
+
+        /// The label that stands, of those known: 1 anomalous, 0 not, -1 unknown.
+        private mutating func label(_ transaction: UInt64, own: Int8, at time: Int64) -> Int32 {
+            let history = labels.history(of: transaction)
+            guard let last = history.last else {
+                // What came with a transaction was known when it happened.
+                return time <= labels.asOfMilliseconds ? Int32(own) : -1
+            }
+            if last.isFraud { maturity.add(delay: last.knownAt - time) }
+            return last.isFraud ? 1 : 0
+        }
+
+        private mutating func keep(
+            _ row: HistoryRow, part: Int, references: ArraySlice<Float> = []
+        ) throws {
             let time = row.timestampMilliseconds
             // Days are told apart by event time; a file may hold rows of other days.
             guard time < range.upperBound else { return }
@@ -140,6 +207,7 @@ struct HistoryScan {
                 span = min(span?.lowerBound ?? time, time)...max(span?.upperBound ?? time, time)
             }
             try withUnsafeBytes(of: row) { try parts.append($0, to: part) }
+            try references.withUnsafeBytes { if !$0.isEmpty { try parts.append($0, to: part) } }
         }
 
         private func hashes(_ batch: RecordBatch, _ name: String) throws -> [UInt64] {
@@ -165,7 +233,7 @@ struct HistoryScan {
         }
 
         /// Booleans or numbers; nil when the file has no labels.
-        private func labels(_ batch: RecordBatch) throws -> [Int8]? {
+        private func own(_ batch: RecordBatch) throws -> [Int8]? {
             if batch.isMissing(TransactionColumns.label) { return nil }
             return try batch.reals(TransactionColumns.label).map { $0.isNaN ? -1 : $0 == 0 ? 0 : 1 }
         }

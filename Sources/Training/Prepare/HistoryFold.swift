@@ -17,13 +17,15 @@ struct HistoryFold {
     let startMilliseconds: Int64
 
     /// - Parameters:
-    ///   - rows: A part of the history.
+    ///   - part: Of the history.
     ///   - visit: Called for each row in range, with the user's window before it.
     ///   - endUser: Called after each user that has rows in range.
     func run(
-        _ rows: [HistoryRow], isCancelled: () -> Bool, visit: (PreparedRow, UserWindow) throws -> Void,
+        _ part: HistoryPart, isCancelled: () -> Bool, visit: (PreparedRow, UserWindow) throws -> Void,
         endUser: (UInt32) throws -> Void = { _ in }
     ) throws {
+        let rows = part.rows
+        let width = ReferencePast.width
         var features = [Float](repeating: 0, count: UserWindow.featureCount)
         var window = UserWindow()
         var previous: HistoryRow?
@@ -48,6 +50,12 @@ struct HistoryFold {
                 hasVisited = true
                 try features.withUnsafeMutableBufferPointer { features in
                     window.writeFeatures(for: event, into: features)
+                    if !part.references.isEmpty {
+                        let first = UserWindow.referenceRange.lowerBound
+                        for place in 0..<width {
+                            features[first + place] = part.references[Int(index) * width + place]
+                        }
+                    }
                     try visit(PreparedRow(row: row, features: UnsafeBufferPointer(features)), window)
                 }
             }
