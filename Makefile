@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 export PKG_CONFIG_PATH := $(CURDIR)/.deps/pkgconfig:$(PKG_CONFIG_PATH)
 
-.PHONY: help run build test bench soak lint format fixtures stack clean
+.PHONY: help run build test torture bench soak lint format fixtures stack clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,14 +13,18 @@ help: ## this list
 run: build ## generate data, train, and serve a stream with the embedded defaults
 	@scripts/demo
 
-build: ## what is needed, and the release build
+build: ## what is needed, and the release build of the service and its plugins
 	@scripts/setup
-	@swift build -c release
+	@scripts/build
 
 test: ## unit tests, the detectors under AddressSanitizer, integration tests on a real broker, Redis, S3
 	@scripts/setup --tests
 	@scripts/asan
 	@scripts/test
+
+torture: ## damage everything that is read, for 20 seconds each (SECONDS=60: longer)
+	@scripts/setup --tests
+	@scripts/torture $(or $(SECONDS),20)
 
 bench: ## speed of the parts and end to end beside peers, and AUROC on public tables, on this machine
 	@scripts/setup --tests
@@ -29,7 +33,7 @@ bench: ## speed of the parts and end to end beside peers, and AUROC on public ta
 
 soak: ## memory of serve over ten minutes of stream, on the real parts
 	@scripts/setup --tests
-	@swift build -c release
+	@scripts/build
 	@scripts/soak
 
 lint: ## formatting, and the rules of this repository

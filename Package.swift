@@ -22,6 +22,7 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let stampLayout = Target.Dependency.product(name: "CDetectorPlugin", package: "DetectorAPI")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 
 let package = Package(
@@ -40,9 +41,11 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.30.0"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
@@ -95,11 +98,16 @@ let package = Package(
         .target(name: "CSimdJSON", dependencies: [exact], linkerSettings: [.linkedLibrary("simdjson")]),
         .target(name: "CParquet", dependencies: ["CArrow", exact]),
 
+        // What every error can say of itself.
+        .target(name: "Retrying", swiftSettings: strict),
+
         // Outside systems.
-        .target(name: "Kafka", dependencies: ["CRdKafka", logging], swiftSettings: strict),
-        .target(name: "Redis", dependencies: ["CHiredis", crypto, exact], swiftSettings: strict),
-        .target(name: "ObjectStore", dependencies: ["CCurl", crypto, exact], swiftSettings: strict),
-        .target(name: "Lake", dependencies: ["CParquet", "ObjectStore", exact], swiftSettings: strict),
+        .target(name: "Kafka", dependencies: ["CRdKafka", "Retrying", logging], swiftSettings: strict),
+        .target(name: "Redis", dependencies: ["CHiredis", "Retrying", crypto, exact], swiftSettings: strict),
+        .target(
+            name: "ObjectStore", dependencies: ["CCurl", "Retrying", crypto, exact], swiftSettings: strict),
+        .target(
+            name: "Lake", dependencies: ["CParquet", "ObjectStore", "Retrying", exact], swiftSettings: strict),
 
         // The domain.
         .target(name: "Transactions", dependencies: ["CSimdJSON", exact], swiftSettings: strict),
@@ -126,20 +134,29 @@ let package = Package(
         // The exactly-once protocol: pure, so that a simulator can drive it.
         .target(name: "BatchProtocol", swiftSettings: strict),
 
-        // The two paths, which meet only in Models and Features.
+        // Labels, and what they say of merchants, devices, countries and categories.
+        .target(
+            name: "Outcomes",
+            dependencies: [
+                "Features", "Transactions", "Lake", "ObjectStore", exact, crypto, logging, metrics,
+            ],
+            swiftSettings: strict),
+
+        // The two paths, which meet only in Models, Features and Outcomes.
         .target(
             name: "Training",
             dependencies: [
-                detectorAPI, exact, "Plugins", "Models", "Features", "Transactions", "Lake", "ObjectStore",
+                detectorAPI, exact, "Plugins", "Models", "Features", "Outcomes", "Transactions", "Lake",
+                "ObjectStore", "Retrying",
                 crypto, grdb, logging, metrics, lifecycle,
             ],
             swiftSettings: strict),
         .target(
             name: "Serving",
             dependencies: [
-                detectorAPI, exact, "BatchProtocol", "Models", "Features", "Transactions", "Kafka", "Redis",
-                "ObjectStore",
-                crypto,
+                detectorAPI, exact, "BatchProtocol", "Models", "Features", "Outcomes", "Transactions",
+                "Kafka",
+                "Redis", "ObjectStore", "Retrying", crypto, grdb,
                 logging, metrics,
             ],
             swiftSettings: strict),
@@ -148,14 +165,19 @@ let package = Package(
         .target(
             name: "Management",
             dependencies: [
-                "Training", "Models", "Plugins", "Serving", detectorAPI, crypto, logging, metrics, nioCore,
-                nioPosix, .product(name: "Hummingbird", package: "hummingbird"),
+                "Training", "Models", "Outcomes", "Plugins", "Serving", "Features", "Lake", "ObjectStore",
+                "Redis",
+                detectorAPI, crypto, logging, metrics, nioCore, nioHTTPTypes, nioPosix, lifecycle,
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
             ],
             swiftSettings: strict),
         .executableTarget(
             name: "Host",
             dependencies: [
-                "Management", "Serving", "Training", "Interchange", "Models", "Plugins", "Features",
+                "Management", "Serving", "Training", "Interchange", "Models", "Outcomes", "Plugins",
+                "Features",
                 "Transactions", "Kafka", "Redis", "ObjectStore", "Lake", detectorAPI, logging, metrics,
                 lifecycle, nioPosix,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -174,6 +196,9 @@ let package = Package(
 
         // Tests.
         .target(name: "KafkaProxy", path: "Tests/Support/KafkaProxy", swiftSettings: strict),
+        .target(
+            name: "Torture", dependencies: [detectorAPI], path: "Tests/Support/Torture", swiftSettings: strict
+        ),
         .testTarget(
             name: "KafkaTests", dependencies: ["Kafka"], swiftSettings: strict,
             linkerSettings: nativeLibraries),
@@ -182,7 +207,9 @@ let package = Package(
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(name: "ExactTests", dependencies: [exact], swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
-        .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore"], swiftSettings: strict),
+        .testTarget(
+            name: "ObjectStoreTests", dependencies: ["ObjectStore", "Torture", detectorAPI],
+            swiftSettings: strict),
         .testTarget(name: "TransactionsTests", dependencies: ["Transactions"], swiftSettings: strict),
         .testTarget(
             name: "IsolationForestTests", dependencies: ["IsolationForest", detectorAPI],
@@ -204,7 +231,10 @@ let package = Package(
             name: "InterchangeTests",
             dependencies: ["Interchange", "IsolationForest", "Features", detectorAPI], exclude: ["Fixtures"],
             swiftSettings: strict),
-        .testTarget(name: "ServingTests", dependencies: ["Serving", "Models"], swiftSettings: strict),
+        .testTarget(
+            name: "ServingTests",
+            dependencies: ["Serving", "Kafka", "Models", "ObjectStore", "Plugins", "Retrying", logging],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
         // Optimised in debug builds too: it runs thousands of schedules.
         .testTarget(
             name: "SimulationTests",
@@ -222,19 +252,28 @@ let package = Package(
         .testTarget(
             name: "ModelsTests",
             dependencies: [
-                "Models", "Plugins", "Features", "ObjectStore", detectorAPI, exact, crypto, logging,
+                "Models", "Plugins", "Features", "ObjectStore", "Redis", "Torture", detectorAPI, exact,
+                crypto,
+                grdb, logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "TrainingTests",
             dependencies: [
-                "Training", "Models", "Plugins", "Features", "Transactions", "Lake", "ObjectStore",
-                "IsolationForest", "TailSurprise", "ZScoreBaseline", detectorAPI, crypto, grdb, logging,
+                "Training", "Models", "Outcomes", "Plugins", "Features", "Transactions", "Lake",
+                "ObjectStore",
+                "IsolationForest", "TailSurprise", "ZScoreBaseline", "Torture", detectorAPI, crypto, grdb,
+                logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),
         .executableTarget(
             name: "PluginChild", dependencies: ["Plugins"], path: "Tests/Support/PluginChild",
             swiftSettings: strict),
+        .testTarget(
+            name: "OutcomesTests",
+            dependencies: ["Outcomes", "Features", "Transactions", "Lake", "ObjectStore"],
+            exclude: ["Fixtures"],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
             name: "PluginsTests",
             dependencies: ["Plugins", "PluginChild", detectorAPI, stampLayout, logging],
@@ -242,7 +281,13 @@ let package = Package(
         .testTarget(
             name: "HostTests", dependencies: ["Host", logging], swiftSettings: strict,
             linkerSettings: nativeLibraries),
-        .testTarget(name: "ManagementTests", dependencies: ["Management"], swiftSettings: strict),
+        .testTarget(
+            name: "ManagementTests",
+            dependencies: [
+                "Management", "Training", "Models", "Plugins", "ObjectStore", "Torture", detectorAPI, logging,
+                metrics, nioPosix, lifecycle,
+            ],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
             name: "FeaturesTests", dependencies: ["Features", "Transactions", exact], exclude: ["Fixtures"],
             swiftSettings: strict),

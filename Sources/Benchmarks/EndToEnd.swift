@@ -81,7 +81,7 @@ struct EndToEnd {
             settings: scoring, status: status, logger: logger,
             onDelivered: { scored, _ in clock.count(scored.count) })
         let processorStart = processSeconds()
-        let thread = Thread { worker.run() }
+        let thread = Thread { runToTheEnd(worker) }
         thread.start()
         let seconds = clock.wait()
         let processor = (processSeconds() - processorStart) * 1e6 / Double(records)
@@ -167,5 +167,15 @@ private final class Stopwatch: @unchecked Sendable {  // every access holds `con
         while ended == nil { condition.wait() }
         guard let started, let ended else { return .nan }
         return (ended - started) / .seconds(1)
+    }
+}
+
+/// A worker that fails ends the measurement.
+func runToTheEnd(_ worker: ScoringWorker) {
+    do {
+        try worker.run()
+    } catch {
+        FileHandle.standardError.write(Data("\(error)\n".utf8))
+        exit(1)
     }
 }

@@ -33,12 +33,14 @@ struct Latency {
             kafka: kafka, group: "latency-\(run)", topic: "transactions-\(run)",
             verdictTopic: "anomalies-\(run)",
             deadLetterTopic: "dlq-\(run)", instance: "\(run)")
+        var windows = RedisWindowStore.Settings()
+        windows.service = "latency-\(run)"
         let logger = logger
         let worker = ScoringWorker(
             makeStream: { try KafkaTransactionStream(stream, logger: logger) },
-            windows: RedisWindowStore(connection: RedisConnection(address: address), prefix: "\(run):"),
+            windows: RedisWindowStore(connection: RedisConnection(address: address), settings: windows),
             router: router, settings: settings, status: ServingStatus(), logger: logger)
-        let working = Thread { worker.run() }
+        let working = Thread { runToTheEnd(worker) }
         working.start()
         defer { worker.stop() }
 

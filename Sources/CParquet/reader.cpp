@@ -132,15 +132,30 @@ int32_t pq_find_column(const pq_file *file, const char *name) {
     return found >= 0 && file->leaves[found] < 0 ? PQ_COLUMN_NESTED : found;
 }
 
+/// The type of a column as Arrow has it, a dictionary's values'; null for a nested one.
+static std::shared_ptr<arrow::DataType> type_of(const pq_file *file, int32_t column) {
+    if (file->leaves[column] < 0) return nullptr;
+    std::shared_ptr<arrow::Schema> schema;
+    pq::check(file->reader->GetSchema(&schema));
+    std::shared_ptr<arrow::DataType> type = schema->field(column)->type();
+    if (type->id() != arrow::Type::DICTIONARY) return type;
+    return static_cast<const arrow::DictionaryType &>(*type).value_type();
+}
+
 bool pq_column_is_numeric(const pq_file *file, int32_t column) {
     pq_error error;
     return pq::guard(&error, false, [&] {
-        if (file->leaves[column] < 0) return false;
-        std::shared_ptr<arrow::Schema> schema;
-        pq::check(file->reader->GetSchema(&schema));
-        arrow::Type::type type = schema->field(column)->type()->id();
-        return arrow::is_integer(type) || arrow::is_floating(type) || arrow::is_decimal(type)
-            || type == arrow::Type::BOOL;
+        auto type = type_of(file, column);
+        return type && (arrow::is_integer(type->id()) || arrow::is_floating(type->id())
+            || arrow::is_decimal(type->id()) || type->id() == arrow::Type::BOOL);
+    });
+}
+
+bool pq_column_is_text(const pq_file *file, int32_t column) {
+    pq_error error;
+    return pq::guard(&error, false, [&] {
+        auto type = type_of(file, column);
+        return type && (arrow::is_base_binary_like(type->id()) || arrow::is_binary_view_like(type->id()));
     });
 }
 

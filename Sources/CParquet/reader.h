@@ -1,9 +1,12 @@
 // What the opaque handles of the reader hold.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
+#include <arrow/extension_type.h>
 #include <arrow/memory_pool.h>
 #include <arrow/record_batch.h>
 #include <parquet/arrow/reader.h>
@@ -45,6 +48,17 @@ struct pq_batch {
 };
 
 namespace pq {
+
+/// The values of an array that is of an extension type, such as UUIDs; else the array.
+inline const arrow::Array &plain(const arrow::Array &array) {
+    return array.type_id() == arrow::Type::EXTENSION
+        ? *static_cast<const arrow::ExtensionArray &>(array).storage() : array;
+}
+
+/// Calls `body` with each row of the batch and its text, or that it has none; false when the column has no texts.
+/// Numbers are none.
+bool for_each_written_text(
+    const pq_batch &batch, int32_t column, const std::function<void(int64_t, bool, std::string_view)> &body);
 
 /// `guard` for calls that read: a source that failed shows as whatever error Parquet made of it.
 template <typename Value, typename Body>

@@ -1,5 +1,6 @@
 // The texts of a batch: plain, large, views, dictionaries; and integers in decimal form.
 #include <charconv>
+#include <string>
 #include <string_view>
 
 #include <arrow/array.h>
@@ -19,6 +20,47 @@ template <typename ArrayType> struct Decimal {
     }
 };
 
+/// Numbers that are whole, as their digits; another one is refused, but for NaN, which stands for no text: it is empty.
+/// The view is valid until the next call.
+template <typename ArrayType> struct Whole {
+    const ArrayType &array;
+    char *digits;
+    std::string_view operator()(int64_t index) const {
+        const double value = array.GetView(index);
+        const size_t length = exact_whole_text(value, digits);
+        if (value != value) return {};
+        if (length == 0) throw pq::Failure(PQ_VALUE, std::to_string(value) + " is no whole number", index);
+        return {digits, length};
+    }
+};
+
+/// Decimals likewise: an id that is NUMBER(38, 0) in a data base.
+template <typename ArrayType> struct WholeDecimal {
+    const ArrayType &array;
+    std::string &text;
+    std::string_view operator()(int64_t index) const {
+        text = array.FormatValue(index);
+        if (const size_t point = text.find('.'); point != std::string::npos) {
+            if (text.find_first_not_of('0', point + 1) != std::string::npos) {
+                throw pq::Failure(PQ_VALUE, text + " is no whole number", index);
+            }
+            text.resize(point);
+        }
+        return text;
+    }
+};
+
+/// Sixteen bytes as a UUID, other binaries of one size as they are.
+struct FixedBinary {
+    const arrow::FixedSizeBinaryArray &array;
+    char *text;
+    std::string_view operator()(int64_t index) const {
+        if (array.byte_width() != 16) return array.GetView(index);
+        exact_uuid_text(array.GetValue(index), text);
+        return {text, EXACT_UUID_BYTES};
+    }
+};
+
 template <typename ArrayType, typename Body> bool with_views(const arrow::Array &array, Body &body) {
     const auto &typed = static_cast<const ArrayType &>(array);
     body([&typed](int64_t index) -> std::string_view { return typed.GetView(index); });
@@ -31,8 +73,20 @@ template <typename ArrayType, typename Body> bool with_decimal_forms(const arrow
     return true;
 }
 
-/// Calls `body` with a function from the index of a valid value to its text; false when the type has no such form.
-template <typename Body> bool with_plain_texts(const arrow::Array &array, Body body) {
+template <typename ArrayType, typename Body> bool with_whole_numbers(const arrow::Array &array, Body &body) {
+    char digits[EXACT_WHOLE_BYTES];
+    body(Whole<ArrayType>{static_cast<const ArrayType &>(array), digits});
+    return true;
+}
+
+template <typename ArrayType, typename Body> bool with_whole_decimals(const arrow::Array &array, Body &body) {
+    std::string text;
+    body(WholeDecimal<ArrayType>{static_cast<const ArrayType &>(array), text});
+    return true;
+}
+
+/// Calls `body` with a function from the index of a valid value to its text; false when the type holds no texts.
+template <typename Body> bool with_written_texts(const arrow::Array &array, Body &body) {
     switch (array.type_id()) {
     case arrow::Type::STRING:
     case arrow::Type::BINARY: return with_views<arrow::BinaryArray>(array, body);
@@ -40,6 +94,24 @@ template <typename Body> bool with_plain_texts(const arrow::Array &array, Body b
     case arrow::Type::LARGE_BINARY: return with_views<arrow::LargeBinaryArray>(array, body);
     case arrow::Type::STRING_VIEW:
     case arrow::Type::BINARY_VIEW: return with_views<arrow::BinaryViewArray>(array, body);
+    default: return false;
+    }
+}
+
+/// The same for what is written as a text besides: numbers, UUIDs.
+template <typename Body> bool with_plain_texts(const arrow::Array &array, Body body) {
+    switch (array.type_id()) {
+    case arrow::Type::FLOAT: return with_whole_numbers<arrow::FloatArray>(array, body);
+    case arrow::Type::DOUBLE: return with_whole_numbers<arrow::DoubleArray>(array, body);
+    case arrow::Type::DECIMAL32: return with_whole_decimals<arrow::Decimal32Array>(array, body);
+    case arrow::Type::DECIMAL64: return with_whole_decimals<arrow::Decimal64Array>(array, body);
+    case arrow::Type::DECIMAL128: return with_whole_decimals<arrow::Decimal128Array>(array, body);
+    case arrow::Type::DECIMAL256: return with_whole_decimals<arrow::Decimal256Array>(array, body);
+    case arrow::Type::FIXED_SIZE_BINARY: {
+        char text[EXACT_UUID_BYTES];
+        body(FixedBinary{static_cast<const arrow::FixedSizeBinaryArray &>(array), text});
+        return true;
+    }
     case arrow::Type::INT8: return with_decimal_forms<arrow::Int8Array>(array, body);
     case arrow::Type::INT16: return with_decimal_forms<arrow::Int16Array>(array, body);
     case arrow::Type::INT32: return with_decimal_forms<arrow::Int32Array>(array, body);
@@ -48,7 +120,7 @@ template <typename Body> bool with_plain_texts(const arrow::Array &array, Body b
     case arrow::Type::UINT16: return with_decimal_forms<arrow::UInt16Array>(array, body);
     case arrow::Type::UINT32: return with_decimal_forms<arrow::UInt32Array>(array, body);
     case arrow::Type::UINT64: return with_decimal_forms<arrow::UInt64Array>(array, body);
-    default: return false;
+    default: return with_written_texts(array, body);
     }
 }
 
@@ -58,8 +130,11 @@ struct MaybeText {
     std::string_view text;
 };
 
-/// Calls `body` with a function from any index to its text.
-template <typename Body> void with_texts(const arrow::Array &array, Body body) {
+/// Calls `body` with a function from any index to its text; false when the type has no such form.
+///
+/// - only_written: numbers have none.
+template <typename Body> bool with_texts(const arrow::Array &column, bool only_written, Body body) {
+    const arrow::Array &array = pq::plain(column);
     const arrow::Array *values = &array;
     const arrow::DictionaryArray *dictionary = nullptr;
     if (array.type_id() == arrow::Type::DICTIONARY) {
@@ -67,7 +142,7 @@ template <typename Body> void with_texts(const arrow::Array &array, Body body) {
         values = dictionary->dictionary().get();
     }
     bool nulls = array.null_count() > 0 || values->null_count() > 0;
-    bool known = with_plain_texts(*values, [&](auto text_at) {
+    auto read = [&](auto text_at) {
         body([&](int64_t index) -> MaybeText {
             if (nulls && array.IsNull(index)) return {false, {}};
             if (dictionary) {
@@ -80,17 +155,34 @@ template <typename Body> void with_texts(const arrow::Array &array, Body body) {
             }
             return {true, text_at(index)};
         });
-    });
-    if (!known) throw pq::Failure(PQ_TYPE, "is of type " + array.type()->ToString() + ", not text");
+    };
+    return only_written ? with_written_texts(*values, read) : with_plain_texts(*values, read);
 }
 
-template <typename Body> void for_each_text(const pq_batch &batch, int32_t column, Body body) {
-    with_texts(*batch.rows->column(column), [&](auto text_at) {
+template <typename Body> bool for_each(const pq_batch &batch, int32_t column, bool only_written, Body body) {
+    return with_texts(*batch.rows->column(column), only_written, [&](auto text_at) {
         int64_t count = batch.count();
         for (int64_t row = 0; row < count; row++) {
             body(row, text_at(batch.index(row)));
         }
     });
+}
+
+template <typename Body> void for_each_text(const pq_batch &batch, int32_t column, Body body) {
+    int64_t reached = 0;
+    try {
+        const bool known = for_each(batch, column, /*only_written=*/false, [&](int64_t row, MaybeText value) {
+            body(row, value);
+            reached = row + 1;
+        });
+        if (known) return;
+    } catch (const pq::Failure &failure) {
+        // Whoever refused the value knows where it stands in its array alone.
+        if (failure.kind != PQ_VALUE) throw;
+        throw pq::Failure(PQ_VALUE, failure.what(), batch.first_row + batch.index(reached));
+    }
+    throw pq::Failure(
+        PQ_TYPE, "is of type " + batch.rows->column(column)->type()->ToString() + ", not text");
 }
 
 /// The array when its texts lie one after the other as the caller wants them; else null.
@@ -102,6 +194,13 @@ const arrow::BinaryArray *in_one_piece(const pq_batch &batch, int32_t column) {
 }
 
 }  // namespace
+
+bool pq::for_each_written_text(
+    const pq_batch &batch, int32_t column, const std::function<void(int64_t, bool, std::string_view)> &body) {
+    return for_each(batch, column, /*only_written=*/true, [&](int64_t row, MaybeText value) {
+        body(row, value.present, value.text);
+    });
+}
 
 bool pq_batch_is_text(const pq_batch *batch, int32_t column) {
     const arrow::DataType *type = batch->rows->column(column)->type().get();

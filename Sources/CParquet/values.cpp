@@ -3,8 +3,11 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <vector>
 
 #include <arrow/array.h>
+#include <arrow/scalar.h>
 #include <arrow/type_traits.h>
 #include <arrow/util/decimal.h>
 #include <arrow/util/float16.h>
@@ -13,7 +16,9 @@
 
 namespace {
 
-const arrow::Array &column_of(const pq_batch &batch, int32_t column) { return *batch.rows->column(column); }
+const arrow::Array &column_of(const pq_batch &batch, int32_t column) {
+    return pq::plain(*batch.rows->column(column));
+}
 
 [[noreturn]] void refuse(const arrow::Array &array, const char *wanted) {
     throw pq::Failure(PQ_TYPE, "is of type " + array.type()->ToString() + ", not " + wanted);
@@ -104,12 +109,25 @@ int64_t floor_divide(int64_t value, int64_t divisor) {
     return value / divisor - (value % divisor < 0 ? 1 : 0);
 }
 
-int64_t multiply(int64_t value, int64_t factor, int64_t row) {
-    int64_t product;
-    if (__builtin_mul_overflow(value, factor, &product)) {
-        throw pq::Failure(PQ_VALUE, "a time that milliseconds of 64 bits cannot hold", row);
-    }
-    return product;
+/// The value of a row for messages.
+std::string description(const pq_batch &batch, int32_t column, int64_t row) {
+    auto scalar = batch.rows->column(column)->GetScalar(batch.index(row));
+    return scalar.ok() ? (*scalar)->ToString() : "a value that cannot be shown";
+}
+
+[[noreturn]] void refuse_value(const pq_batch &batch, int32_t column, int64_t row, const char *wanted) {
+    throw pq::Failure(
+        PQ_VALUE, "'" + description(batch, column, row) + "' is no " + wanted, batch.first_row + batch.index(row));
+}
+
+/// Reads a column of texts as values of another kind; false when it has no texts.
+template <typename Value, typename Parse>
+bool parse_texts(const pq_batch &batch, int32_t column, Value *values, uint8_t *states, Value missing, Parse parse) {
+    return pq::for_each_written_text(batch, column, [&](int64_t row, bool present, std::string_view text) {
+        values[row] = missing;
+        states[row] = uint8_t(present ? parse(text, &values[row]) : EXACT_MISSING);
+        if (states[row] != EXACT_VALUE) values[row] = missing;
+    });
 }
 
 }  // namespace
@@ -125,7 +143,7 @@ int32_t pq_batch_column(const pq_batch *batch, const char *name) {
     return pq::guard(&error, int32_t{PQ_NO_COLUMN}, [&] { return batch->rows->schema()->GetFieldIndex(name); });
 }
 
-bool pq_batch_reals(const pq_batch *batch, int32_t column, double *values, pq_error *error) {
+bool pq_batch_reals(const pq_batch *batch, int32_t column, double *values, uint8_t *states, pq_error *error) {
     return pq::guard(error, false, [&] {
         const arrow::Array &array = column_of(*batch, column);
         const double nothing = std::numeric_limits<double>::quiet_NaN();
@@ -133,16 +151,64 @@ bool pq_batch_reals(const pq_batch *batch, int32_t column, double *values, pq_er
         if (array.type_id() == arrow::Type::DOUBLE && !nulls && !batch->selected) {
             const double *from = static_cast<const arrow::DoubleArray &>(array).raw_values();
             std::memcpy(values, from, batch->count() * sizeof(double));
+            if (states) std::memset(states, EXACT_VALUE, batch->count());
             return true;
         }
         auto copy = [&](auto value_at) {
             for_each_row(*batch, [&](int64_t row, int64_t index) {
-                values[row] = nulls && array.IsNull(index) ? nothing : static_cast<double>(value_at(index));
+                const bool present = !nulls || array.IsValid(index);
+                values[row] = present ? static_cast<double>(value_at(index)) : nothing;
+                if (states) states[row] = present ? EXACT_VALUE : EXACT_MISSING;
             });
         };
-        if (!with_numbers(array, copy) && !with_decimals(array, copy)) refuse(array, "numbers");
+        if (with_numbers(array, copy) || with_decimals(array, copy)) return true;
+        std::vector<uint8_t> found(batch->count());
+        const bool are_texts = parse_texts(*batch, column, values, found.data(), nothing,
+            [](std::string_view text, double *value) { return exact_number(text.data(), text.size(), value); });
+        if (!are_texts) refuse(array, "numbers");
+        for (size_t row = 0; row < found.size(); row++) {
+            if (states) states[row] = found[row];
+            else if (found[row] > EXACT_MISSING) refuse_value(*batch, column, int64_t(row), "number");
+        }
         return true;
     });
+}
+
+bool pq_batch_labels(const pq_batch *batch, int32_t column, int8_t *values, uint8_t *states, pq_error *error) {
+    return pq::guard(error, false, [&] {
+        const arrow::Array &array = column_of(*batch, column);
+        auto copy = [&](auto value_at) {
+            for_each_row(*batch, [&](int64_t row, int64_t index) {
+                const double value = array.IsNull(index) ? std::nan("") : static_cast<double>(value_at(index));
+                values[row] = std::isnan(value) ? -1 : value != 0;
+                states[row] = std::isnan(value) ? EXACT_MISSING : EXACT_VALUE;
+            });
+        };
+        if (with_numbers(array, copy) || with_decimals(array, copy)) return true;
+        const bool are_texts = parse_texts(*batch, column, values, states, int8_t{-1},
+            [](std::string_view text, int8_t *value) {
+                int meaning = 0;
+                const int found = exact_boolean(text.data(), text.size(), &meaning);
+                *value = int8_t(meaning);
+                return found;
+            });
+        if (!are_texts) refuse(array, "labels");
+        return true;
+    });
+}
+
+void pq_batch_describe(const pq_batch *batch, int32_t column, int64_t row, char *text, size_t capacity) {
+    pq_error error;
+    pq::guard(&error, false, [&] {
+        std::string shown = description(*batch, column, row);
+        size_t length = std::min(shown.size(), capacity - 1);
+        // Not in the middle of a character.
+        while (length > 0 && length < shown.size() && (shown[length] & 0xC0) == 0x80) length--;
+        std::memcpy(text, shown.data(), length);
+        text[length] = 0;
+        return true;
+    });
+    if (error.kind != PQ_NONE) text[0] = 0;
 }
 
 bool pq_batch_integers(
@@ -163,42 +229,65 @@ bool pq_batch_integers(
     });
 }
 
-bool pq_batch_timestamps(const pq_batch *batch, int32_t column, int64_t *values, pq_error *error) {
+bool pq_batch_timestamps(
+    const pq_batch *batch, int32_t column, const exact_zone *zone, int64_t *values, uint8_t *states,
+    pq_error *error) {
     return pq::guard(error, false, [&] {
         const arrow::Array &array = column_of(*batch, column);
         bool nulls = array.null_count() > 0;
-        auto copy = [&](auto value_at, int64_t factor, int64_t divisor) {
+        auto copy = [&](auto read) {
             for_each_row(*batch, [&](int64_t row, int64_t index) {
-                int64_t file_row = batch->first_row + index;
-                if (nulls && array.IsNull(index)) throw pq::Failure(PQ_VALUE, "there is no time", file_row);
-                int64_t value = value_at(index);
-                values[row] = divisor > 1 ? floor_divide(value, divisor) : multiply(value, factor, file_row);
+                values[row] = 0;
+                states[row] = uint8_t(nulls && array.IsNull(index) ? EXACT_MISSING : read(index, &values[row]));
+            });
+        };
+        auto copy_units = [&](auto value_at, int64_t factor, int64_t divisor, const exact_zone *local) {
+            copy([&](int64_t index, int64_t *value) -> int {
+                const int64_t count = value_at(index);
+                if (divisor > 1) *value = floor_divide(count, divisor);
+                else if (__builtin_mul_overflow(count, factor, value)) return EXACT_OUT_OF_RANGE;
+                if (local) *value = exact_local_time(local, *value);
+                return EXACT_VALUE;
             });
         };
         constexpr int64_t day = 86'400'000;
         switch (array.type_id()) {
         case arrow::Type::TIMESTAMP: {
+            const auto &type = static_cast<const arrow::TimestampType &>(*array.type());
+            const exact_zone *local = type.timezone().empty() ? zone : nullptr;
             Typed<arrow::TimestampArray> times{static_cast<const arrow::TimestampArray &>(array)};
-            switch (static_cast<const arrow::TimestampType &>(*array.type()).unit()) {
-            case arrow::TimeUnit::SECOND: copy(times, 1000, 1); break;
-            case arrow::TimeUnit::MILLI: copy(times, 1, 1); break;
-            case arrow::TimeUnit::MICRO: copy(times, 1, 1000); break;
-            case arrow::TimeUnit::NANO: copy(times, 1, 1'000'000); break;
+            switch (type.unit()) {
+            case arrow::TimeUnit::SECOND: copy_units(times, 1000, 1, local); break;
+            case arrow::TimeUnit::MILLI: copy_units(times, 1, 1, local); break;
+            case arrow::TimeUnit::MICRO: copy_units(times, 1, 1000, local); break;
+            case arrow::TimeUnit::NANO: copy_units(times, 1, 1'000'000, local); break;
             }
             return true;
         }
         case arrow::Type::DATE32:
-            copy(Typed<arrow::Date32Array>{static_cast<const arrow::Date32Array &>(array)}, day, 1);
+            copy_units(Typed<arrow::Date32Array>{static_cast<const arrow::Date32Array &>(array)}, day, 1, zone);
             return true;
         case arrow::Type::DATE64:
-            copy(Typed<arrow::Date64Array>{static_cast<const arrow::Date64Array &>(array)}, 1, 1);
+            copy_units(Typed<arrow::Date64Array>{static_cast<const arrow::Date64Array &>(array)}, 1, 1, zone);
             return true;
-        default:
-            if (!arrow::is_integer(array.type_id())) refuse(array, "times");
-            with_numbers(array, [&](auto value_at) {
-                copy([&](int64_t index) { return whole(value_at(index), batch->first_row + index); }, 1, 1);
+        default: break;
+        }
+        auto copy_epochs = [&](auto value_at) {
+            copy([&](int64_t index, int64_t *value) -> int {
+                const auto count = value_at(index);
+                if constexpr (std::is_floating_point_v<decltype(count)>) {
+                    return std::isnan(count) ? EXACT_MISSING : exact_epoch_real(count, value);
+                } else {
+                    return exact_epoch(static_cast<int64_t>(count), value);
+                }
             });
+        };
+        if (array.type_id() != arrow::Type::BOOL && (with_numbers(array, copy_epochs) || with_decimals(array, copy_epochs))) {
             return true;
         }
+        const bool are_texts = parse_texts(*batch, column, values, states, int64_t{0},
+            [&](std::string_view text, int64_t *value) { return exact_time(text.data(), text.size(), zone, value); });
+        if (!are_texts) refuse(array, "times");
+        return true;
     });
 }

@@ -1,5 +1,7 @@
 #include <simdjson.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -24,6 +26,9 @@ constexpr double missing_number = std::numeric_limits<double>::quiet_NaN();
 
 /// Texts are copied in steps of this many bytes; both ends have that much slack.
 constexpr size_t copy_step = 32;
+
+/// A number that is an id is written longer than it stands in the JSON: 1e15.
+constexpr size_t longest_growth = size_t(CSIMD_TEXT_FIELDS) * size_t(EXACT_WHOLE_BYTES);
 
 /// The number of the field called `key`, or CSIMD_NO_FIELD.
 int field_named(const char *key, size_t length) {
@@ -104,9 +109,20 @@ struct Verdict {
     bool accepted() const { return reason < 0; }
 };
 
+/// What the readers of values in C call it, as a reason of ours.
+int reason_for_value(int found, int malformed) {
+    switch (found) {
+    case EXACT_MISSING: return CSIMD_MISSING_FIELD;
+    case EXACT_NOT_FINITE: return CSIMD_NOT_FINITE;
+    default: return malformed;
+    }
+}
+
 }  // namespace
 
 struct csimd_parser {
+    /// Of times that do not say their zone; empty: they are refused.
+    std::vector<int64_t> zone_starts, zone_offsets;
     simdjson::dom::parser json;
     std::vector<char> padded = std::vector<char>(CSIMD_MAXIMUM_MESSAGE_BYTES + simdjson::SIMDJSON_PADDING);
     std::string rewritten;
@@ -130,18 +146,24 @@ struct csimd_parser {
     csimd_columns parse(const csimd_message *batch, size_t count, uint32_t arena_base);
 
 private:
-    Verdict open(const csimd_message &message);
+    Verdict open(csimd_message message);
     void find_fields();
     Verdict read(Row &row, uint32_t arena_base);
     Verdict read_text(int field, bool required, Row &row, uint32_t arena_base);
     Verdict read_number(int field, bool required, double *value);
     Verdict read_timestamp(int64_t *value);
     void reserve(size_t count);
+    void describe(int field, csimd_rejection &rejection) const;
     void append(const Row &row, int32_t message);
 };
 
 /// Parses the message onto the tape.
-Verdict csimd_parser::open(const csimd_message &message) {
+Verdict csimd_parser::open(csimd_message message) {
+    // A byte order mark is no part of the JSON; a file's first line may have one.
+    if (message.length >= 3 && std::memcmp(message.bytes, "\xEF\xBB\xBF", 3) == 0) {
+        message.bytes = static_cast<const char *>(message.bytes) + 3;
+        message.length -= 3;
+    }
     if (message.length > CSIMD_MAXIMUM_MESSAGE_BYTES) return {CSIMD_TOO_LARGE};
     if (message.length == 0) return {CSIMD_NOT_JSON};
     std::memcpy(padded.data(), message.bytes, message.length);
@@ -174,16 +196,33 @@ void csimd_parser::find_fields() {
 Verdict csimd_parser::read_text(int field, bool required, Row &row, uint32_t arena_base) {
     csimd_text &place = row.texts[field];
     const size_t at = places[field];
-    if (at == 0 || tape.type(at) == 'n') {
+    const char type = at == 0 ? 'n' : tape.type(at);
+    char digits[copy_step] = {};
+    std::string_view text;
+    switch (type) {
+    case 'n': break;
+    case '"': text = tape.text(at); break;
+    // A number is the text of its digits, if it is whole: ids are numbers with many.
+    case 'l': text = {digits, exact_integer_text(int64_t(tape.words[at + 1]), digits)}; break;
+    case 'u': text = {digits, exact_unsigned_text(tape.words[at + 1], digits)}; break;
+    case 'd': {
+        double number = 0;
+        tape.number(at, &number);
+        text = {digits, exact_whole_text(number, digits)};
+        if (text.empty()) return {CSIMD_WRONG_TYPE, field};
+        break;
+    }
+    default: return {CSIMD_WRONG_TYPE, field};
+    }
+    const bool has_length = !text.empty() && text.size() <= CSIMD_MAXIMUM_ID_BYTES;
+    if (required && type != 'n' && !has_length) {
+        return {field == CSIMD_USER_ID ? CSIMD_USER_ID_LENGTH : CSIMD_TEXT_LENGTH, field};
+    }
+    if (exact_is_missing(text.data(), text.size())) {
         if (required) return {CSIMD_MISSING_FIELD, field};
         place = {0, CSIMD_MISSING};
         row.hashes[field] = 0;
         return {};
-    }
-    if (tape.type(at) != '"') return {CSIMD_WRONG_TYPE, field};
-    const std::string_view text = tape.text(at);
-    if (required && (text.empty() || text.size() > CSIMD_MAXIMUM_ID_BYTES)) {
-        return {field == CSIMD_USER_ID ? CSIMD_USER_ID_LENGTH : CSIMD_TEXT_LENGTH, field};
     }
     if (text.size() > CSIMD_MAXIMUM_TEXT_BYTES) return {CSIMD_TEXT_LENGTH, field};
     // Only an escape can bring one in. Half a surrogate pair cannot come in at all: simdjson refuses that.
@@ -203,31 +242,75 @@ Verdict csimd_parser::read_text(int field, bool required, Row &row, uint32_t are
 Verdict csimd_parser::read_number(int field, bool required, double *value) {
     *value = missing_number;
     const size_t at = places[field];
-    if (at == 0 || tape.type(at) == 'n') return required ? Verdict{CSIMD_MISSING_FIELD, field} : Verdict{};
-    if (tape.number(at, value)) return {};
-    const bool is_too_large = numbers_rewritten && tape.type(at) == '[' && tape.after(at) == at + 2;
-    return {is_too_large ? CSIMD_NOT_FINITE : CSIMD_WRONG_TYPE, field};
+    int found = EXACT_MISSING;
+    if (at != 0 && tape.type(at) != 'n') {
+        if (tape.number(at, value)) return {};
+        if (tape.type(at) != '"') {
+            const bool is_too_large = numbers_rewritten && tape.type(at) == '[' && tape.after(at) == at + 2;
+            return {is_too_large ? CSIMD_NOT_FINITE : CSIMD_WRONG_TYPE, field};
+        }
+        const std::string_view text = tape.text(at);
+        found = exact_number(text.data(), text.size(), value);
+    }
+    if (found == EXACT_VALUE || (found == EXACT_MISSING && !required)) return {};
+    return {reason_for_value(found, CSIMD_WRONG_TYPE), field};
 }
 
 Verdict csimd_parser::read_timestamp(int64_t *value) {
     const size_t at = places[CSIMD_TIMESTAMP];
-    if (at != 0 && tape.type(at) == '"') {
+    const char type = at == 0 ? 'n' : tape.type(at);
+    int found;
+    double number;
+    switch (type) {
+    case 'l': found = exact_epoch(int64_t(tape.words[at + 1]), value); break;
+    case '"': {
         const std::string_view text = tape.text(at);
-        if (!exact_parse_time(text.data(), text.size(), value)) return {CSIMD_BAD_TIMESTAMP, CSIMD_TIMESTAMP};
-    } else {
-        double number;
+        const exact_zone zone{zone_starts.data(), zone_offsets.data(), zone_starts.size()};
+        found = exact_time(text.data(), text.size(), &zone, value);
+        break;
+    }
+    default: {
         const Verdict verdict = read_number(CSIMD_TIMESTAMP, true, &number);
         if (!verdict.accepted()) return verdict;
-        // Compared before the conversion, which is undefined for what does not fit.
-        if (!(number >= double(CSIMD_EARLIEST_MILLISECONDS) && number < double(CSIMD_LATEST_MILLISECONDS))) {
-            return {CSIMD_BAD_TIMESTAMP, CSIMD_TIMESTAMP};
-        }
-        *value = int64_t(number);
+        found = exact_epoch_real(number, value);
     }
-    if (*value < CSIMD_EARLIEST_MILLISECONDS || *value >= CSIMD_LATEST_MILLISECONDS) {
+    }
+    if (found != EXACT_VALUE) return {reason_for_value(found, CSIMD_BAD_TIMESTAMP), CSIMD_TIMESTAMP};
+    if (*value < EXACT_EARLIEST_MILLISECONDS || *value >= EXACT_LATEST_MILLISECONDS) {
         return {CSIMD_BAD_TIMESTAMP, CSIMD_TIMESTAMP};
     }
     return {};
+}
+
+/// Notes the value at fault, its beginning if it is long, for whoever has to find it.
+void csimd_parser::describe(int field, csimd_rejection &rejection) const {
+    rejection.value_length = 0;
+    const size_t at = field == CSIMD_NO_FIELD ? 0 : places[field];
+    if (at == 0) return;
+    const auto note = [&](std::string_view text) {
+        size_t length = std::min(text.size(), sizeof rejection.value);
+        // Not in the middle of a character.
+        while (length < text.size() && length > 0 && (text[length] & 0xC0) == 0x80) --length;
+        std::memcpy(rejection.value, text.data(), length);
+        rejection.value_length = uint8_t(length);
+    };
+    char digits[32];
+    switch (tape.type(at)) {
+    case '"': note(tape.text(at)); break;
+    case 'l': note({digits, exact_integer_text(int64_t(tape.words[at + 1]), digits)}); break;
+    case 'u': note({digits, exact_unsigned_text(tape.words[at + 1], digits)}); break;
+    case 'd': {
+        double number = 0;
+        tape.number(at, &number);
+        note({digits, size_t(std::to_chars(digits, digits + sizeof digits, number).ptr - digits)});
+        break;
+    }
+    case 't': note("true"); break;
+    case 'f': note("false"); break;
+    case '[': note(numbers_rewritten ? "a number or a list" : "a list"); break;
+    case '{': note("an object"); break;
+    default: break;
+    }
 }
 
 /// Checks the fields in a fixed order, so that the first fault named is the same for equal messages.
@@ -278,8 +361,8 @@ csimd_columns csimd_parser::parse(const csimd_message *batch, size_t count, uint
     reserve(count);
     for (size_t i = 0; i < count; ++i) {
         const size_t arena_before = arena_used;
-        // No text is longer than the JSON that it was written in.
-        const size_t needed = arena_used + batch[i].length + copy_step;
+        // No text is longer than the JSON that it was written in, but for numbers.
+        const size_t needed = arena_used + batch[i].length + longest_growth + copy_step;
         if (arena.size() < needed && batch[i].length <= CSIMD_MAXIMUM_MESSAGE_BYTES) arena.resize(needed * 2);
         Row row;
         Verdict verdict = open(batch[i]);
@@ -291,7 +374,9 @@ csimd_columns csimd_parser::parse(const csimd_message *batch, size_t count, uint
             append(row, int32_t(i));
         } else {
             arena_used = arena_before;
-            rejections.push_back({int32_t(i), int8_t(verdict.reason), int8_t(verdict.field)});
+            csimd_rejection rejection{int32_t(i), int8_t(verdict.reason), int8_t(verdict.field), 0, {}};
+            describe(verdict.field, rejection);
+            rejections.push_back(rejection);
         }
     }
     return {
@@ -310,8 +395,12 @@ csimd_columns csimd_parser::parse(const csimd_message *batch, size_t count, uint
     };
 }
 
-csimd_parser *csimd_parser_create(void) {
+csimd_parser *csimd_parser_create(const exact_zone *zone) {
     auto *parser = new csimd_parser;
+    if (zone) {
+        parser->zone_starts.assign(zone->starts, zone->starts + zone->count);
+        parser->zone_offsets.assign(zone->offsets, zone->offsets + zone->count);
+    }
     if (parser->json.allocate(CSIMD_MAXIMUM_MESSAGE_BYTES + 1, CSIMD_MAXIMUM_DEPTH)) std::abort();
     return parser;
 }

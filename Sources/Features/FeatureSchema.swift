@@ -20,12 +20,22 @@ public struct Feature: Sendable, Hashable {
     }
 }
 
-/// The features of a transaction, version 1. Names, order and meaning of a version never change.
+/// The features of a transaction. Names, order and meaning of a version never change: version 1 are the first 25
+/// numeric ones, version 2 are all; the categorical ones are in both.
 public enum FeatureSchema {
-    public static let version = 1
+    /// The version that new models are fitted to.
+    public static let version = 2
+    /// Versions that models may name.
+    public static let versions = 1...2
 
-    /// In the order in which `UserWindow.writeFeatures(for:into:)` writes them.
-    public static let numeric: [Feature] =
+    /// How many of `numeric` a version has.
+    public static func numericCount(version: Int) -> Int { version == 1 ? numeric1.count : numeric.count }
+
+    /// In the order in which `UserWindow.writeFeatures(for:into:)` and then `ReferenceEntries.writeFeatures(into:)`
+    /// write them.
+    public static let numeric: [Feature] = numeric1 + numeric2
+
+    private static let numeric1: [Feature] =
         [
             number("amount", "currency", "amount of the transaction"),
             number("log_amount", "", "sign(amount) * ln(1 + |amount|)"),
@@ -61,6 +71,30 @@ public enum FeatureSchema {
                     + "at least 1 s; missing when a place is"),
         ]
 
+    private static let numeric2: [Feature] =
+        risks("merchant")
+        + halfLives.map { name, words in
+            number("merchant_frauds_\(name)", "", "labelled frauds at the merchant, half-life \(words)")
+        }
+        + halfLives.map { name, words in
+            number("merchant_count_\(name)", "", "transactions at the merchant, half-life \(words)")
+        }
+        + [
+            number(
+                "merchant_amount_zscore", "",
+                "(log_amount - mean) / standard deviation, at least 0.1, of the merchant's log_amounts, half-life 30 d"
+            ),
+            number(
+                "merchant_fraud_amount", "",
+                "mean log_amount of the labelled frauds at the merchant, half-life 30 d; missing without any"),
+        ]
+        + ["device", "country", "category"].flatMap { what in
+            risks(what) + [number("\(what)_count_30d", "", "transactions of the \(what), half-life 30 d")]
+        }
+        + halfLives.map { name, words in
+            number("user_frauds_\(name)", "", "labelled frauds of the user, half-life \(words)")
+        }
+
     /// Columns to be encoded, with the text that each reads.
     public static let categorical: [(feature: Feature, field: TextField)] = [
         (category("category", "merchant category of the transaction"), .category),
@@ -81,6 +115,16 @@ public enum FeatureSchema {
     private static let windows = [
         ("1h", "the hour"), ("24h", "the 24 h"), ("7d", "the 7 d"), ("30d", "the 30 d"),
     ]
+
+    private static let halfLives = [("2d", "2 d"), ("7d", "7 d"), ("30d", "30 d")]
+
+    private static func risks(_ what: String) -> [Feature] {
+        halfLives.map { name, words in
+            number(
+                "\(what)_risk_\(name)", "",
+                "share of labelled frauds among the \(what)'s transactions, half-life \(words)")
+        }
+    }
 
     private static func number(_ name: String, _ unit: String, _ meaning: String) -> Feature {
         Feature(name: name, unit: unit, meaning: meaning, kind: .numeric)

@@ -25,8 +25,8 @@ final class PlanTables: @unchecked Sendable {  // nothing is written after init
     private let groups: UnsafeMutableBufferPointer<CategoryGroup>
     /// The groups' hash tables, one after the other.
     private let slots: UnsafeMutableBufferPointer<CategorySlot>
-    /// Every numeric feature has its column, in the schema's order.
-    private let isWhole: Bool
+    /// The columns are the schema's first features, in its order.
+    private let isPrefix: Bool
 
     /// Columns that are missing for users with fewer transactions in 30 d.
     private let coldColumns: UnsafeMutableBufferPointer<Int32>
@@ -45,7 +45,7 @@ final class PlanTables: @unchecked Sendable {  // nothing is written after init
         factors = .copy(of: scales.map(\.factor))
         self.groups = .copy(of: groups)
         self.slots = .copy(of: slots)
-        isWhole = scales.map(\.source) == Array(0..<UserWindow.featureCount)
+        isPrefix = scales.map(\.source) == Array(0..<scales.count)
     }
 
     deinit {
@@ -66,9 +66,9 @@ final class PlanTables: @unchecked Sendable {  // nothing is written after init
         _ numeric: UnsafeBufferPointer<Float>, _ encoded: UnsafeMutableBufferPointer<Float>,
         _ categories: (UInt64, UInt64, UInt64, UInt64), _ columnCount: Int
     ) {
-        if isWhole {
-            // The usual case, of a length that the compiler knows.
-            for index in 0..<UserWindow.featureCount {
+        if isPrefix {
+            // The usual case, without gathering.
+            for index in 0..<sources.count {
                 encoded[index] = bounded((numeric[index] - centres[index]) * factors[index])
             }
         } else {

@@ -182,7 +182,7 @@ public enum PreprocessingError: Error, Sendable, Hashable, CustomStringConvertib
     public var description: String {
         switch self {
         case .unsupportedSchema(let version):
-            "preprocessing is for feature schema \(version), this service computes \(FeatureSchema.version)"
+            "preprocessing is for feature schema \(version), this service computes \(FeatureSchema.versions.lowerBound) to \(FeatureSchema.version)"
         case .unknownFeature(let name):
             "feature \(name) is not one of feature schema \(FeatureSchema.version)"
         case .repeatedFeature(let name): "feature \(name) occurs twice in the preprocessing"

@@ -16,9 +16,19 @@ public struct PreprocessingPlan: Sendable {
     /// Columns of an encoded row.
     public var columnCount: Int { columns.count }
 
+    /// How many of the schema's numeric features, the first ones, the model may look at: those of the version that it
+    /// was fitted to, and of references only if it uses any.
+    public var featureCount: Int {
+        let count = FeatureSchema.numericCount(version: preprocessing.schemaVersion)
+        return usesReferences ? count : min(count, UserWindow.referenceRange.lowerBound)
+    }
+
+    /// Whether a column comes from reference tables.
+    public let usesReferences: Bool
+
     /// Checks a preprocessing, from an artifact say, and compiles it.
     public init(_ preprocessing: Preprocessing) throws(PreprocessingError) {
-        guard preprocessing.schemaVersion == FeatureSchema.version else {
+        guard FeatureSchema.versions.contains(preprocessing.schemaVersion) else {
             throw .unsupportedSchema(preprocessing.schemaVersion)
         }
         try Self.checkNames(preprocessing)
@@ -37,9 +47,11 @@ public struct PreprocessingPlan: Sendable {
         guard column > 0 else { throw .noColumns }
         self.preprocessing = preprocessing
         self.columns = preprocessing.columns
+        usesReferences = scales.contains { UserWindow.referenceRange.contains($0.source) }
         self.groups = groups
         let cold = preprocessing.numeric.indices.filter {
-            Preprocessing.coldFeatures.contains(preprocessing.numeric[$0].feature)
+            preprocessing.coldBelow != nil
+                && Preprocessing.coldFeatures.contains(preprocessing.numeric[$0].feature)
         }
         tables = PlanTables(
             scales: scales, groups: groups, slots: slots, coldBelow: preprocessing.coldBelow ?? 0,
@@ -50,9 +62,10 @@ public struct PreprocessingPlan: Sendable {
         var seen: Set<String> = []
         let numbers = preprocessing.numeric.map { ($0.feature, Feature.Kind.numeric) }
         for (name, kind) in numbers + preprocessing.categorical.map({ ($0.feature, .categorical) }) {
-            guard let index = FeatureSchema.index(of: name), FeatureSchema.all[index].kind == kind else {
-                throw .unknownFeature(name)
-            }
+            guard let index = FeatureSchema.index(of: name), FeatureSchema.all[index].kind == kind,
+                kind == .categorical
+                    || index < FeatureSchema.numericCount(version: preprocessing.schemaVersion)
+            else { throw .unknownFeature(name) }
             guard seen.insert(name).inserted else { throw .repeatedFeature(name) }
         }
     }

@@ -2,9 +2,14 @@ import Exact
 
 extension UserWindow {
     /// Numeric features of a row, `FeatureSchema.numeric.count` of them.
-    public static var featureCount: Int { 25 }
+    public static var featureCount: Int { 51 }
+    /// Those that come from reference tables; the ones before come from the window.
+    public static var referenceRange: Range<Int> { 25..<51 }
+    /// Where a row has `log_amount`.
+    public static var logAmountPlace: Int { 1 }
 
-    /// Writes the numeric features of schema v1 for an event, from this window, which does not hold it yet.
+    /// Writes the numeric features for an event, from this window, which does not hold it yet. Those of references
+    /// become missing; `ReferenceEntries.writeFeatures` fills them in.
     ///
     /// Finite, or NaN where there is nothing to say. A decay to a time before the event does not change them. For a
     /// late event, buckets after its own do not count, while places and novelties are as of the latest event.
@@ -37,6 +42,7 @@ extension UserWindow {
         writeComparison(of: amount, with: month, into: features)
         writeNovelty(of: event, at: time, into: features)
         features[24] = speed(to: event, at: time)
+        for place in Self.referenceRange { features[place] = .nan }
     }
 
     private func writeCalendar(of time: Int64, into features: UnsafeMutableBufferPointer<Float>) {

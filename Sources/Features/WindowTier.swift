@@ -38,6 +38,17 @@ enum WindowTier: Int, CaseIterable {
     }
 }
 
+extension UserWindow {
+    /// The longest window: an event that is older than this is in no reach of a newer one.
+    public static let reachMilliseconds: Int64 = 30 * 86_400_000
+
+    /// The start of the earliest day with an event in reach, milliseconds since 1970 UTC; nil when there is none.
+    public var earliestDayMilliseconds: Int64? {
+        guard tierCounts[WindowTier.month.rawValue] > 0, let first = buckets.first else { return nil }
+        return Int64(first.index) * WindowTier.month.widthMilliseconds
+    }
+}
+
 /// floor(a / b) for a positive b.
 @inline(__always)
 func flooredQuotient(_ a: Int64, _ b: Int64) -> Int64 {

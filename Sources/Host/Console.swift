@@ -23,14 +23,14 @@ final class ProgressDisplay: Sendable {
             guard isNewStage || now - state.drawn > interval else { return }
             state.drawn = now
             state.stage = stage
-            let percent = Int((min(max(fraction, 0), 1) * 100).rounded())
+            let percent = fraction.isNaN ? 0 : Int((min(max(fraction, 0), 1) * 100).rounded())
             if isTerminal {
                 let filled = percent * 30 / 100
                 let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 30 - filled)
-                write("\r\u{1B}[K\(bar) \(percent) %  \(stage)")
+                write("\r\u{1B}[K\(bar) \(percent) %  \(printable(stage))")
                 state.isOnLine = true
             } else {
-                write("\(stage): \(percent) %\n")
+                write("\(printable(stage)): \(percent) %\n")
             }
         }
     }
@@ -47,6 +47,7 @@ final class ProgressDisplay: Sendable {
 
 /// A table for people: columns as wide as their widest cell.
 func textTable(_ header: [String], _ rows: [[String]]) -> String {
+    let rows = rows.map { $0.map(printable) }
     let widths = header.indices.map { column in
         ([header] + rows).map { $0[column].count }.max() ?? 0
     }

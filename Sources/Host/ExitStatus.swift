@@ -1,9 +1,12 @@
 import DetectorAPI
+import Features
 import Interchange
 import Kafka
 import Lake
+import Management
 import Models
 import ObjectStore
+import Outcomes
 import Redis
 import Serving
 import Training
@@ -18,14 +21,22 @@ enum ExitStatus: Int32 {
     /// nil: an error of ArgumentParser's own, which knows how to end.
     init?(_ error: any Error) {
         switch error {
-        case is UsageError, TrainingError.invalidRequest, InterchangeError.features: self = .usage
+        case is UsageError, is KeyFileError, TrainingError.invalidRequest, InterchangeError.features:
+            self = .usage
         case is InterchangeError, is TrainingError, is ArtifactError, is StreamFileError, is DetectorError,
-            is WindowStoreError, is ModelLoadError:
+            is WindowStoreError, is ModelLoadError, is RecordedVerdictError,
+            is RecordedTransactionMissing:
             self = .data
+        case let error as CatalogueError:
+            if case .malformed = error { self = .data } else { self = .unavailable }
+        case is PreprocessingError: self = .data
+        case ReferenceError.invalid: self = .usage
+        case is ReferenceError, is ReferenceTableError: self = .data
         case let error as ObjectStoreError: self = error.isRetryable ? .unavailable : .failed
         case let error as LakeError: self = error.isRetryable ? .unavailable : .data
         case let error as RedisError: self = error.isRetryable ? .unavailable : .failed
         case let error as KafkaError: self = error.isRetryable ? .unavailable : .failed
+        case let error as SessionEnded: self = ExitStatus(error.reason) ?? .failed
         case is ServingError: self = .failed
         default:
             guard

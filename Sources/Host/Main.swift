@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Glibc
+import Models
 
 /// The executable: commands, configuration and wiring. No logic of its own.
 @main
@@ -21,7 +22,8 @@ struct MLService: AsyncParsableCommand {
         version: "ml-service \(Version.current)",
         subcommands: [
             Serve.self, Replay.self, Train.self, ETL.self, Models.self, Detectors.self, Evaluate.self,
-            Generate.self, SettingsCommand.self, Doctor.self,
+            Backtest.self, References.self, FeaturesCommand.self, Generate.self, SettingsCommand.self,
+            Doctor.self, APICommand.self, Keys.self, Windows.self, Audit.self,
         ])
 
     static func main() async {
@@ -36,7 +38,8 @@ struct MLService: AsyncParsableCommand {
             }
         } catch {
             guard let status = ExitStatus(error) else { exit(withError: error) }
-            FileHandle.standardError.write(Data("ml-service: \(error)\n".utf8))
+            let text = LocalStateError(error)?.description ?? "\(error)"
+            FileHandle.standardError.write(Data("ml-service: \(printable(text))\n".utf8))
             Glibc.exit(status.rawValue)
         }
     }

@@ -66,6 +66,27 @@ public struct KafkaAdmin: Sendable {
         }
     }
 
+    /// Gives a topic more partitions.
+    public func growTopic(
+        _ name: String, toPartitions count: Int, timeoutMilliseconds: Int = 30_000
+    ) throws(KafkaError) {
+        let operation = "growing topic \(name)"
+        var text = [CChar](repeating: 0, count: 512)
+        guard let request = rd_kafka_NewPartitions_new(name, count, &text, text.count) else {
+            throw KafkaError(invalid: KafkaError.string(text), operation: operation)
+        }
+        var requests: [OpaquePointer?] = [request]
+        defer { rd_kafka_NewPartitions_destroy(request) }
+        try run(operation, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS, timeoutMilliseconds) { options, queue in
+            rd_kafka_CreatePartitions(client.pointer, &requests, requests.count, options, queue)
+        } results: { event in
+            var count = 0
+            let results = rd_kafka_CreatePartitions_result_topics(
+                rd_kafka_event_CreatePartitions_result(event), &count)
+            return UnsafeBufferPointer(start: results, count: count)
+        }
+    }
+
     /// Deletes the topics that exist.
     public func deleteTopics(_ names: [String], timeoutMilliseconds: Int = 30_000) throws(KafkaError) {
         guard !names.isEmpty else { return }

@@ -74,10 +74,26 @@ extension KafkaConsumer {
             rd_kafka_seek_partitions(client.pointer, list.pointer, Int32(clamping: timeoutMilliseconds)),
             operation)
         if let failure = list.firstError { throw client.error(failure.code, "seek in \(failure.partition)") }
+        forgetFailures(of: offsets.keys)
     }
 
     public func seek(_ partition: TopicPartition, offset: Int64) throws(KafkaError) {
         try seek([partition: offset])
+    }
+
+    /// Goes on reading a partition whose reading has stopped for want of its offset (`KafkaReadFailure.Kind.outOfRange`):
+    /// librdkafka seeks only where it reads. Reading of the others begins anew where it stands.
+    public func restart(_ partition: TopicPartition, offset: Int64) throws(KafkaError) {
+        let operation = "restart of \(partition)"
+        try checkOpen(operation)
+        guard assignment.contains(partition) else {
+            throw KafkaError(invalid: "the partition is not assigned", operation: operation)
+        }
+        var starts = rebalances.starts
+        starts.merge(try position(assignment.sorted())) { $1 }
+        starts[partition] = offset
+        try rebalances.restart(starts, of: partition, client: client, operation: operation)
+        forgetFailures(of: [partition])
     }
 
     /// Stops reading from these partitions while polls go on, so that the membership is kept. Drops what was

@@ -7,17 +7,33 @@ import Synchronization
 /// One thread polls, commits and closes; `committed`, `groupMetadata`, `partitionCount`, `watermarks` and
 /// `isConnected` may be asked from any thread. All calls block.
 public final class KafkaConsumer: Sendable {
-    public enum OffsetReset: String, Sendable { case earliest, latest }
+    public enum OffsetReset: Sendable {
+        case earliest, latest
+
+        var logicalOffset: Int64 {
+            switch self {
+            case .earliest: Int64(RD_KAFKA_OFFSET_BEGINNING)
+            case .latest: Int64(RD_KAFKA_OFFSET_END)
+            }
+        }
+    }
 
     public let groupID: String
+    let settings: KafkaSettings
     let client: KafkaClient
     private let queue: KafkaQueue
-    private let rebalances: Rebalances
+    let rebalances: Rebalances
     private let poll = Mutex(PollState())
+
+    private let offsetReset: OffsetReset
 
     struct PollState {
         var isClosed = false
         var isPolling = false
+        /// Where reading stopped, until a seek.
+        var failures: [TopicPartition: KafkaReadFailure] = [:]
+        /// Of those, the ones that nobody has taken yet.
+        var untaken: [KafkaReadFailure] = []
         /// Running mean of a message's size, by which a read is sized so that it stays near `maximumBytes`.
         var meanBytes = 0.0
     }
@@ -25,17 +41,16 @@ public final class KafkaConsumer: Sendable {
     /// Joins the group: with the first poll the partitions come.
     ///
     /// - Parameters:
-    ///   - offsetReset: Where to begin in a partition of which the group has no offset, or none that still
-    ///     exists.
-    ///   - onAssigned: Called by `poll`, before the first message of these partitions, with this member's place
-    ///     in the group under which they may be read: their offsets are to be committed under no later one.
+    ///   - offsetReset: Where to begin in a partition of which the group has no offset. An offset that does not
+    ///     exist (any more) is a failure of reading: `takeReadFailures`.
+    ///   - onAssigned: Called by `poll`, before the first message of these partitions.
     ///   - onRevoked: Called by `poll` or `close` before the partitions are given up: finish or abandon their
     ///     work and commit, there is time. When `lost` they have another owner already: abandon, commit
     ///     nothing. No message of theirs is handed out afterwards.
     /// - Throws: `KafkaError` for a wrong setting. A broker that is away is no error here: polls report it.
     public init(
         settings: KafkaSettings, groupID: String, offsetReset: OffsetReset = .earliest, topics: [String],
-        onAssigned: @escaping @Sendable ([TopicPartition], KafkaGroupMetadata) -> Void = { _, _ in },
+        onAssigned: @escaping @Sendable (KafkaAssignment) -> Void = { _ in },
         onRevoked: @escaping @Sendable ([TopicPartition], _ lost: Bool) -> Void = { _, _ in },
         logger: Logger
     ) throws(KafkaError) {
@@ -47,7 +62,7 @@ public final class KafkaConsumer: Sendable {
             type: RD_KAFKA_CONSUMER,
             properties: settings.properties(
                 defaults: KafkaSettings.consumerDefaults,
-                required: ["group.id": groupID, "auto.offset.reset": offsetReset.rawValue],
+                required: ["group.id": groupID, "auto.offset.reset": "error"],
                 operation: operation),
             bootstrapServers: settings.bootstrapServers,
             events: ClientEvents(logger: logger, rebalances: rebalances), operation: operation
@@ -67,9 +82,11 @@ public final class KafkaConsumer: Sendable {
         }
         rebalances.attach(queue)
         self.groupID = groupID
+        self.settings = settings
         self.client = client
         self.queue = queue
         self.rebalances = rebalances
+        self.offsetReset = offsetReset
     }
 
     deinit { close() }
@@ -97,11 +114,11 @@ public final class KafkaConsumer: Sendable {
         defer { poll.withLock { $0.isPolling = false } }
         if let error = client.events.takePending() { throw error }
 
-        var batch = Batch(capacity: maximumCount)
+        var batch = PolledBatch(capacity: maximumCount)
         var deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
         // What is there already is taken without a wait.
         var remaining = 0
-        while true {
+        while applyChanges(to: &batch) {
             // librdkafka waits until it has as many as it is asked for: for the first message, one.
             let isFirst = batch.count == 0 && remaining > 0
             let size =
@@ -111,14 +128,14 @@ public final class KafkaConsumer: Sendable {
             let received = rd_kafka_consume_batch_queue(
                 queue.pointer, Int32(clamping: remaining), batch.free, size)
             rebalances.setDeferring(false)
-            batch.adopt(max(received, 0), owned: rebalances.owned, client: client)
+            let failures = batch.adopt(
+                max(received, 0), owned: rebalances.owned, client: client,
+                stopped: poll.withLock { $0.failures })
+            note(failures)
             if received < 0 {
                 client.events.keep(client.error(rd_kafka_last_error(), "poll of group \(groupID)"))
             }
-            for change in rebalances.takeNoted() {
-                if change.isRevocation { batch.remove(Set(change.list.partitions)) }
-                rebalances.apply(change, client: client.pointer, logger: client.events.logger)
-            }
+            guard applyChanges(to: &batch) else { break }
             if batch.count >= maximumCount || batch.sizeBytes >= maximumBytes || received < 0 { break }
             if hadNone, batch.count > 0, let lingerMilliseconds {
                 deadline = min(deadline, .now + .milliseconds(lingerMilliseconds))
@@ -182,6 +199,63 @@ public final class KafkaConsumer: Sendable {
         }
     }
 
+    /// What keeps partitions from being read, since the last call. A partition gives nothing more until a `seek`
+    /// says where to go on.
+    public func takeReadFailures() -> [KafkaReadFailure] {
+        poll.withLock { state in
+            defer { state.untaken = [] }
+            return state.untaken
+        }
+    }
+
+    func forgetFailures(of partitions: some Sequence<TopicPartition>) {
+        poll.withLock { state in
+            for partition in partitions {
+                state.failures[partition] = nil
+                state.untaken.removeAll { $0.partition == partition }
+            }
+        }
+    }
+
+    private func note(_ failures: [KafkaReadFailure]) {
+        for failure in failures {
+            let isNew = poll.withLock { state in
+                guard state.failures[failure.partition] == nil else { return false }
+                state.failures[failure.partition] = failure
+                state.untaken.append(failure)
+                return true
+            }
+            if isNew { client.events.logger.warning("Kafka: \(failure)") }
+        }
+    }
+
+    /// Applies the rebalances that were noted.
+    ///
+    /// - Returns: false when one needs the committed offsets and they are not to be had: the error is kept, and the
+    ///   next poll tries again. The group waits for the answer meanwhile, with its session alive.
+    private func applyChanges(to batch: inout PolledBatch) -> Bool {
+        while let change = rebalances.noted {
+            let logger = client.events.logger
+            let partitions = change.list.partitions
+            if change.isRevocation {
+                batch.remove(Set(partitions))
+                forgetFailures(of: partitions)
+                rebalances.revoke(change, client: client.pointer, logger: logger)
+            } else {
+                do {
+                    rebalances.assign(
+                        change, committed: try committed(partitions, timeoutMilliseconds: 5_000),
+                        otherwise: offsetReset.logicalOffset, client: client.pointer, logger: logger)
+                } catch {
+                    client.events.keep(error)
+                    return false
+                }
+            }
+            rebalances.dropNoted()
+        }
+        return true
+    }
+
     func checkOpen(_ operation: @autoclosure () -> String) throws(KafkaError) {
         if poll.withLock({ $0.isClosed }) { throw KafkaError.closed(operation()) }
     }
@@ -200,7 +274,7 @@ public final class KafkaConsumer: Sendable {
 
     /// How many messages to ask for, so that the bytes come out near the limit. Small while sizes are
     /// unknown.
-    private func readSize(of batch: borrowing Batch, maximumCount: Int, maximumBytes: Int) -> Int {
+    private func readSize(of batch: borrowing PolledBatch, maximumCount: Int, maximumBytes: Int) -> Int {
         let room = maximumCount - batch.count
         guard maximumBytes < .max else { return room }
         let mean =
@@ -210,92 +284,6 @@ public final class KafkaConsumer: Sendable {
         guard mean > 0 else { return min(room, 16) }
         let fitting = Double(maximumBytes - batch.sizeBytes) / mean
         return min(room, max(1, Int(fitting.rounded(.up))))
-    }
-}
-
-/// The messages read so far by one poll. Whoever holds it ends it with `finish` or `destroy`.
-private struct Batch: ~Copyable {
-    private let slots: UnsafeMutableBufferPointer<UnsafeMutablePointer<rd_kafka_message_t>?>
-    private(set) var count = 0
-    private(set) var sizeBytes = 0
-
-    init(capacity: Int) {
-        slots = .allocate(capacity: capacity)
-        slots.initialize(repeating: nil)
-    }
-
-    /// Where the next read goes.
-    var free: UnsafeMutablePointer<UnsafeMutablePointer<rd_kafka_message_t>?>? {
-        slots.baseAddress.map { $0 + count }
-    }
-
-    /// Takes what a read put behind the last message: keeps messages of owned partitions, drops late ones of
-    /// partitions that were given up, and passes on errors, which librdkafka delivers as messages.
-    mutating func adopt(_ received: Int, owned: Set<TopicPartition>, client: KafkaClient) {
-        let end = count + received
-        var lastTopic: OpaquePointer?
-        var lastPartition: Int32 = -1
-        var isOwned = false
-        for index in count..<end {
-            guard let message = slots[index] else { continue }
-            if message.pointee.err != RD_KAFKA_RESP_ERR_NO_ERROR {
-                report(message, client: client)
-                rd_kafka_message_destroy(message)
-                continue
-            }
-            if message.pointee.rkt != lastTopic || message.pointee.partition != lastPartition {
-                (lastTopic, lastPartition) = (message.pointee.rkt, message.pointee.partition)
-                isOwned = owned.contains(Self.topicPartition(message))
-            }
-            guard isOwned else {
-                rd_kafka_message_destroy(message)
-                continue
-            }
-            slots[count] = message
-            count += 1
-            sizeBytes += message.pointee.len + message.pointee.key_len
-        }
-    }
-
-    /// Drops the messages of partitions that are being given up.
-    mutating func remove(_ partitions: Set<TopicPartition>) {
-        let end = count
-        (count, sizeBytes) = (0, 0)
-        for index in 0..<end {
-            guard let message = slots[index] else { continue }
-            if partitions.contains(Self.topicPartition(message)) {
-                rd_kafka_message_destroy(message)
-            } else {
-                slots[count] = message
-                count += 1
-                sizeBytes += message.pointee.len + message.pointee.key_len
-            }
-        }
-    }
-
-    consuming func finish(client: KafkaClient) -> KafkaMessages {
-        KafkaMessages(adopting: slots, count: count, sizeBytes: sizeBytes, client: client)
-    }
-
-    consuming func destroy() {
-        for index in 0..<count { rd_kafka_message_destroy(slots[index]) }
-        slots.deallocate()
-    }
-
-    private func report(_ message: UnsafeMutablePointer<rd_kafka_message_t>, client: KafkaClient) {
-        let code = message.pointee.err
-        guard code != RD_KAFKA_RESP_ERR__PARTITION_EOF else { return }
-        let place =
-            message.pointee.rkt.map { "reading \(String(cString: rd_kafka_topic_name($0)))" } ?? "reading"
-        let text = String(cString: rd_kafka_message_errstr(message))
-        client.events.keep(KafkaError(code: code, message: text, operation: place))
-    }
-
-    private static func topicPartition(_ message: UnsafeMutablePointer<rd_kafka_message_t>) -> TopicPartition
-    {
-        TopicPartition(
-            topic: String(cString: rd_kafka_topic_name(message.pointee.rkt)),
-            partition: message.pointee.partition)
     }
 }
 

@@ -1,7 +1,8 @@
 import CRdKafka
+import Retrying
 
 /// What went wrong, where, and whether doing it again can help.
-public struct KafkaError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct KafkaError: Retryable, Sendable, Equatable, CustomStringConvertible {
     /// The broker's or librdkafka's own name of the error, such as `NOT_COORDINATOR` or `_TIMED_OUT` (names
     /// that begin with an underscore are the client's own).
     public let name: String
@@ -22,6 +23,12 @@ public struct KafkaError: Error, Sendable, Equatable, CustomStringConvertible {
     /// and work from the committed offsets of what is still assigned.
     public let isGenerationChange: Bool
 
+    /// No call, no new client and no waiting helps: somebody must change a setting, a right, or the message.
+    public var isHopeless: Bool { hopelessNames.contains(name) }
+
+    /// The message, with its key and headers, is larger than the client or the broker takes.
+    public var isTooLarge: Bool { name == "MSG_SIZE_TOO_LARGE" }
+
     public var description: String {
         let advice = advice.map { "; \($0)" } ?? ""
         return "Kafka: \(operation) failed: \(message) [\(name)]\(advice)"
@@ -35,6 +42,7 @@ public struct KafkaError: Error, Sendable, Equatable, CustomStringConvertible {
             return "poll, then go on from the committed offsets of what is still assigned"
         }
         switch name {
+        case "MSG_SIZE_TOO_LARGE": return "raise message.max.bytes, of the client and of the topic"
         case "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION": return "create the topic"
         case "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED",
             "TRANSACTIONAL_ID_AUTHORIZATION_FAILED":
@@ -47,6 +55,12 @@ public struct KafkaError: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 extension KafkaError {
+    /// A property that a caller of this module keeps to itself.
+    public init(notToBeSet property: String) {
+        self.init(
+            invalid: "property '\(property)' is set by the service itself", operation: "reading the settings")
+    }
+
     /// Our own complaint: a wrong setting, a call at the wrong time. No retry helps.
     init(invalid message: String, operation: String) {
         self.init(code: RD_KAFKA_RESP_ERR__INVALID_ARG, message: message, operation: operation)
@@ -139,4 +153,14 @@ private let fencedCodes: [rd_kafka_resp_err_t] = [
 private let generationCodes: [rd_kafka_resp_err_t] = [
     RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
     RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS, RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST,
+]
+
+private let hopelessNames: Set<String> = [
+    "_INVALID_ARG", "_NOT_IMPLEMENTED", "_UNSUPPORTED_FEATURE", "_NOT_CONFIGURED", "_UNKNOWN_PROTOCOL",
+    "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED",
+    "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "UNSUPPORTED_SASL_MECHANISM", "SECURITY_DISABLED",
+    "MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "TOPIC_EXCEPTION", "INVALID_REQUIRED_ACKS",
+    "INCONSISTENT_GROUP_PROTOCOL", "INVALID_GROUP_ID", "INVALID_SESSION_TIMEOUT",
+    "INVALID_TRANSACTION_TIMEOUT", "UNSUPPORTED_VERSION", "UNSUPPORTED_FOR_MESSAGE_FORMAT",
+    "POLICY_VIOLATION", "INVALID_CONFIG", "INVALID_REQUEST",
 ]

@@ -55,7 +55,7 @@ public final class KafkaMessages: @unchecked Sendable {
 
     public var isEmpty: Bool { count == 0 }
 
-    /// Valid while this object lives. Empty for a message without a payload.
+    /// Valid while this object lives. Empty, with a nil base address, for a message without a payload.
     public func payload(_ index: Int) -> UnsafeRawBufferPointer {
         let message = message(index)
         return UnsafeRawBufferPointer(start: message.pointee.payload, count: message.pointee.len)
@@ -96,7 +96,7 @@ public final class KafkaMessages: @unchecked Sendable {
             headers.append(
                 KafkaHeader(
                     name: name.map { String(cString: $0) } ?? "",
-                    value: Array(UnsafeRawBufferPointer(start: value, count: size))))
+                    value: value.map { Array(UnsafeRawBufferPointer(start: $0, count: size)) }))
         }
         return headers
     }
@@ -118,9 +118,10 @@ public final class KafkaMessages: @unchecked Sendable {
 
 public struct KafkaHeader: Sendable, Hashable {
     public let name: String
-    public let value: [UInt8]
+    /// nil: a header without a value, which is not an empty one.
+    public let value: [UInt8]?
 
-    public init(name: String, value: [UInt8]) {
+    public init(name: String, value: [UInt8]?) {
         self.name = name
         self.value = value
     }

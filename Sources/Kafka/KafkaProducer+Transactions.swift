@@ -96,7 +96,7 @@ extension KafkaProducer {
     }
 
     /// How much longer than its time-out a call is waited for.
-    private static let graceMilliseconds = 2_000
+    private static let graceMilliseconds = 1_000
 
     private func call(
         _ words: String, _ timeoutMilliseconds: Int,

@@ -27,6 +27,9 @@ public final class KafkaProducer: Sendable {
         var first: KafkaError?
     }
 
+    /// The address of an empty value; never read from.
+    private static var nothing: UnsafeRawPointer? { UnsafeRawPointer(bitPattern: 1) }
+
     /// How long `produce` waits for room in a full queue. Longer than a broker's restart.
     private static let fullQueueTimeout = Duration.seconds(60)
 
@@ -62,8 +65,10 @@ public final class KafkaProducer: Sendable {
     /// Copies key, payload and headers and returns; the message is sent in the background. Waits while the
     /// queue is full.
     ///
-    /// - Parameter key: A nil base address: no key, a random partition.
-    /// - Throws: `KafkaError`; `_QUEUE_FULL` when there was no room for a minute. What fails later is told by
+    /// - Parameters:
+    ///   - key: A nil base address: no key, a random partition.
+    ///   - payload: A nil base address: no payload.
+    /// - Throws: `KafkaError`; `isTooLarge` above `message.max.bytes`; `_QUEUE_FULL` when there was no room for a minute. What fails later is told by
     ///   `flush` or `commit`.
     public func produce(
         topic: String, key: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer,
@@ -85,17 +90,32 @@ public final class KafkaProducer: Sendable {
     public func produce(
         topic: String, key: String?, payload: [UInt8], headers: [KafkaHeader] = []
     ) throws(KafkaError) {
-        let key = key.map { Array($0.utf8) }
+        try produce(topic: topic, key: key.map { Array($0.utf8) }, payload: payload, headers: headers)
+    }
+
+    /// - Parameters:
+    ///   - key: nil: no key, which is not an empty one.
+    ///   - payload: nil: no payload.
+    public func produce(
+        topic: String, key: [UInt8]?, payload: [UInt8]?, headers: [KafkaHeader] = []
+    ) throws(KafkaError) {
         // Closures of the standard library carry no typed errors: the result comes out as a value.
-        let result = payload.withUnsafeBytes { payload -> Result<Void, KafkaError> in
-            let send = { (key: UnsafeRawBufferPointer) -> Result<Void, KafkaError> in
+        let result = Self.withBytes(of: payload) { payload in
+            Self.withBytes(of: key) { key in
                 Result { () throws(KafkaError) in
                     try self.produce(topic: topic, key: key, payload: payload, headers: headers)
                 }
             }
-            return key?.withUnsafeBytes(send) ?? send(UnsafeRawBufferPointer(start: nil, count: 0))
         }
         try result.get()
+    }
+
+    private static func withBytes<Value>(
+        of bytes: [UInt8]?, _ body: (UnsafeRawBufferPointer) -> Value
+    ) -> Value {
+        guard let bytes else { return body(UnsafeRawBufferPointer(start: nil, count: 0)) }
+        guard !bytes.isEmpty else { return body(UnsafeRawBufferPointer(start: nothing, count: 0)) }
+        return bytes.withUnsafeBytes(body)
     }
 
     /// Waits until every message so far is acknowledged or has failed.
@@ -234,9 +254,11 @@ extension KafkaProducer {
         }
         let list = rd_kafka_headers_new(headers.count)
         for header in headers {
-            let code = header.value.withUnsafeBytes {
-                rd_kafka_header_add(list, header.name, -1, $0.baseAddress, $0.count)
-            }
+            let code =
+                header.value?.withUnsafeBytes {
+                    // An empty array may lend no address, which would mean: no value.
+                    rd_kafka_header_add(list, header.name, -1, $0.baseAddress ?? Self.nothing, $0.count)
+                } ?? rd_kafka_header_add(list, header.name, -1, nil, 0)
             guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
                 rd_kafka_headers_destroy(list)
                 return code

@@ -1,4 +1,5 @@
 import CRdKafka
+import Logging
 
 /// How to reach a cluster, and how to behave there.
 public struct KafkaSettings: Sendable, Hashable {
@@ -18,6 +19,20 @@ public struct KafkaSettings: Sendable, Hashable {
 }
 
 extension KafkaSettings {
+    /// Tries the settings on clients that contact nobody, so that a wrong one ends a start, not a session.
+    ///
+    /// - Throws: `KafkaError` naming the property that is unknown, has a wrong value, or is set by this module.
+    public func check(logger: Logger) throws(KafkaError) {
+        _ = try KafkaProducer(settings: self, transactionalID: "check", logger: logger)
+        let operation = "consumer"
+        _ = try KafkaClient(
+            type: RD_KAFKA_CONSUMER,
+            properties: properties(
+                defaults: Self.consumerDefaults, required: ["group.id": "check"], operation: operation),
+            bootstrapServers: bootstrapServers, events: ClientEvents(logger: logger), operation: operation
+        ) { _ in }
+    }
+
     /// Everybody's defaults.
     static let commonDefaults: [String: String] = [
         // A broker that comes back is found again within a second, not ten.
@@ -25,6 +40,9 @@ extension KafkaSettings {
         // Idle connections are closed by brokers every ten minutes: not news.
         "log.connection.close": "false",
         "socket.keepalive.enable": "true",
+        // A topic that has grown is read whole within seconds; librdkafka's five minutes leave its new partitions
+        // unread for as long.
+        "topic.metadata.refresh.interval.ms": "10000",
     ]
 
     /// Reading fast within bounded memory: about `queued.max.messages.kbytes` and one fetch above it.
@@ -33,6 +51,8 @@ extension KafkaSettings {
         "enable.auto.commit": "false",
         "enable.auto.offset.store": "false",
         "isolation.level": "read_committed",
+        // A damaged batch is noticed, and not read as if it were whole.
+        "check.crcs": "true",
         // Eager: in a rebalance every member finishes what it has, gives all up, and goes on when the group
         // has agreed, a second or two later. With cooperative-sticky the others work on meanwhile, but under
         // a generation that may end before they commit: then a transaction must be aborted and done again,
@@ -79,6 +99,8 @@ extension KafkaSettings {
     private static let reserved: Set<String> = [
         "bootstrap.servers", "metadata.broker.list", "client.id", "group.id", "transactional.id",
         "enable.auto.commit", "enable.auto.offset.store", "delivery.report.only.error", "go.delivery.reports",
+        "isolation.level", "auto.offset.reset", "enable.idempotence", "acks", "request.required.acks",
+        "enable.partition.eof", "group.protocol",
     ]
 
     /// - Parameter required: What the module's own arguments say; wins over the defaults.

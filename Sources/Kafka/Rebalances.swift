@@ -10,7 +10,7 @@ import Synchronization
 /// drops that partition's messages, then it tells the owner, then it gives the partition up. Nothing of a
 /// partition is handed out after `onRevoked` named it, and nothing is read twice.
 final class Rebalances: Sendable {
-    let onAssigned: @Sendable ([TopicPartition], KafkaGroupMetadata) -> Void
+    let onAssigned: @Sendable (KafkaAssignment) -> Void
     let onRevoked: @Sendable ([TopicPartition], _ lost: Bool) -> Void
 
     struct Change: Sendable {
@@ -22,6 +22,8 @@ final class Rebalances: Sendable {
 
     private struct State {
         var owned: Set<TopicPartition> = []
+        /// Where reading was last told to begin.
+        var starts: [TopicPartition: Int64] = [:]
         var isCooperative = false
         var isDeferring = false
         var noted: [Change] = []
@@ -31,7 +33,7 @@ final class Rebalances: Sendable {
     private let state = Mutex(State())
 
     init(
-        onAssigned: @escaping @Sendable ([TopicPartition], KafkaGroupMetadata) -> Void,
+        onAssigned: @escaping @Sendable (KafkaAssignment) -> Void,
         onRevoked: @escaping @Sendable ([TopicPartition], _ lost: Bool) -> Void
     ) {
         self.onAssigned = onAssigned
@@ -39,6 +41,10 @@ final class Rebalances: Sendable {
     }
 
     var owned: Set<TopicPartition> { state.withLock { $0.owned } }
+    /// Of what is owned.
+    var starts: [TopicPartition: Int64] {
+        state.withLock { state in state.starts.filter { state.owned.contains($0.key) } }
+    }
 
     /// The queue holds its client, and the client holds us: `detach` breaks the circle.
     func attach(_ queue: KafkaQueue) { state.withLock { $0.queue = queue } }
@@ -46,13 +52,10 @@ final class Rebalances: Sendable {
 
     func setDeferring(_ isDeferring: Bool) { state.withLock { $0.isDeferring = isDeferring } }
 
-    func takeNoted() -> [Change] {
-        state.withLock { state in
-            guard !state.noted.isEmpty else { return [] }
-            defer { state.noted = [] }
-            return state.noted
-        }
-    }
+    /// The oldest change that is not applied yet. It stays until `dropNoted`.
+    var noted: Change? { state.withLock { $0.noted.first } }
+
+    func dropNoted() { state.withLock { _ = $0.noted.removeFirst() } }
 
     /// librdkafka's callback, on the thread that polls or closes.
     func received(_ change: Change, client: OpaquePointer, logger: Logger) {
@@ -63,48 +66,107 @@ final class Rebalances: Sendable {
             if let queue = state.queue { rd_kafka_queue_yield(queue.pointer) }
             return true
         }
-        if !isNoted { apply(change, client: client, logger: logger) }
+        // Not noted: the consumer closes, and takes nothing over any more.
+        guard !isNoted else { return }
+        if change.isRevocation {
+            revoke(change, client: client, logger: logger)
+        } else {
+            _ = rd_kafka_assign(client, nil)
+        }
     }
 
     /// Tells the owner and answers librdkafka.
-    func apply(_ change: Change, client: OpaquePointer, logger: Logger) {
+    func revoke(_ change: Change, client: OpaquePointer, logger: Logger) {
         let partitions = change.list.partitions
-        let isCooperative = isCooperative(client)
-        var error: OpaquePointer?
-        var code = RD_KAFKA_RESP_ERR_NO_ERROR
-        if change.isRevocation {
-            logger.info(
-                "Kafka: partitions revoked",
-                metadata: ["partitions": "\(partitions)", "lost": "\(change.isLost)"])
-            onRevoked(partitions, change.isLost)
-            state.withLock { $0.owned.subtract(partitions) }
-            if isCooperative {
-                error = rd_kafka_incremental_unassign(client, change.list.pointer)
-            } else {
-                state.withLock { $0.owned = [] }
-                code = rd_kafka_assign(client, nil)
-            }
+        logger.info(
+            "Kafka: partitions revoked",
+            metadata: ["partitions": "\(partitions)", "lost": "\(change.isLost)"])
+        onRevoked(partitions, change.isLost)
+        state.withLock { $0.owned.subtract(partitions) }
+        let operation = "giving up \(partitions)"
+        if isCooperative(client) {
+            log(rd_kafka_incremental_unassign(client, change.list.pointer), operation, logger)
         } else {
-            logger.info("Kafka: partitions assigned", metadata: ["partitions": "\(partitions)"])
-            state.withLock { $0.owned.formUnion(partitions) }
-            // Told first, so that the owner is ready before the first message; none comes before the next
-            // read. The group cannot have moved on from the generation of these partitions before we answer.
-            if let group = rd_kafka_consumer_group_metadata(client) {
-                onAssigned(partitions, KafkaGroupMetadata(pointer: group))
-            }
-            if isCooperative {
-                error = rd_kafka_incremental_assign(client, change.list.pointer)
-            } else {
-                code = rd_kafka_assign(client, change.list.pointer)
-            }
-        }
-        let operation = change.isRevocation ? "giving up \(partitions)" : "taking over \(partitions)"
-        if let error {
-            logger.error("\(KafkaError(consuming: error, operation: operation))")
-        } else if code != RD_KAFKA_RESP_ERR_NO_ERROR {
-            logger.error("\(KafkaError(code: code, operation: operation))")
+            state.withLock { $0.owned = [] }
+            log(rd_kafka_assign(client, nil), operation, logger)
         }
     }
+
+    /// Tells the owner and answers librdkafka.
+    ///
+    /// - Parameters:
+    ///   - committed: Where reading begins; partitions that are absent have no committed offset.
+    ///   - otherwise: Where those begin, one of librdkafka's logical offsets.
+    func assign(
+        _ change: Change, committed: [TopicPartition: Int64], otherwise: Int64, client: OpaquePointer,
+        logger: Logger
+    ) {
+        let partitions = change.list.partitions
+        change.list.setOffsets { committed[$0] ?? otherwise }
+        state.withLock { state in
+            for partition in partitions { state.starts[partition] = committed[partition] ?? otherwise }
+        }
+        logger.info("Kafka: partitions assigned", metadata: ["partitions": "\(partitions)"])
+        state.withLock { $0.owned.formUnion(partitions) }
+        // Told first, so that the owner is ready before the first message; none comes before the next read. The
+        // group cannot have moved on from the generation of these partitions before we answer.
+        if let group = rd_kafka_consumer_group_metadata(client) {
+            onAssigned(
+                KafkaAssignment(
+                    partitions: partitions, committed: committed, group: KafkaGroupMetadata(pointer: group)))
+        }
+        let operation = "taking over \(partitions)"
+        if isCooperative(client) {
+            log(rd_kafka_incremental_assign(client, change.list.pointer), operation, logger)
+        } else {
+            log(rd_kafka_assign(client, change.list.pointer), operation, logger)
+        }
+    }
+
+    /// Assigns anew what is owned, so that reading begins where it is told.
+    func restart(
+        _ starts: [TopicPartition: Int64], of partition: TopicPartition, client: KafkaClient,
+        operation: String
+    ) throws(KafkaError) {
+        if isCooperative(client.pointer) {
+            let one = PartitionList([partition])
+            one.setOffsets { starts[$0] ?? Int64(RD_KAFKA_OFFSET_INVALID) }
+            // The list must outlive the calls that read it.
+            let errors = withExtendedLifetime(one) {
+                (
+                    rd_kafka_incremental_unassign(client.pointer, one.pointer),
+                    rd_kafka_incremental_assign(client.pointer, one.pointer)
+                )
+            }
+            try client.check(errors.0, operation)
+            try client.check(errors.1, operation)
+        } else {
+            let all = PartitionList(offsets: starts)
+            let code = withExtendedLifetime(all) { rd_kafka_assign(client.pointer, all.pointer) }
+            guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw client.error(code, operation) }
+        }
+        state.withLock { $0.starts.merge(starts) { $1 } }
+    }
+
+    private func log(_ error: OpaquePointer?, _ operation: String, _ logger: Logger) {
+        if let error { logger.error("\(KafkaError(consuming: error, operation: operation))") }
+    }
+
+    private func log(_ code: rd_kafka_resp_err_t, _ operation: String, _ logger: Logger) {
+        guard code != RD_KAFKA_RESP_ERR_NO_ERROR else { return }
+        logger.error("\(KafkaError(code: code, operation: operation))")
+    }
+}
+
+/// What the group gives to a member.
+public struct KafkaAssignment: Sendable {
+    /// New ones; all of them where rebalances are eager.
+    public let partitions: [TopicPartition]
+    /// The group's committed offsets of these partitions, where reading begins; those without one are absent.
+    public let committed: [TopicPartition: Int64]
+    /// This member's place in the group under which the partitions may be read: their offsets are to be committed
+    /// under no later one.
+    public let group: KafkaGroupMetadata
 }
 
 extension Rebalances {

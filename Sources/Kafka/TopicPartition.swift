@@ -18,8 +18,8 @@ public struct TopicPartition: Sendable, Hashable, Comparable, CustomStringConver
 
 /// Owns an `rd_kafka_topic_partition_list_t`.
 ///
-/// `@unchecked Sendable`: only the one caller that made the list hands it to librdkafka, and nothing changes
-/// it after that call.
+/// `@unchecked Sendable`: only the one caller that made the list changes it and hands it to librdkafka, and nothing
+/// changes it after that call.
 final class PartitionList: @unchecked Sendable {
     let pointer: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>
 
@@ -32,10 +32,13 @@ final class PartitionList: @unchecked Sendable {
 
     convenience init(offsets: [TopicPartition: Int64]) {
         self.init(offsets.keys.sorted())
+        setOffsets { offsets[$0] ?? Int64(RD_KAFKA_OFFSET_INVALID) }
+    }
+
+    func setOffsets(_ offset: (TopicPartition) -> Int64) {
         withElements { elements in
             for index in elements.indices {
-                elements[index].offset =
-                    offsets[Self.topicPartition(elements[index])] ?? elements[index].offset
+                elements[index].offset = offset(Self.topicPartition(elements[index]))
             }
         }
     }

@@ -1,7 +1,8 @@
 import Exact
 
 /// Reads a CSV table whose first record names the columns. A column is numeric when each of its fields is a number or
-/// missing: empty, `NA`, `NaN` or `null`.
+/// missing, as `ValueText.number` has it. Columns without a name are left out; of two with one name, neither of which
+/// is asked for by name, the second is called `name.1`.
 ///
 /// - Throws: `.badLine` for a record that breaks the rules, has another number of fields than the header, or no label
 ///   or time; `.missingColumn` when there is no such column for labels or times.
@@ -46,25 +47,34 @@ private struct CSVTable {
             throw .badLine(file: name, line: record.line, reason: problem.description)
         }
         guard let header else { return try takeHeader(record) }
-        guard record.count == header.count else {
+        let extra = header.count..<max(record.count, header.count)
+        guard record.count >= header.count, extra.allSatisfy({ record.bytes($0).isEmpty }) else {
             throw .badLine(
                 file: name, line: record.line,
                 reason: "\(record.count) fields, but the header has \(header.count)")
         }
         for index in header.indices {
             if index == labelIndex {
-                labels.append(try label(record[index], line: record.line))
+                guard let label = ValueText.boolean(record.bytes(index)).value else {
+                    throw .badLine(
+                        file: name, line: record.line,
+                        reason:
+                            "column '\(header[index])': '\(record[index])' is no label: neither a number nor "
+                            + "yes or no")
+                }
+                labels.append(label)
             } else if index == timeIndex {
                 guard let time = TimeText.sortable(record.bytes(index)) else {
                     throw .badLine(
-                        file: name, line: record.line, reason: "'\(record[index])' is no time or number")
+                        file: name, line: record.line,
+                        reason: "column '\(header[index])': '\(record[index])' is no time or number")
                 }
                 times.append(time)
             } else if numbers[index] != nil {
-                if let number = Self.number(record.bytes(index)) {
-                    numbers[index]?.append(number)
-                } else {
-                    numbers[index] = nil
+                switch ValueText.number(record.bytes(index)) {
+                case .value(let number): numbers[index]?.append(number)
+                case .missing: numbers[index]?.append(.nan)
+                case .refused: numbers[index] = nil
                 }
             }
         }
@@ -72,12 +82,20 @@ private struct CSVTable {
     }
 
     private mutating func takeHeader(_ record: CSVParser.Record) throws(LakeError) {
-        let names = record.fields
-        guard Set(names).count == names.count else {
-            throw .badLine(file: name, line: record.line, reason: "two columns have the same name")
+        var names = record.fields
+        while names.last == "" { names.removeLast() }
+        var counts: [String: Int] = [:]
+        for (index, column) in names.enumerated() where !column.isEmpty {
+            let earlier = counts[column, default: 0]
+            counts[column] = earlier + 1
+            guard earlier > 0 else { continue }
+            guard column != labelColumn, column != timeColumn else {
+                throw .badLine(file: name, line: record.line, reason: "two columns are called '\(column)'")
+            }
+            names[index] = "\(column).\(earlier)"
         }
         header = names
-        numbers = Array(repeating: [], count: names.count)
+        numbers = names.map { $0.isEmpty ? nil : [] }
         labelIndex = try index(of: labelColumn, names)
         timeIndex = try index(of: timeColumn, names)
     }
@@ -90,39 +108,15 @@ private struct CSVTable {
         return index
     }
 
-    private func label(_ text: String, line: Int) throws(LakeError) -> Bool {
-        switch text.lowercased() {
-        case "true": return true
-        case "false": return false
-        default:
-            guard let number = Double(text), !number.isNaN else {
-                throw .badLine(
-                    file: name, line: line,
-                    reason: "the label '\(text)' is neither a number nor true or false")
-            }
-            return number != 0
-        }
-    }
-
     func finished() throws(LakeError) -> NumericTable {
         guard let header else { throw .badLine(file: name, line: 1, reason: "there is no header") }
-        let features = header.indices.filter { $0 != labelIndex && $0 != timeIndex }
+        let features = header.indices.filter {
+            $0 != labelIndex && $0 != timeIndex && !header[$0].isEmpty
+        }
         let numeric = features.filter { numbers[$0] != nil }
         return NumericTable(
             columns: numeric.map { header[$0] }, numbers: numeric.compactMap { numbers[$0] },
             labels: labelColumn == nil ? nil : labels, times: timeColumn == nil ? nil : times,
             skippedColumns: features.filter { numbers[$0] == nil }.map { header[$0] }, count: count)
-    }
-
-    /// NaN for a missing number, nil for what is no number.
-    private static func number(_ bytes: UnsafeBufferPointer<UInt8>) -> Double? {
-        let text = String(decoding: bytes, as: UTF8.self)
-        if let number = Double(text) { return number }
-        let space: Character = " "
-        let trimmed = text.drop { $0 == space }.reversed().drop { $0 == space }.reversed()
-        switch String(trimmed).lowercased() {
-        case "", "na", "null": return .nan
-        case let text: return Double(text)
-        }
     }
 }

@@ -1,9 +1,12 @@
+import Exact
+
 /// Which rows and columns a scan wants.
 struct ScanRequest: Sendable {
     let columns: [String]
     let optionalColumns: [String]
     let userID: String?
     let batchRows: Int
+    let zone: PlaceZone?
 
     static let userColumn = "user_id"
 }
@@ -35,7 +38,7 @@ struct FileScan {
                     if batch.count == 0 { return }
                 }
                 statistics.rows += batch.count
-                try body(RecordBatch(batch, missing: missing))
+                try body(RecordBatch(batch, missing: missing, zone: request.zone))
             }
         }
     }

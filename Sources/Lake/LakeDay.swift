@@ -64,7 +64,7 @@ public struct LakeDay: Sendable, Hashable {
 
     public func adding(days: Int) -> LakeDay { LakeDay(dayNumber: dayNumber + days) }
 
-    static let milliseconds: Int64 = 86_400_000
+    public static let milliseconds: Int64 = 86_400_000
 
     private var civil: CivilDate { CivilDate(daysSince1970: dayNumber) }
 

@@ -1,5 +1,7 @@
+import Retrying
+
 /// What is wrong with a file of the lake or a table. A store that fails throws its own `ObjectStoreError`.
-public enum LakeError: Error, Sendable, Hashable, CustomStringConvertible {
+public enum LakeError: Retryable, Sendable, Hashable, CustomStringConvertible {
     /// Truncated, overwritten or no Parquet file at all.
     case damaged(file: String, reason: String)
     /// Replaced by another while it was being read.

@@ -1,3 +1,4 @@
+import Exact
 import ObjectStore
 
 /// A Parquet file of the lake.
@@ -8,7 +9,7 @@ public struct LakeFile: Sendable, Hashable {
     public let tag: VersionTag
 }
 
-/// Reads the lake: `<prefix>/yyyy/mm/dd/*.parquet` of an object store.
+/// Reads the lake: `<prefix>/yyyy/mm/dd/*.parquet` of an object store, and the same days as Hive names them.
 ///
 /// Every call blocks its thread on the store: call from a thread of your own. Safe to use from several threads at
 /// once. Nothing is remembered between calls.
@@ -16,35 +17,75 @@ public struct LakeReader: Sendable {
     private let store: any ObjectStore
     private let prefix: String
     private let settings: ReadSettings
+    private let zone: PlaceZone?
 
-    /// - Parameter prefix: the folder of the days, without slashes at its ends; empty for the root of the store.
-    public init(store: any ObjectStore, prefix: String = "processed", settings: ReadSettings = ReadSettings())
-    {
+    /// - Parameters:
+    ///   - prefix: the folder of the days, without slashes at its ends; empty for the root of the store.
+    ///   - zone: of times that do not say theirs; nil: timestamps are UTC, texts are refused.
+    public init(
+        store: any ObjectStore, prefix: String = "processed", settings: ReadSettings = ReadSettings(),
+        zone: PlaceZone? = nil
+    ) {
         self.store = store
         self.prefix = prefix.isEmpty ? "" : prefix + "/"
         self.settings = settings
+        self.zone = zone
     }
 
     /// The days that have at least one file, ascending.
     public func days() throws(ObjectStoreError) -> [LakeDay] {
+        let all = LakeDay(dayNumber: -719_162)...LakeDay(dayNumber: 2_932_896)  // years 1 to 9999
         var days: [LakeDay] = []
-        try forEachFile(after: nil) { file in
-            if days.last != file.day { days.append(file.day) }
-            return true
-        }
+        for file in try files(in: all) where days.last != file.day { days.append(file.day) }
         return days
     }
 
-    /// The files of these days, ascending by day, then by key. Whatever is not at `yyyy/mm/dd/<name>.parquet`, or has
-    /// a name that starts with `_` or `.`, is no part of the lake.
+    /// The files of these days, ascending by day, then by key.
+    ///
+    /// A day is a folder `yyyy/mm/dd`, or as Hive has it `year=2026/month=03/day=01`, `date=2026-03-01`, `dt=2026-03-01`.
+    /// Whatever does not lie in one, or does not end with `.parquet` in either case, or has a name that starts with `_`
+    /// or `.`, is no part of the lake: `unreadKeys` names it.
     public func files(in days: ClosedRange<LakeDay>) throws(ObjectStoreError) -> [LakeFile] {
         var files: [LakeFile] = []
-        try forEachFile(after: prefix + days.lowerBound.path + "/") { file in
+        try forEachObject(below: prefix, after: prefix + days.lowerBound.path + "/") { object in
+            guard let file = lakeFile(object) else { return isBeforeLetters(object.key) }
             guard file.day <= days.upperBound else { return false }
-            files.append(file)
+            if days.contains(file.day) { files.append(file) }
             return true
         }
-        return files
+        // Hive's folders are not in the order of days where a month has one digit.
+        for folder in ["date=", "dt=", "year="] {
+            try forEachObject(below: prefix + folder, after: nil) { object in
+                if let file = lakeFile(object), days.contains(file.day) { files.append(file) }
+                return true
+            }
+        }
+        return files.sorted { ($0.day, $0.key) < ($1.day, $1.key) }
+    }
+
+    /// Keys of what lies in the lake and is not read, some of them: other folders, other endings. Not what starts with
+    /// `_` or `.`, which nobody expects to be read.
+    public func unreadKeys(limit: Int = 5) throws(ObjectStoreError) -> [String] {
+        var keys: [String] = []
+        for object in try store.list(prefix: prefix, after: nil, limit: 1000) where keys.count < limit {
+            let isHidden = object.key.split(separator: "/").contains {
+                $0.hasPrefix("_") || $0.hasPrefix(".")
+            }
+            if lakeFile(object) == nil, !isHidden, !object.key.hasSuffix("_$folder$") {
+                keys.append(object.key)
+            }
+        }
+        return keys
+    }
+
+    /// Some keys of the store, for whoever finds no lake in it.
+    public func someKeys(limit: Int = 3) throws(ObjectStoreError) -> [String] {
+        try store.list(prefix: "", after: nil, limit: limit).map(\.key)
+    }
+
+    /// Whether a key comes before those of Hive's folders, which are read apart.
+    private func isBeforeLetters(_ key: String) -> Bool {
+        key.utf8.dropFirst(prefix.utf8.count).first.map { $0 < UInt8(ascii: "d") } ?? true
     }
 
     /// Streams the rows of these days in batches, file by file, days ascending.
@@ -78,7 +119,8 @@ public struct LakeReader: Sendable {
     ) throws -> ScanStatistics {
         precondition(batchRows > 0, "a batch has rows")
         let request = ScanRequest(
-            columns: columns, optionalColumns: optionalColumns, userID: userID, batchRows: batchRows)
+            columns: columns, optionalColumns: optionalColumns, userID: userID, batchRows: batchRows,
+            zone: zone)
         var statistics = ScanStatistics()
         let readAhead = settings.requestsAhead > 0 ? ReadAhead(threads: settings.requestsAhead) : nil
         defer { readAhead?.stop() }
@@ -123,31 +165,51 @@ public struct LakeReader: Sendable {
         }
     }
 
-    /// Calls `body` with each file of the lake until it gives false, page by page.
-    private func forEachFile(after: String?, _ body: (LakeFile) -> Bool) throws(ObjectStoreError) {
+    /// Calls `body` with each object until it gives false, page by page.
+    private func forEachObject(
+        below prefix: String, after: String?, _ body: (ObjectSummary) -> Bool
+    ) throws(ObjectStoreError) {
         let pageSize = 1000
         var after = after
         while true {
             let page = try store.list(prefix: prefix, after: after, limit: pageSize)
-            for object in page {
-                guard let file = lakeFile(object) else { continue }
-                guard body(file) else { return }
-            }
+            for object in page { guard body(object) else { return } }
             guard page.count == pageSize else { return }
             after = page.last?.key
         }
     }
 
     private func lakeFile(_ object: ObjectSummary) -> LakeFile? {
-        let dayLength = 10
-        let path = object.key.dropFirst(prefix.count)
-        guard path.hasSuffix(".parquet"), let day = LakeDay(path: path.prefix(dayLength)) else { return nil }
-        let rest = path.dropFirst(dayLength)
-        let name = rest.dropFirst()
-        guard rest.first == "/", !name.contains("/"), let first = name.first, first != "_", first != "."
-        else {
-            return nil
-        }
+        var folders = object.key.dropFirst(prefix.count).split(
+            separator: "/", omittingEmptySubsequences: false)
+        guard let name = folders.popLast(), let first = name.first, first != "_", first != ".",
+            name.lowercased().hasSuffix(".parquet"), let day = LakeDay(folders: folders)
+        else { return nil }
         return LakeFile(day: day, key: object.key, sizeBytes: object.sizeBytes, tag: object.tag)
+    }
+}
+
+extension LakeDay {
+    /// The day of the folders that a file lies in: `2026`, `03`, `01`, or Hive's with names and without zeros.
+    fileprivate init?(folders: [Substring]) {
+        switch folders.count {
+        case 1:
+            let parts = folders[0].split(separator: "=", maxSplits: 1)
+            guard parts.count == 2, parts[0] == "date" || parts[0] == "dt" else { return nil }
+            self.init(parsing: String(parts[1]))
+        case 3 where folders[0].utf8.starts(with: "year=".utf8):
+            func number(_ folder: Substring, _ name: String) -> Int? {
+                let parts = folder.split(separator: "=", maxSplits: 1)
+                guard parts.count == 2, parts[0] == name, parts[1].utf8.allSatisfy({ $0 >= 48 && $0 <= 57 })
+                else { return nil }
+                return Int(parts[1])
+            }
+            guard let year = number(folders[0], "year"), let month = number(folders[1], "month"),
+                let day = number(folders[2], "day")
+            else { return nil }
+            self.init(year: year, month: month, day: day)
+        case 3: self.init(path: folders.joined(separator: "/"))
+        default: return nil
+        }
     }
 }

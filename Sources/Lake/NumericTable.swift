@@ -6,8 +6,13 @@ import ObjectStore
 public struct NumericTable: Sendable, Hashable {
     /// The numeric columns in the order of the file, label and time apart.
     public let columns: [String]
-    /// Row-major, `count` rows of `columns.count` values; NaN: missing.
+    /// Row-major, `count` rows of `columns.count` values; NaN: missing. Of a column with an offset, what is left of the
+    /// numbers without it.
     public let values: [Float]
+    /// One for each column, 0 for most. A column whose numbers lie far from zero and close together, such as times, is
+    /// moved before it becomes 32-bit floats, which would make many of its numbers one; detectors do not care where
+    /// zero is.
+    public let offsets: [Double]
     /// Whether each row is an anomaly; nil when no label column was asked for.
     public let labels: [Bool]?
     /// When each row was, for sorting: numbers as they are, times as milliseconds since 1970 UTC; nil when no time
@@ -28,12 +33,29 @@ public struct NumericTable: Sendable, Hashable {
         self.skippedColumns = skippedColumns
         self.count = count
         let width = columns.count
+        let offsets = numbers.map(Self.offset)
+        self.offsets = offsets
         values = [Float](unsafeUninitializedCapacity: count * width) { buffer, initialized in
             for (column, numbers) in numbers.enumerated() {
-                for row in 0..<count { buffer[row * width + column] = Float(numbers[row]) }
+                for row in 0..<count { buffer[row * width + column] = Float(numbers[row] - offsets[column]) }
             }
             initialized = count * width
         }
+    }
+
+    /// Half way between the ends of a column that lies further from zero than 256 times its width: there a Float has
+    /// fewer than 16 of its 24 bits left to tell numbers apart.
+    private static func offset(_ numbers: [Double]) -> Double {
+        var (least, greatest) = (Double.infinity, -Double.infinity)
+        for number in numbers where number.isFinite {
+            least = min(least, number)
+            greatest = max(greatest, number)
+        }
+        let width = greatest - least
+        guard width > 0, width.isFinite, max(least.magnitude, greatest.magnitude) > 256 * width else {
+            return 0
+        }
+        return (least + width / 2).rounded()
     }
 }
 
@@ -87,34 +109,43 @@ private func parquetTable(
             file: source.name, column: stranger, existing: file.columns.map(\.name))
     }
     let features = file.columns.filter { !special.contains($0.name) }
-    let names = features.filter(\.isNumeric).map(\.name)
+    // Texts may be numbers too, which shows when they are read.
+    let names = features.filter { $0.isNumeric || $0.isText }.map(\.name)
     let wanted = try (names + special).map { try file.requiredColumn($0) }
-    var numbers: [[Double]] = Array(repeating: [], count: names.count)
+    var numbers: [[Double]?] = Array(repeating: [], count: names.count)
     var labels: [Bool] = []
     var times: [Double] = []
     for rowGroup in 0..<file.rowGroupCount where !wanted.isEmpty {
         try file.readRowGroup(rowGroup, columns: wanted, batchRows: 65_536) { batch in
-            let batch = RecordBatch(batch, missing: [])
-            for (index, name) in names.enumerated() { numbers[index] += try batch.reals(name) }
+            let batch = RecordBatch(batch, missing: [], zone: .utc)
+            for (index, name) in names.enumerated() where numbers[index] != nil {
+                do {
+                    numbers[index]? += try batch.reals(name)
+                } catch LakeError.badValue {
+                    numbers[index] = nil
+                }
+            }
             if let timeColumn {
                 let isNumeric = file.columns.contains { $0.name == timeColumn && $0.isNumeric }
                 times += try isNumeric ? batch.numericTimes(timeColumn) : batch.writtenTimes(timeColumn)
             }
             guard let labelColumn else { return }
-            for (row, label) in try batch.reals(labelColumn).enumerated() {
-                if label.isNaN {
+            for (row, label) in try batch.labels(labelColumn).enumerated() {
+                guard let label else {
                     throw LakeError.badValue(
                         file: source.name, column: labelColumn, row: batch.fileRow(row),
                         reason: "there is no label")
                 }
-                labels.append(label != 0)
+                labels.append(label)
             }
         }
     }
+    let kept = names.indices.filter { numbers[$0] != nil }
+    let columns = kept.map { names[$0] }
     return NumericTable(
-        columns: names, numbers: numbers, labels: labelColumn == nil ? nil : labels,
-        times: timeColumn == nil ? nil : times,
-        skippedColumns: features.filter { !$0.isNumeric }.map(\.name), count: file.rowCount)
+        columns: columns, numbers: kept.compactMap { numbers[$0] },
+        labels: labelColumn == nil ? nil : labels, times: timeColumn == nil ? nil : times,
+        skippedColumns: features.map(\.name).filter { !columns.contains($0) }, count: file.rowCount)
 }
 
 extension RecordBatch {

@@ -27,10 +27,13 @@ final class ParquetFile {
     var rowCount: Int { Int(pq_row_count(pointer)) }
     var rowGroupCount: Int { Int(pq_group_count(pointer)) }
 
-    /// The names of the columns at the top of the schema, and whether each holds numbers or booleans.
-    var columns: [(name: String, isNumeric: Bool)] {
+    /// The names of the columns at the top of the schema, and whether each holds numbers or booleans, or texts.
+    var columns: [(name: String, isNumeric: Bool, isText: Bool)] {
         (0..<pq_column_count(pointer)).map {
-            (String(cString: pq_column_name(pointer, $0)), pq_column_is_numeric(pointer, $0))
+            (
+                String(cString: pq_column_name(pointer, $0)), pq_column_is_numeric(pointer, $0),
+                pq_column_is_text(pointer, $0)
+            )
         }
     }
 

@@ -1,5 +1,6 @@
 import CParquet
 import Exact
+import Glibc
 
 /// Some rows of one file, column by column. Values are converted when they are asked for, in bulk: ask once and keep
 /// the array. Safe to use from several threads.
@@ -10,10 +11,12 @@ public struct RecordBatch: Sendable {
     private let batch: ParquetBatch
     /// Optional columns that this file lacks: all null.
     private let missing: Set<String>
+    private let zone: PlaceZone?
 
-    init(_ batch: ParquetBatch, missing: Set<String>) {
+    init(_ batch: ParquetBatch, missing: Set<String>, zone: PlaceZone?) {
         self.batch = batch
         self.missing = missing
+        self.zone = zone
         count = batch.count
     }
 
@@ -23,13 +26,39 @@ public struct RecordBatch: Sendable {
     /// Where a row stands in its file, from 0.
     public func fileRow(_ row: Int) -> Int { batch.fileRow(row) }
 
-    /// Numbers of any kind, decimals and booleans; NaN for null.
+    /// Numbers of any kind, decimals, booleans, and texts of numbers; NaN for null and missing.
     ///
-    /// - Throws: `.wrongType` when the column holds no numbers.
+    /// - Throws: `.wrongType` when the column holds no numbers; `.badValue` for a text that is none.
     /// - Precondition: the scan was asked for this column. So for all of these calls.
     public func reals(_ column: String) throws(LakeError) -> [Double] {
         if missing.contains(column) { return Array(repeating: .nan, count: count) }
-        return try batch.values(column) { pq_batch_reals($0, $1, $2, $3) }
+        return try batch.values(column) { pq_batch_reals($0, $1, $2, nil, $3) }
+    }
+
+    /// The same, and for each row whether it has a number and why not.
+    public func readReals(_ column: String) throws(LakeError) -> ReadColumn<Double> {
+        if missing.contains(column) { return ReadColumn(missing: .nan, count: count) }
+        return try batch.readValues(column) { pq_batch_reals($0, $1, $2, $3, $4) }
+    }
+
+    /// Yes, no, or nil for null and missing: booleans, numbers, of which 0 is no, and texts as `ValueText.boolean`.
+    ///
+    /// - Throws: `.wrongType`; `.badValue` for a text that is neither.
+    public func labels(_ column: String) throws(LakeError) -> [Bool?] {
+        let labels = try readLabels(column)
+        for row in 0..<count {
+            guard let refusal = labels.refusal(row) else { continue }
+            throw .badValue(
+                file: file, column: column, row: fileRow(row),
+                reason: "'\(describe(column, row))' is no label: \(refusal)")
+        }
+        return labels.values.map { $0 < 0 ? nil : $0 == 1 }
+    }
+
+    /// The same as 1, 0 and -1, and for each row whether it has a label and why not.
+    public func readLabels(_ column: String) throws(LakeError) -> ReadColumn<Int8> {
+        if missing.contains(column) { return ReadColumn(missing: -1, count: count) }
+        return try batch.readValues(column) { pq_batch_labels($0, $1, $2, $3, $4) }
     }
 
     /// Integers, booleans as 0 and 1, and reals that are whole numbers.
@@ -64,36 +93,36 @@ public struct RecordBatch: Sendable {
         return NullableColumn(integers.values.map { $0 == 1 }, isValid: integers.isValid)
     }
 
-    /// Milliseconds since 1970 UTC, rounded down, from timestamps and dates of any unit, whole milliseconds, or
-    /// RFC 3339 text. Timestamps without a zone are UTC.
+    /// Milliseconds since 1970 UTC, rounded down, from timestamps and dates of any unit, and as `ValueText.time` from
+    /// numbers and texts. Timestamps that do not say their zone are of the scan's zone, or else UTC.
     ///
-    /// - Throws: `.wrongType`; `.badValue` for a null or a text that is no time; `.missingColumn` also for an
-    ///   optional column.
+    /// - Throws: `.wrongType`; `.badValue` for a null or what is no time; `.missingColumn` also for an optional column.
     public func timestamps(_ column: String) throws(LakeError) -> [Int64] {
-        if missing.contains(column) { throw .missingColumn(file: file, column: column) }
-        guard batch.isText(column) else {
-            return try batch.values(column) { pq_batch_timestamps($0, $1, $2, $3) }
+        let times = try readTimestamps(column)
+        if let row = times.firstWithoutValue {
+            let reason = times.refusal(row).map { "'\(describe(column, row))': \($0)" } ?? "there is no time"
+            throw .badValue(file: file, column: column, row: fileRow(row), reason: reason)
         }
-        let texts = try texts(column)
-        var times: [Int64] = []
-        times.reserveCapacity(count)
-        for row in 0..<count {
-            guard let time = texts.withBytes(row, { $0.flatMap(TimeText.milliseconds) }) else {
-                let reason =
-                    texts[row].map { "'\($0)' is no RFC 3339 time with a zone" } ?? "there is no time"
-                throw .badValue(file: file, column: column, row: fileRow(row), reason: reason)
-            }
-            times.append(time)
-        }
-        return times
+        return times.values
     }
+
+    /// The same, and for each row whether it has a time and why not.
+    public func readTimestamps(_ column: String) throws(LakeError) -> ReadColumn<Int64> {
+        if missing.contains(column) { throw .missingColumn(file: file, column: column) }
+        return try PlaceZone.withPointer(zone) { zone throws(LakeError) in
+            try batch.readValues(column) { pq_batch_timestamps($0, $1, zone, $2, $3, $4) }
+        }
+    }
+
+    /// What a row holds, as much of it as a message may show.
+    public func describe(_ column: String, _ row: Int) -> String { batch.describe(column, row) }
 
     /// Whether the column holds text.
     func isText(_ column: String) -> Bool { !missing.contains(column) && batch.isText(column) }
 
-    /// Texts, and integers in decimal form.
+    /// Texts; numbers that are whole, as their digits; 16 bytes as UUIDs.
     ///
-    /// - Throws: `.wrongType`.
+    /// - Throws: `.wrongType`; `.badValue` for a number that is not whole.
     public func texts(_ column: String) throws(LakeError) -> TextColumn {
         missing.contains(column) ? .nulls(count) : try batch.texts(column)
     }
@@ -157,6 +186,33 @@ final class ParquetBatch: @unchecked Sendable {
         }
         if !filled { throw error.asLakeError(file: source.name, column: column) }
         return values
+    }
+
+    /// The same with a state for each value.
+    func readValues<Value>(
+        _ column: String,
+        fill: (
+            OpaquePointer, Int32, UnsafeMutablePointer<Value>, UnsafeMutablePointer<UInt8>,
+            UnsafeMutablePointer<pq_error>
+        ) -> Bool
+    ) throws(LakeError) -> ReadColumn<Value> {
+        var states = [UInt8](repeating: 0, count: count)
+        let values: [Value] = try values(column) { pointer, place, values, error in
+            states.withUnsafeMutableBufferPointer { states in
+                guard let start = states.baseAddress else { return true }
+                return fill(pointer, place, values, start, error)
+            }
+        }
+        return ReadColumn(values: values, states: states)
+    }
+
+    func describe(_ column: String, _ row: Int) -> String {
+        let text = [CChar](unsafeUninitializedCapacity: 80) { text, initialized in
+            guard let start = text.baseAddress else { return }
+            pq_batch_describe(pointer, place(of: column), Int64(row), start, text.count)
+            initialized = strlen(start)
+        }
+        return String(decoding: text.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     func texts(_ column: String) throws(LakeError) -> TextColumn {

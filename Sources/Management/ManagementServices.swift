@@ -4,6 +4,34 @@ import Plugins
 import Serving
 import Training
 
+/// How a user's window is removed.
+public struct WindowErasing: Sendable {
+    public struct Removal: Sendable {
+        public let removed: Int
+        /// What is still to happen; nil: nothing.
+        public let pending: String?
+
+        public init(removed: Int, pending: String? = nil) {
+            self.removed = removed
+            self.pending = pending
+        }
+    }
+
+    /// For people.
+    public let location: String
+    public let isThere: @Sendable (_ userID: String) throws -> Bool
+    public let remove: @Sendable (_ userID: String) throws -> Removal
+
+    public init(
+        location: String, isThere: @escaping @Sendable (_ userID: String) throws -> Bool,
+        remove: @escaping @Sendable (_ userID: String) throws -> Removal
+    ) {
+        self.location = location
+        self.isThere = isThere
+        self.remove = remove
+    }
+}
+
 /// The use cases that the routes call.
 public struct ManagementServices: Sendable {
     public let jobs: JobStore
@@ -15,18 +43,19 @@ public struct ManagementServices: Sendable {
     public let serving: ServingStatus?
     /// What the models that score here say of the stream; nil: this process does not serve.
     public let watch: ModelWatch?
-    /// Removes a user's window; nil: this process keeps none.
-    public let removeWindow: (@Sendable (String) throws -> Void)?
+    /// nil: this process does not score.
+    public let recent: RecentAnomalies?
+    /// nil: this process has no part in windows.
+    public let windows: WindowErasing?
     public let metrics: PrometheusRegistry
-    public let adminKey: AdminKey
+    public let keys: KeyRing
     /// Where calls that block run.
     public let threads: NIOThreadPool
 
     public init(
         jobs: JobStore, registry: DetectorRegistry, models: ModelStore, catalogue: Catalogue,
-        promotion: Promotion, serving: ServingStatus?, watch: ModelWatch?,
-        removeWindow: (@Sendable (String) throws -> Void)?,
-        metrics: PrometheusRegistry, adminKey: AdminKey, threads: NIOThreadPool
+        promotion: Promotion, serving: ServingStatus?, watch: ModelWatch?, recent: RecentAnomalies?,
+        windows: WindowErasing?, metrics: PrometheusRegistry, keys: KeyRing, threads: NIOThreadPool
     ) {
         self.jobs = jobs
         self.registry = registry
@@ -35,9 +64,10 @@ public struct ManagementServices: Sendable {
         self.promotion = promotion
         self.serving = serving
         self.watch = watch
-        self.removeWindow = removeWindow
+        self.recent = recent
+        self.windows = windows
         self.metrics = metrics
-        self.adminKey = adminKey
+        self.keys = keys
         self.threads = threads
     }
 

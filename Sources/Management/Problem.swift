@@ -1,8 +1,9 @@
 import Foundation
+import HTTPTypes
 import Hummingbird
 
 /// An error answer as RFC 9457 defines it, with the field at fault.
-public struct Problem: HTTPResponseError, Sendable {
+public struct Problem: Error, Sendable {
     public let status: HTTPResponse.Status
     /// The last part of the problem's type, `invalid-request`.
     public let name: String
@@ -10,12 +11,18 @@ public struct Problem: HTTPResponseError, Sendable {
     public let detail: String
     /// A JSON pointer-like name of the field at fault, `date_range.start`; nil: none in particular.
     public let field: String?
+    /// Beyond the usual ones.
+    let headers: HTTPFields
 
-    public init(_ status: HTTPResponse.Status, _ name: String, _ detail: String, field: String? = nil) {
+    public init(
+        _ status: HTTPResponse.Status, _ name: String, _ detail: String, field: String? = nil,
+        headers: HTTPFields = [:]
+    ) {
         self.status = status
         self.name = name
         self.detail = detail
         self.field = field
+        self.headers = headers
     }
 
     static func invalid(_ detail: String, field: String? = nil) -> Problem {
@@ -23,6 +30,13 @@ public struct Problem: HTTPResponseError, Sendable {
     }
 
     static func notFound(_ detail: String) -> Problem { Problem(.notFound, "not-found", detail) }
+
+    /// Not now: try again in some seconds.
+    static func later(
+        _ name: String, _ detail: String, seconds: Int, status: HTTPResponse.Status = .serviceUnavailable
+    ) -> Problem {
+        Problem(status, name, detail, headers: [.retryAfter: "\(seconds)"])
+    }
 
     private struct Body: Encodable {
         let type: String
@@ -32,47 +46,61 @@ public struct Problem: HTTPResponseError, Sendable {
         let field: String?
     }
 
-    public func response(from request: Request, context: some RequestContext) throws -> Response {
+    func response() throws -> Response {
         let body = Body(
-            type: "urn:ml-service:problem:\(name)", title: status.reasonPhrase, status: Int(status.code),
+            type: "urn:ml-service:problem:\(name)", title: status.reasonPhrase, status: status.code,
             detail: detail, field: field)
         var response = try Response.json(body, status: status)
         response.headers[.contentType] = "application/problem+json"
+        for header in headers { response.headers[header.name] = header.value }
         if status == .unauthorized { response.headers[.wwwAuthenticate] = "Bearer" }
         return response
     }
 }
 
 extension Response {
-    /// A JSON answer with sorted keys in snake case, so that the same state gives the same bytes.
-    static func json(_ value: some Encodable, status: HTTPResponse.Status = .ok) throws -> Response {
+    /// A JSON answer with sorted keys in snake case, so that the same state gives the same bytes. Numbers that JSON
+    /// lacks are the texts `nan`, `inf` and `-inf`, as in artifacts.
+    static func json(
+        _ value: some Encodable, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:]
+    ) throws -> Response {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.keyEncodingStrategy = .convertToSnakeCase
-        let bytes = try encoder.encode(value)
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(
+            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        return Response.json(bytes: try encoder.encode(value), status: status, headers: headers)
+    }
+
+    static func json(
+        bytes: some Sequence<UInt8>, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:]
+    ) -> Response {
+        var headers = headers
+        headers[.contentType] = "application/json"
         return Response(
-            status: status, headers: [.contentType: "application/json"],
-            body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+            status: status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+    }
+
+    /// Names the next page of a list.
+    mutating func linkNext(_ path: String, _ call: Call, cursor: String) {
+        var query = call.query
+        query["cursor"] = cursor
+        let pairs = query.sorted { $0.key < $1.key }.map { name, value in
+            "\(name)=\(value.addingPercentEncoding(withAllowedCharacters: .unreserved) ?? "")"
+        }
+        guard let link = HTTPField.Name("Link") else { return }
+        headers[link] = "<\(path)?\(pairs.joined(separator: "&"))>; rel=\"next\""
+    }
+
+    static func text(_ text: String, contentType: String) -> Response {
+        Response(
+            status: .ok, headers: [.contentType: contentType],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
     }
 }
 
-/// Turns every error that a route throws into a problem, and logs those that are our own.
-struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
-    func handle(
-        _ request: Request, context: Context, next: (Request, Context) async throws -> Response
-    ) async throws -> Response {
-        do {
-            return try await next(request, context)
-        } catch let problem as Problem {
-            return try problem.response(from: request, context: context)
-        } catch let error as HTTPError {
-            let detail = error.body ?? (error.status == .notFound ? "there is no \(request.uri.path)" : "")
-            return try Problem(error.status, "http", detail).response(from: request, context: context)
-        } catch {
-            context.logger.error(
-                "a request failed", metadata: ["path": "\(request.uri.path)", "error": "\(error)"])
-            return try Problem(.internalServerError, "internal", "\(error)").response(
-                from: request, context: context)
-        }
-    }
+extension CharacterSet {
+    /// RFC 3986's: what stands in a query as it is.
+    fileprivate static let unreserved = CharacterSet(
+        charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 }

@@ -7,8 +7,13 @@ public protocol ObjectStore: Sendable {
     /// Where the store is, for people: `/data/lake`, `s3://bucket/prefix`.
     var location: String { get }
 
-    /// The whole object, or nil when there is none.
+    /// The whole object, or nil when there is none. At most `ObjectLimits.wholeObject` bytes.
     func get(_ key: String) throws(ObjectStoreError) -> StoredObject?
+
+    /// The whole object, or nil when there is none.
+    ///
+    /// - Throws: `.tooLarge` for one of more than `maximumSize` bytes, before these have been read.
+    func get(_ key: String, maximumSize: Int) throws(ObjectStoreError) -> StoredObject?
 
     /// Bytes of a part of the object. A range that passes the end is an error.
     func get(_ key: String, range: Range<Int>) throws(ObjectStoreError) -> [UInt8]
@@ -72,7 +77,25 @@ public struct StoredObject: Sendable {
     }
 }
 
+/// Every read has a bound: what lies in a store may have been put there by somebody else.
+public enum ObjectLimits {
+    /// Of a read that names none.
+    public static let wholeObject = 256 << 20
+}
+
 extension ObjectStore {
+    public func get(_ key: String) throws(ObjectStoreError) -> StoredObject? {
+        try get(key, maximumSize: ObjectLimits.wholeObject)
+    }
+
+    public func get(_ key: String, maximumSize: Int) throws(ObjectStoreError) -> StoredObject? {
+        guard let summary = try head(key) else { return nil }
+        guard summary.sizeBytes <= maximumSize else {
+            throw .tooLarge(key: key, sizeBytes: summary.sizeBytes, maximumSize: maximumSize)
+        }
+        return try get(key)
+    }
+
     public func listAll(prefix: String) throws(ObjectStoreError) -> [ObjectSummary] {
         let pageSize = 1000
         var found: [ObjectSummary] = []

@@ -4,6 +4,11 @@ public struct RedisStreamEntry: Sendable, Hashable {
     public let id: String
     public let fields: [Field]
 
+    public init(id: String, fields: [Field]) {
+        self.id = id
+        self.fields = fields
+    }
+
     public struct Field: Sendable, Hashable {
         public let name: String
         public let value: [UInt8]

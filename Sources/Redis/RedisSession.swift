@@ -31,7 +31,8 @@ final class RedisSession: @unchecked Sendable {
         head += first.wire
     }
 
-    /// Sends `head` and `parts`, and receives the replies onto the tape. After an error there is no link any more.
+    /// Sends `head` and `parts`, and receives the replies onto the tape. After an error there is no link any more, nor
+    /// after an answer that another server may be the right one.
     func exchange(
         _ parts: [[UInt8]], replyCount: Int, additionalTimeoutMilliseconds: Int = 0
     ) throws(RedisError) {
@@ -48,6 +49,7 @@ final class RedisSession: @unchecked Sendable {
             drop()
             throw error
         }
+        if tape.hasError(where: RedisError.asksForNewConnection) { drop() }
     }
 
     /// The tape's only reply.

@@ -43,6 +43,13 @@ final class ReplyTape {
         }
     }
 
+    func hasError(where matches: (String) -> Bool) -> Bool {
+        elements.contains { element in
+            guard case .error(let range) = element else { return false }
+            return matches(text(range))
+        }
+    }
+
     func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
 
     // MARK: What the parser calls

@@ -1,5 +1,7 @@
+import Retrying
+
 /// What training, loading and generating cannot do. Stores that fail throw their own errors.
-public enum TrainingError: Error, Sendable, Hashable, CustomStringConvertible {
+public enum TrainingError: Retryable, Sendable, Hashable, CustomStringConvertible {
     /// `field` is called as in the HTTP API: `date_range`, `parameters.max_samples`.
     case invalidRequest(field: String, reason: String)
     /// There is nothing to work on, or not enough.
@@ -11,12 +13,14 @@ public enum TrainingError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The folder for temporary files cannot be written or read.
     case scratch(folder: String, reason: String)
     case cancelled
+    /// The job's row in the database cannot be read.
+    case damagedJob(id: String, reason: String)
 
     /// Whether the same call may succeed later.
     public var isRetryable: Bool {
         switch self {
         case .scratch, .queueFull: true
-        case .invalidRequest, .noData, .keyReused, .cancelled: false
+        case .invalidRequest, .noData, .keyReused, .cancelled, .damagedJob: false
         }
     }
 
@@ -28,6 +32,7 @@ public enum TrainingError: Error, Sendable, Hashable, CustomStringConvertible {
         case .queueFull(let limit): "\(limit) training jobs wait already; try again later"
         case .scratch(let folder, let reason): "temporary files in \(folder): \(reason); is the disk full?"
         case .cancelled: "cancelled"
+        case .damagedJob(let id, let reason): "the record of job \(id) is damaged: \(reason); submit it again"
         }
     }
 }

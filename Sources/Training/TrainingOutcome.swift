@@ -20,6 +20,8 @@ public struct TrainingOutcome: Codable, Sendable, Hashable {
     /// Of one model: those in its artifact's header. Of all users: `users` seen, `users_trained`, `users_earned`,
     /// `users_promoted`, `rows`.
     public var metrics: [String: Double]
+    /// What was in the lake and not used, and why, in sentences; nil in outcomes of before there were any.
+    public var notes: [String]?
     /// The detector of one model.
     public var detector: String?
     /// What `detector: auto` chose from, of one model.
@@ -29,13 +31,14 @@ public struct TrainingOutcome: Codable, Sendable, Hashable {
 
     public init(
         models: [Model], metrics: [String: Double], detector: String? = nil,
-        candidates: [CandidateJudgement] = [], gate: [GateCheck] = []
+        candidates: [CandidateJudgement] = [], gate: [GateCheck] = [], notes: [String] = []
     ) {
         self.models = models
         self.metrics = metrics
         self.detector = detector
         self.candidates = candidates.isEmpty ? nil : candidates
         self.gate = gate.isEmpty ? nil : gate
+        self.notes = notes.isEmpty ? nil : notes
     }
 
     public static let maximumModels = 10_000

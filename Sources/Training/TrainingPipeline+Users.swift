@@ -9,12 +9,16 @@ extension TrainingPipeline {
         }
         var parts = try run.journal.finishedParts()
         var rowCount = 0
+        var notes: [String] = []
         if parts.count < History.partCount {
             let history = try scan(run)
             rowCount = history.rowCount
+            notes = try lakeNotes(history, run)
             try trainParts(history, &parts, run)
         }
-        return try promote(Array(parts.values), rowCount: rowCount, run)
+        var outcome = try promote(Array(parts.values), rowCount: rowCount, run)
+        outcome.notes = notes.isEmpty ? nil : notes
+        return outcome
     }
 
     /// Some parts at a time, each on a thread of its own: writing a model mostly waits for the store.
@@ -34,7 +38,7 @@ extension TrainingPipeline {
         }
     }
 
-    private func trainPart(_ rows: [HistoryRow], _ names: HistoryNames, _ run: Run) throws -> UsersPart {
+    private func trainPart(_ rows: HistoryPart, _ names: HistoryNames, _ run: Run) throws -> UsersPart {
         var result = UsersPart()
         var split = splitRows(names.span, capacity: settings.maximumUserRows, run)
         let fold = HistoryFold(startMilliseconds: run.request.from.startMilliseconds)

@@ -1,8 +1,10 @@
 import DetectorAPI
+import Exact
 import Foundation
 import Lake
 import Models
 import ObjectStore
+import Outcomes
 import Plugins
 
 /// lake -> prepare -> fit -> evaluate -> store -> promote.
@@ -28,13 +30,19 @@ public final class TrainingPipeline: Sendable {
         public var threads = 4
         /// Rows kept in memory while the lake is read; beyond that they go to temporary files.
         public var memoryBytes = 256 << 20
+        /// Days after which reference tables count a transaction, and hours between two of them: as tables are served.
+        public var referenceLagDays = 7
+        public var referenceHours = 1
         /// Where the temporary files go.
         public var scratchFolder = FileManager.default.temporaryDirectory.path
+        /// Of times in the lake that do not say theirs; nil: timestamps are UTC, texts are refused.
+        public var zone: PlaceZone?
 
         public init() {}
     }
 
     let lake: LakeReader
+    let labels: LabelFiles
     let store: ModelStore
     let promotion: Promotion
     let router: ModelRouter
@@ -48,7 +56,8 @@ public final class TrainingPipeline: Sendable {
         registry: DetectorRegistry, settings: Settings = Settings(),
         now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1_000) }
     ) {
-        self.lake = LakeReader(store: lake)
+        self.lake = LakeReader(store: lake, zone: settings.zone)
+        labels = LabelFiles(lake: lake)
         self.store = store
         self.promotion = promotion
         self.router = router
@@ -97,7 +106,8 @@ public final class TrainingPipeline: Sendable {
                 detector: candidate.detector.detector, parameters: candidate.parameters, seed: request.seed,
                 contamination: request.contamination,
                 encoding: request.encoding ?? (info.uses.contains(.categories) ? .native : .oneHot),
-                leftOut: leftOut, isCancelled: isCancelled)
+                leftOut: leftOut.union(request.leftOut(usesReferences: info.learnsFromReferences)),
+                isCancelled: isCancelled)
         }
 
         func checkCancellation() throws {
@@ -110,10 +120,13 @@ public final class TrainingPipeline: Sendable {
     private func trainOne(_ run: Run) throws -> TrainingOutcome {
         let stage = StoreStage(store: store, jobID: run.jobID)
         let header: ArtifactHeader
+        var notes: [String] = []
         if let stored = try stage.stored(run.request.tenant) {
             header = stored
         } else {
-            let set = try prepare(run)
+            let history = try scan(run)
+            notes = try lakeNotes(history, run)
+            let set = try prepare(history, run)
             let chosen = try choose(set, run)
             run.report(.evaluate, 0)
             header = try stage.publish(try judgedHeader(chosen, set, run), chosen.fitted.model)
@@ -130,7 +143,11 @@ public final class TrainingPipeline: Sendable {
                 .init(tenant: header.tenant.description, version: header.version, isPromoted: isPromoted)
             ],
             metrics: header.metrics, detector: header.detectorID, candidates: header.candidates,
-            gate: header.gate)
+            gate: header.gate, notes: notes)
+    }
+
+    func lakeNotes(_ history: History, _ run: Run) throws -> [String] {
+        try LakeNotes(lake, run.request.from...run.request.to, history).lines
     }
 
     /// What is known of a model before it is stored: its figures on the holdout, whether it may serve, and what its
@@ -161,20 +178,38 @@ public final class TrainingPipeline: Sendable {
     func scan(_ run: Run) throws -> History {
         run.report(.lake, 0)
         let days = run.request.from...run.request.to
-        let history = try HistoryScan(
-            reader: lake, days: days, warmUpDays: settings.warmUpDays, userID: run.request.userID,
-            scratch: settings.scratchFolder, memoryBytes: settings.memoryBytes
-        ).run(isCancelled: run.isCancelled, progress: { run.report(.lake, $0) })
+        // One user's rows say nothing of merchants.
+        let usesReferences =
+            run.request.userID == nil
+            && run.candidates.contains { $0.detector.info.learnsFromReferences }
+        let scan = try historyScan(
+            days, userID: run.request.userID, asOf: run.request.asOfMilliseconds,
+            usesReferences: usesReferences)
+        let history = try scan.run(isCancelled: run.isCancelled, progress: { run.report(.lake, $0) })
         guard history.span != nil else {
             let whose = run.request.userID.map { " of user \($0)" } ?? ""
+            let why = try LakeNotes(lake, days, history).lines.map { "\n  \($0)" }.joined()
             throw TrainingError.noData(
-                "the lake has no transactions\(whose) from \(days.lowerBound) to \(days.upperBound)")
+                "the lake has no transactions\(whose) from \(days.lowerBound) to \(days.upperBound):\(why)")
         }
         return history
     }
 
-    private func prepare(_ run: Run) throws -> PreparedSet {
-        let history = try scan(run)
+    /// The days with the labels that were known at a moment.
+    func historyScan(
+        _ days: ClosedRange<LakeDay>, userID: String?, asOf: Int64?, usesReferences: Bool
+    ) throws -> HistoryScan {
+        var past = ReferencePast.Settings()
+        past.lagDays = settings.referenceLagDays
+        past.tableHours = settings.referenceHours
+        return HistoryScan(
+            reader: lake, days: days, warmUpDays: settings.warmUpDays, userID: userID,
+            scratch: settings.scratchFolder, memoryBytes: settings.memoryBytes,
+            labels: try LabelIndex(labels, asOf: asOf ?? .max),
+            references: usesReferences ? ReferencePast(past) : nil)
+    }
+
+    private func prepare(_ history: History, _ run: Run) throws -> PreparedSet {
         run.report(.prepare, 0)
         var rows = splitRows(history.span, capacity: settings.maximumRows, run)
         let fold = HistoryFold(startMilliseconds: run.request.from.startMilliseconds)

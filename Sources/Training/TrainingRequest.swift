@@ -22,6 +22,10 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     public var contamination: Double
     /// What categorical features become; nil: native for detectors that make use of categories, else one-hot.
     public var encoding: Encoding?
+    /// Names of numeric features that the model does not get; `references` stands for all of those of tables. nil: none.
+    public var leftOut: [String]?
+    /// Labels that became known later are as if they did not exist; nil: all that there are. Milliseconds since 1970 UTC.
+    public var asOfMilliseconds: Int64?
     /// Make the model active: by the gate, unless `promotion` says otherwise.
     public var promote: Bool
     /// nil: by the gate with `promote`, else by hand.
@@ -48,15 +52,30 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
 
     public static let defaultDetector = automatic
     public static let automatic = "auto"
+    /// In `leftOut`: every feature of reference tables.
+    public static let references = "references"
+
+    /// The features that a model does not get: references are of use to whoever learns from labels; to others they are
+    /// merely more columns.
+    func leftOut(usesReferences: Bool) -> Set<String> {
+        var names = Set(leftOut ?? [])
+        if !usesReferences || names.contains(Self.references) {
+            names.formUnion(FeatureSchema.numeric[UserWindow.referenceRange].map(\.name))
+        }
+        return names
+    }
+
     /// Ten years.
     public static let maximumDays = 3_660
 
     public init(
         userID: String? = nil, allUsers: Bool = false, from: LakeDay, to: LakeDay,
         detectorID: String = defaultDetector, parameters: [String: String] = [:], seed: UInt64 = 0,
-        contamination: Double = 0.01, encoding: Encoding? = nil, promote: Bool = false,
-        promotion: Promotion? = nil
+        contamination: Double = 0.01, encoding: Encoding? = nil, asOfMilliseconds: Int64? = nil,
+        leftOut: [String]? = nil, promote: Bool = false, promotion: Promotion? = nil
     ) {
+        self.asOfMilliseconds = asOfMilliseconds
+        self.leftOut = leftOut
         self.userID = userID
         self.allUsers = allUsers
         self.from = from
@@ -114,6 +133,12 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
             throw TrainingError.invalidRequest(
                 field: "detector", reason: "there is no detector \(detectorID); there are: \(known)")
         }
+        let strangers = (leftOut ?? []).filter { name in
+            name != Self.references && !FeatureSchema.numeric.contains { $0.name == name }
+        }
+        try check(
+            strangers.isEmpty, "leave_out",
+            "there is no numeric feature \(strangers.joined(separator: ", ")); docs/features.md lists them")
         try check(
             encoding != .native || detector.info.uses.contains(.categories), "encoding",
             "detector \(detectorID) would take the codes of categories for numbers; use one-hot")

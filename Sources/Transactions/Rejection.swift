@@ -19,11 +19,11 @@ public enum RejectionReason: String, Sendable, Hashable, CaseIterable {
         switch self {
         case .notJSON: "the message is not JSON"
         case .notAnObject: "the message is not a JSON object"
-        case .missingField: "a required field is missing or null"
-        case .wrongType: "the field has another type than it should"
+        case .missingField: "a required field is missing, null or a word for it, such as NULL"
+        case .wrongType: "the value is not of the field's kind"
         case .notFinite: "the number is beyond the range of a double"
         case .badTimestamp:
-            "expected an RFC 3339 time with zone, or milliseconds since 1970, in the years 1971 to 2199"
+            "expected a time with its zone, or a count since 1970, in the years 1971 to 2199"
         case .userIDLength: "expected 1 to 256 bytes"
         case .tooLarge: "the message has more than 65536 bytes"
         case .invalidUTF8: "the message is not UTF-8"
@@ -42,11 +42,14 @@ public struct Rejection: Sendable, Hashable, CustomStringConvertible {
     public let reason: RejectionReason
     /// The key of the field at fault; nil when the whole message is.
     public let field: String?
+    /// The beginning of what the field holds; nil when it holds nothing. As it came: it may hold control characters.
+    public let value: String?
 
-    public init(messageIndex: Int32, reason: RejectionReason, field: String?) {
+    public init(messageIndex: Int32, reason: RejectionReason, field: String?, value: String? = nil) {
         self.messageIndex = messageIndex
         self.reason = reason
         self.field = field
+        self.value = value
     }
 
     /// What is wrong and what is expected instead, for whoever has the message before them.

@@ -1,4 +1,5 @@
 import CSimdJSON
+import Exact
 
 /// Parses and checks JSON messages, a batch at a time.
 ///
@@ -9,8 +10,9 @@ public final class TransactionParser {
     private let parser: OpaquePointer
     private var messages: [csimd_message] = []
 
-    public init() {
-        parser = csimd_parser_create()
+    /// - Parameter zone: Of times that do not say theirs; nil: they are refused.
+    public init(zone: PlaceZone? = nil) {
+        parser = PlaceZone.withPointer(zone) { csimd_parser_create($0) }
     }
 
     deinit { csimd_parser_destroy(parser) }
@@ -59,10 +61,18 @@ extension Rejection {
     fileprivate init(_ rejection: csimd_rejection) {
         self.init(
             messageIndex: rejection.message, reason: RejectionReason.allCases[Int(rejection.reason)],
-            field: rejection.field < 0 ? nil : Self.fieldKeys[Int(rejection.field)])
+            field: rejection.field < 0 ? nil : Self.fieldKeys[Int(rejection.field)],
+            value: rejection.text)
     }
 
     /// In the order of the C parser's field numbers: the texts, then the numbers.
     private static let fieldKeys =
         TextField.allCases.map(\.key) + ["amount", "timestamp", "latitude", "longitude"]
+}
+
+extension csimd_rejection {
+    fileprivate var text: String? {
+        guard value_length > 0 else { return nil }
+        return withUnsafeBytes(of: value) { String(decoding: $0.prefix(Int(value_length)), as: UTF8.self) }
+    }
 }

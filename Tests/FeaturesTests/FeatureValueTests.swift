@@ -101,7 +101,7 @@ import Transactions
             window.decay(asOfMilliseconds: .min)
             window.fold(WindowEvent(timestampMilliseconds: 0, amount: 1))
             window.merge(UserWindow([WindowEvent(timestampMilliseconds: .min, amount: 1)]))
-            #expect(window.features(WindowEvent(timestampMilliseconds: .max, amount: 1)).count == 25)
+            #expect(window.features(WindowEvent(timestampMilliseconds: .max, amount: 1)).count == 51)
         }
     }
 

@@ -42,14 +42,17 @@ import Testing
         #expect(window.encoded() == bytes)
     }
 
-    /// The bits of the features of every tenth event, one line each.
-    @Test func featuresKeepTheirBits() throws {
-        let file = Self.folder.appending(path: "features-v1.txt")
+    /// The bits of the features of every tenth event, one line each: of a version's that come from windows.
+    @Test(arguments: [1]) func featuresKeepTheirBits(version: Int) throws {
+        let file = Self.folder.appending(path: "features-v\(version).txt")
+        let count = min(
+            FeatureSchema.numericCount(version: version), UserWindow.referenceRange.lowerBound)
         var window = UserWindow()
         var lines: [String] = []
         for (index, event) in events(2000).enumerated() {
             if index % 10 == 0 {
-                lines.append(bits(window.features(event)).map(hexadecimal).joined(separator: " "))
+                lines.append(
+                    bits(Array(window.features(event).prefix(count))).map(hexadecimal).joined(separator: " "))
             }
             window.fold(event)
         }

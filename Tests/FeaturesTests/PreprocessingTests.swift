@@ -100,7 +100,7 @@ import Transactions
         encoder.outputFormatting = .sortedKeys
         let json = try encoder.encode(precise)
         #expect(try JSONDecoder().decode(Preprocessing.self, from: json) == precise)
-        #expect(String(decoding: json, as: UTF8.self).contains("\"schemaVersion\":1"))
+        #expect(String(decoding: json, as: UTF8.self).contains("\"schemaVersion\":2"))
     }
 
     @Test func aDamagedPreprocessingIsRefused() {
@@ -109,7 +109,13 @@ import Transactions
             change(&changed)
             #expect(throws: error) { try PreprocessingPlan(changed) }
         }
-        refuses(.unsupportedSchema(2)) { $0.schemaVersion = 2 }
+        refuses(.unsupportedSchema(3)) { $0.schemaVersion = 3 }
+        refuses(.unsupportedSchema(0)) { $0.schemaVersion = 0 }
+        // Models of version 1 know the features of version 1 alone.
+        refuses(.unknownFeature("merchant_risk_2d")) {
+            $0.schemaVersion = 1
+            $0.numeric[0].feature = "merchant_risk_2d"
+        }
         refuses(.unknownFeature("colour")) { $0.numeric[0].feature = "colour" }
         refuses(.unknownFeature("category")) { $0.numeric[0].feature = "category" }
         refuses(.unknownFeature("amount")) { $0.categorical[0].feature = "amount" }

@@ -29,12 +29,3 @@ import Testing
         for number in 0..<1_000 { #expect(admit("user \(number)", after: 40) == 0) }
     }
 }
-
-@Suite struct SettingsTests {
-    @Test func misspeltVariablesAreNamed() {
-        let environment = [
-            "ML_SERVICE_REDISURL": "x", "ML_SERVICE_REDIS_URL": "x", "ML_SERVICE_CONFIG": "x", "HOME": "x",
-        ]
-        #expect(Settings.unknownVariables(environment) == ["ML_SERVICE_REDISURL"])
-    }
-}

@@ -81,17 +81,17 @@ import Testing
         try #require(lines.count >= 30)
 
         var service = try await ServiceProcess(settings: settings, folder: deployment.folder)
-        let range = #""date_range":{"start":"2026-01-01","end":"2026-02-08"}"#
+        let range = #""promotion":"manual","date_range":{"start":"2026-01-01","end":"2026-02-08"}"#
         let global = try await service.train("{\(range)}")
-        let globalVersion = try #require(global.value("models", 0, "version") as? Int)
+        let globalVersion = try #require(global.version("models", 0, "version"))
         #expect(globalVersion == (try Fixtures.globalVersions) + 1)
         #expect(global.value("metrics", "auroc") is Double)
         let user = try await service.train(#"{"user_id":"user-000002",\#(range)}"#)
-        let userVersion = try #require(user.value("models", 0, "version") as? Int)
+        let userVersion = try #require(user.version("models", 0, "version"))
 
         // Trained, not yet active.
         let before = try await service.get("/v1/models")
-        #expect(before.value(0, "version") as? Int == globalVersion)
+        #expect(before.version(0, "version") == globalVersion)
         #expect(before.value(0, "active") as? Bool == false)
         #expect(before.value(0, "accuracy") is Double)
 
@@ -155,7 +155,10 @@ import Testing
             (#"{"date_range":{"start":"2026-01-01","end":"2026-01-31"},"detectr":"x"}"#, "detectr"),
             (#"{"date_range":{"start":"2026-01-01","end":"2026-01-31"},"detector":"x"}"#, "detector"),
             (
-                #"{"date_range":{"start":"2026-01-01","end":"2026-01-31"},"parameters":{"n_estimators":0}}"#,
+                #"""
+                {"date_range":{"start":"2026-01-01","end":"2026-01-31"},"detector":"isolation-forest",
+                 "parameters":{"n_estimators":0}}
+                """#,
                 "parameters.n_estimators"
             ),
         ] {

@@ -72,7 +72,7 @@ import Testing
     @Test func offsetsOfAnOlderGenerationAreRefused() throws {
         let scene = try StreamScene(partitions: 2)
         let metadata = MetadataLog()
-        let consumer = try scene.consumer(onAssigned: { _, group in metadata.append(group) })
+        let consumer = try scene.consumer(onAssigned: { metadata.append($0.group) })
         while metadata.all.isEmpty { _ = try consumer.poll(maximumCount: 1, timeoutMilliseconds: 50) }
         let other = try scene.consumer()
         while metadata.all.count < 2 {
@@ -98,9 +98,8 @@ import Testing
     /// The committed offsets, which say where a batch begins, are not to be had for longer than the call waits.
     @Test func recordsAreNotLostWhileTheCommittedOffsetIsNotToBeHad() throws {
         let scene = try StreamScene(partitions: 1)
-        let worker = Worker(scene, "a")
-        try worker.work { worker.isAssigned }
         try scene.fill((0..<200).map(String.init))
+        let worker = Worker(scene, "a")
         scene.proxy.onAnswer { $0.call == .offsetFetch ? .hold : .pass }
         let troubled = ContinuousClock.now + .seconds(60)
         let stream = try worker.stream
@@ -123,6 +122,18 @@ import Testing
         try worker.work { worker.delivered.count == 10 }
         worker.close()
         #expect(worker.delivered == (0..<10).map(String.init))
+    }
+
+    /// A topic that has grown is read whole without a restart.
+    @Test func newPartitionsAreRead() throws {
+        let scene = try StreamScene(partitions: 1)
+        let worker = Worker(scene, "a")
+        try worker.work { worker.isAssigned }
+        try KafkaAdmin(settings: try scene.direct, logger: scene.logger).growTopic(
+            scene.topic, toPartitions: 4)
+        try scene.fill((0..<40).map(String.init))
+        try worker.work { worker.delivered.count == 40 }
+        worker.close()
     }
 
     /// Works on two streams in turn.

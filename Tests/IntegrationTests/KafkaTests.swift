@@ -39,7 +39,7 @@ import Testing
 
     private func consumer(
         _ group: String, _ topic: String, extra: [String: String] = [:],
-        onAssigned: @escaping @Sendable ([TopicPartition], KafkaGroupMetadata) -> Void = { _, _ in },
+        onAssigned: @escaping @Sendable (KafkaAssignment) -> Void = { _ in },
         onRevoked: @escaping @Sendable ([TopicPartition], Bool) -> Void = { _, _ in }
     ) throws -> KafkaConsumer {
         var settings = try settings()
@@ -202,12 +202,12 @@ private final class Member: Sendable {
 
     func join(
         _ make: (
-            @escaping @Sendable ([TopicPartition], KafkaGroupMetadata) -> Void,
+            @escaping @Sendable (KafkaAssignment) -> Void,
             @escaping @Sendable ([TopicPartition], Bool) -> Void
         ) throws -> KafkaConsumer
     ) throws {
         let consumer = try make(
-            { [weak self] partitions, _ in self?.state.withLock { $0.revoked.subtract(partitions) } },
+            { [weak self] given in self?.state.withLock { $0.revoked.subtract(given.partitions) } },
             { [weak self] partitions, lost in self?.giveUp(partitions, lost: lost) })
         state.withLock { $0.consumer = consumer }
     }

@@ -19,7 +19,7 @@ import Testing
         let job = try await service.train(
             #"{"user_id":"user-000002","detector":"half-space-trees","parameters":{"trees":30},\#(Self.range)}"#
         )
-        let version = try #require(job.value("models", 0, "version") as? Int)
+        let version = try #require(job.version("models", 0, "version"))
         let promoted = try await service.post("/v1/models/\(version)/promote?user_id=user-000002")
         #expect(promoted.status == 200, "\(promoted.text)")
         let lines = try Fixtures.lines("stream.jsonl").filter { $0.contains("\"user-000002\"") }
@@ -78,7 +78,7 @@ import Testing
         try Self.compile(Self.fixture, "NAN_FAR_AWAY", to: plugins.appending(path: "libfixture.so"))
         #expect(try await service.post("/v1/detectors/rescan").status == 200)
         let job = try await service.train(#"{"user_id":"user-000002","detector":"fixture",\#(Self.range)}"#)
-        let version = try #require(job.value("models", 0, "version") as? Int)
+        let version = try #require(job.version("models", 0, "version"))
         #expect(try await service.post("/v1/models/\(version)/promote?user_id=user-000002").status == 200)
         let lines = try Fixtures.lines("stream.jsonl").filter { $0.contains("\"user-000002\"") }
         let far = try #require(lines.first).replacing(/"amount":[0-9.]+/, with: #""amount":1e15"#)
@@ -104,7 +104,7 @@ import Testing
         #expect(try await service.post("/v1/detectors/rescan").status == 200)
         #expect(try await service.loaded("fixture").first?["isolation"] as? String == "process")
         let job = try await service.train(#"{"user_id":"user-000002","detector":"fixture",\#(Self.range)}"#)
-        let version = try #require(job.value("models", 0, "version") as? Int)
+        let version = try #require(job.version("models", 0, "version"))
         #expect(try await service.post("/v1/models/\(version)/promote?user_id=user-000002").status == 200)
         let lines = try Fixtures.lines("stream.jsonl").filter { $0.contains("\"user-000002\"") }
         let far = try #require(lines.first).replacing(/"amount":[0-9.]+/, with: #""amount":1e15"#)

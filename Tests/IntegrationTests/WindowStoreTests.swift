@@ -1,3 +1,4 @@
+import Features
 import Foundation
 import Redis
 import Testing
@@ -18,30 +19,29 @@ import Testing
 
     private func keys(_ users: [String]) -> UserKeys {
         var keys = UserKeys()
-        for user in users { Array(user.utf8).withUnsafeBufferPointer { keys.append($0) } }
+        for user in users { keys.append(user) }
         return keys
     }
 
     private func blob(_ sequence: UInt64) -> [UInt8] {
-        var bytes: [UInt8] = []
-        WindowBlob.appendHeader(
-            to: &bytes, token: WindowToken(writer: 7, sequence: sequence), partition: 0, baseOffset: 0,
-            endOffset: 1,
-            pendingCount: 0, baseSize: 0)
-        return bytes
+        WindowBlob.encoded(UserWindow(), token: WindowToken(writer: 7, sequence: sequence), owner: 0)
     }
 
     private func writes(_ users: [String], expected: [UInt64?], sequence: UInt64) -> WindowWrites {
         let blob = blob(sequence)
         return WindowWrites(
-            users: keys(users), expected: expected.map { $0.map { WindowToken(writer: 7, sequence: $0) } },
+            users: keys(users),
+            expected: expected.map { $0.map { .token(WindowToken(writer: 7, sequence: $0)) } ?? .nothing },
             bytes: users.flatMap { _ in blob }, ends: users.indices.map { ($0 + 1) * blob.count })
     }
 
     private func tokens(_ store: any WindowStore, _ users: [String]) throws -> [UInt64?] {
         var found = [UInt64?](repeating: nil, count: users.count)
-        try store.read(keys(users)) { index, bytes in
-            found[index] = try bytes.map { try WindowBlob($0).token.sequence }
+        try store.read(keys(users), partitions: []) { _, _ in
+        } user: { index, stored in
+            if case .blob(let bytes) = stored {
+                found[index] = try WindowBlob(bytes, owner: 0).token.sequence
+            }
         }
         return found
     }
@@ -72,19 +72,5 @@ import Testing
         #expect(try store.write(writes(users, expected: users.map { _ in nil }, sequence: 1)))
         #expect(try tokens(store, users).allSatisfy { $0 == 1 })
         for user in users { try store.remove(userID: user) }
-    }
-
-    @Test func aSnapshotBringsBackWindowsAndCheckpoint() throws {
-        let path = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString).path
-        defer { try? FileManager.default.removeItem(atPath: path) }
-        let store = MemoryWindowStore()
-        #expect(try store.restore(from: path) == nil)
-        #expect(try store.write(writes(["a", "b"], expected: [nil, nil], sequence: 9)))
-        try store.snapshot(to: path, checkpoint: [1, 2, 3])
-        let restored = MemoryWindowStore()
-        #expect(try restored.restore(from: path) == [1, 2, 3])
-        #expect(try tokens(restored, ["a", "b", "c"]) == [9, 9, nil])
-        try Data("nonsense".utf8).write(to: URL(filePath: path))
-        #expect(throws: WindowStoreError.self) { try restored.restore(from: path) }
     }
 }

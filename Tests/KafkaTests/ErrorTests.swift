@@ -24,6 +24,25 @@ import Testing
         }
     }
 
+    /// Before anything is contacted: no broker is there.
+    @Test(arguments: [
+        ["no.such.property": "1"],
+        ["sasl.mechanism": "SCRAM-SHA-999", "security.protocol": "SASL_PLAINTEXT"],
+        ["isolation.level": "read_uncommitted"], ["auto.offset.reset": "latest"], ["group.id": "g"],
+        ["enable.auto.commit": "true"], ["transactional.id": "t"], ["acks": "1"],
+        ["session.timeout.ms": "soon"],
+    ])
+    func aWrongSettingIsRefusedBeforeTheStart(extra: [String: String]) {
+        let settings = KafkaSettings(bootstrapServers: "127.0.0.1:1", extra: extra)
+        let failure = #expect(throws: KafkaError.self) { try settings.check(logger: quietLogger) }
+        #expect(failure?.isHopeless == true && failure?.isRetryable == false)
+    }
+
+    @Test func rightSettingsPassTheCheck() throws {
+        try KafkaSettings(bootstrapServers: "127.0.0.1:1", extra: ["session.timeout.ms": "20000"])
+            .check(logger: quietLogger)
+    }
+
     @Test func aBrokerThatIsAwayIsARetryableErrorThatNamesIt() throws {
         let cluster = try MockKafkaCluster(topics: [.init("in", partitions: 1)])
         let producer = try KafkaProducer(settings: cluster.settings, logger: quietLogger)

@@ -65,8 +65,8 @@ final class GroupLog: Sendable {
     private let state = Mutex<[Event]>([])
     var events: [Event] { state.withLock { $0 } }
 
-    var onAssigned: @Sendable ([TopicPartition], KafkaGroupMetadata) -> Void {
-        { partitions, _ in self.state.withLock { $0.append(.assigned(Set(partitions))) } }
+    var onAssigned: @Sendable (KafkaAssignment) -> Void {
+        { given in self.state.withLock { $0.append(.assigned(Set(given.partitions))) } }
     }
     var onRevoked: @Sendable ([TopicPartition], Bool) -> Void {
         { partitions, lost in self.state.withLock { $0.append(.revoked(Set(partitions), lost: lost)) } }

@@ -68,7 +68,7 @@ import Testing
             let box = MetadataBox()
             consumer = try KafkaConsumer(
                 settings: cluster.settings, groupID: "g", topics: ["in"],
-                onAssigned: { _, group in box.set(group) }, logger: quietLogger)
+                onAssigned: { box.set($0.group) }, logger: quietLogger)
             try consumer.poll(until: { box.group != nil })
             metadata = try #require(box.group)
             #expect(metadata.isMember)

@@ -123,17 +123,36 @@ import Testing
     @Test(arguments: [
         ("x,label\n1,0\n2\n", 3, "1 fields"), ("x,label\n1,0\n\n2,0,3\n", 4, "3 fields"),
         ("x,label\n1,maybe\n", 2, "maybe"), ("x,label\n1,\n", 2, "label"), ("x,label\n1,nan\n", 2, "label"),
-        ("x,x\n", 1, "same name"), ("", 1, "header"), ("x,label\n\"1\n,0\n", 2, "within quotes"),
+        ("label,label\n", 1, "two columns"), ("", 1, "header"), ("x,label\n\"1\n,0\n", 2, "within quotes"),
         ("x,label\n\"a\n\nb\",0\n1\"2,0\n", 5, "quote"),
     ])
     func namesTheLineOfABadRecord(_ text: String, _ line: Int, _ reason: String) {
         #expect {
             try readCSVTable(
-                Array(text.utf8), name: "t.csv", labelColumn: text.hasPrefix("x,x") ? nil : "label")
+                Array(text.utf8), name: "t.csv", labelColumn: "label")
         } throws: { error in
             guard case LakeError.badLine("t.csv", line, let found) = error else { return false }
             return found.contains(reason)
         }
+    }
+
+    @Test func columnsWithoutANameAndNamesThatComeTwiceLoseNothing() throws {
+        let text = "a,b,a,y,,\n1,2,3,yes,,\n4,5,6,F,,\n7,8,9,0"
+        let table = try readCSVTable(Array((text + ",,\n").utf8), name: "t.csv", labelColumn: "y")
+        #expect(table.columns == ["a", "b", "a.1"])
+        #expect(table.values == [1, 2, 3, 4, 5, 6, 7, 8, 9])
+        #expect(table.labels == [true, false, false])
+    }
+
+    /// As 32-bit floats 128 seconds of our days are one number.
+    @Test func timesAsFeaturesKeepTheirDifferences() throws {
+        let rows = (0..<200).map { "\(1_700_000_000 + $0).25,\($0),1" }
+        let table = try readCSVTable(
+            Array((["t,x,c"] + rows).joined(separator: "\n").utf8), name: "t.csv", labelColumn: nil)
+        #expect(table.offsets == [1_700_000_100, 0, 0])
+        #expect((0..<200).allSatisfy { table.values[3 * $0] == Float($0) - 99.75 })
+        #expect(
+            (0..<200).allSatisfy { table.values[3 * $0 + 1] == Float($0) && table.values[3 * $0 + 2] == 1 })
     }
 
     @Test func aLabelThatIsNotThereIsNamed() {

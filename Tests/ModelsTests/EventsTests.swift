@@ -1,5 +1,8 @@
+import DetectorAPI
 import Foundation
+import Redis
 import Testing
+import Torture
 
 @testable import Models
 
@@ -32,6 +35,53 @@ import Testing
         let now = try events.read(after: nil, waitMilliseconds: 0).cursor
         events.publish([change(31)])
         #expect(try events.read(after: now, waitMilliseconds: 0).changes.map(\.sequence) == [31])
+    }
+
+    private static func entry(_ number: String, _ change: [UInt8]) -> RedisStreamEntry {
+        RedisStreamEntry(
+            id: "1-\(number)",
+            fields: [.init(name: "number", value: Array(number.utf8)), .init(name: "change", value: change)])
+    }
+
+    @Test func theNumbersOfAStreamMayBeAnything() throws {
+        let json = [UInt8](try JSONEncoder().encode(change(1)))
+        let last = RedisModelEvents.Place(id: "0-0", number: .max)
+        for number in ["9223372036854775807", "-9223372036854775808", "0", "x", "", "99999999999999999999"] {
+            _ = try? RedisModelEvents.changes(in: [Self.entry(number, json)], after: last)
+            #expect(throws: ModelEventsError.placeLost) {
+                try RedisModelEvents.changes(
+                    in: [Self.entry(number, json)], after: RedisModelEvents.Place(id: "0-0", number: 4))
+            }
+        }
+        let (changes, end) = try RedisModelEvents.changes(
+            in: [Self.entry("5", json)], after: RedisModelEvents.Place(id: "0-0", number: 4))
+        #expect(changes == [change(1)])
+        #expect(end.number == 5)
+    }
+
+    /// Entries with anything in them, and what a process does that hears them.
+    @Test func tortureEvents() throws {
+        let world = try World()
+        for tenant in [Tenant.global, .user("a")] { try world.publish(tenant) }
+        let process = try world.process()
+        try process.promotion.promote([.global: 1, .user("a"): 1], by: "t", reason: "")
+        let json = [UInt8](try JSONEncoder().encode(change(1)))
+        try Torture("model events").run(rounds: 500) { random in
+            let number = Mutation.apply(to: Array("1".utf8), &random)
+            let entry = Self.entry(
+                random.below(4) == 0 ? String(decoding: number, as: UTF8.self) : "1",
+                Mutation.apply(to: json, &random))
+            let place = RedisModelEvents.Place(id: "0-0", number: 0)
+            guard let heard = try? RedisModelEvents.changes(in: [entry], after: place) else {
+                return .refused
+            }
+            guard try process.promotion.apply(heard.changes).isEmpty else {
+                throw Torture.Failure("an event changed what serves")
+            }
+            return .accepted
+        }
+        #expect(try process.router.description("a") == "user v1")
+        #expect(try process.cache.active() == world.catalogue.all())
     }
 
     @Test func aWaitingFollowerIsWoken() throws {

@@ -20,6 +20,8 @@ import Testing
             events.publish(changes)
         }
 
+        func erase(_ tenant: Tenant) throws -> Int { events.erase(tenant) }
+
         func read(after cursor: String?, waitMilliseconds: Int) throws -> (
             changes: [ModelChange], cursor: String
         ) {
@@ -119,6 +121,63 @@ import Testing
         #expect(try two.cache.active() == world.catalogue.all())
     }
 
+    /// Whoever can write to the stream of events can say what they like: what is active the catalogue says.
+    @Test(arguments: [nil, 1, 7, Int.max, Int.min])
+    func aForgedEventChangesNothing(version: Int?) throws {
+        let world = try World()
+        let process = try world.process()
+        for _ in 0..<2 { for tenant in [Tenant.global, .user("a")] { try world.publish(tenant) } }
+        try process.promotion.promote([.global: 2, .user("a"): 2], by: "t", reason: "")
+        let before = try process.cache.active()
+        for (user, sequence) in [
+            (nil, 9), ("a", 9), ("a", Int.max), (nil, Int.max), ("b", 1), (nil, Int.min),
+        ] {
+            let forged = ModelChange(
+                userID: user, sequence: sequence, from: version, to: version, by: "", reason: "",
+                timeMilliseconds: 0)
+            #expect(try process.promotion.apply([forged]).isEmpty)
+        }
+        #expect(try process.router.description("a") == "user v2")
+        #expect(try process.router.description("b") == "global v2 no-user-model")
+        #expect(try process.cache.active() == before)
+        // And what is promoted afterwards serves.
+        try process.promotion.promote([.global: 1], by: "t", reason: "")
+        #expect(try process.router.description("b") == "global v1 no-user-model")
+    }
+
+    /// Promoting what the catalogue has active makes it serve in a process that did not know.
+    @Test func promotingTheActiveVersionServesIt() throws {
+        let world = try World()
+        for tenant in [Tenant.global, .user("a")] { try world.publish(tenant) }
+        try world.process("one").promotion.promote([.global: 1, .user("a"): 1], by: "t", reason: "")
+        let two = try world.process("two")
+        #expect(try two.router.description("a") == "none")
+        #expect(try two.promotion.promote([.global: 1, .user("a"): 1], by: "t", reason: "").isEmpty)
+        #expect(try two.router.description("a") == "user v1")
+    }
+
+    /// Events may be lost, or never be sent: a look into the catalogue finds what has changed.
+    @Test func aPromotionNobodyTellsOfIsFound() throws {
+        let world = try World()
+        let (one, two) = (try world.process("one"), try world.process("two"))
+        for _ in 0..<2 {
+            for tenant in [Tenant.global, .user("a"), .user("b")] { try world.publish(tenant) }
+        }
+        try one.promotion.promote([.global: 1, .user("a"): 1, .user("b"): 1], by: "t", reason: "")
+        #expect(try two.promotion.start(logger: world.logger))
+        _ = try two.router.description("b")
+        try one.promotion.promote([.user("a"): 2, .global: 2], by: "t", reason: "")
+        _ = try one.promotion.erase(.user("b"))
+        #expect(try two.promotion.poll(logger: world.logger).count == 3)
+        #expect(try two.router.description("a") == "user v2")
+        #expect(try two.router.description("b") == "global v2 no-user-model")
+        #expect(two.cache.bytes(.user("b"), version: 1) == nil)
+        #expect(try two.promotion.poll(logger: world.logger).isEmpty)
+        let gets = world.objects.gets.count
+        #expect(try two.promotion.poll(logger: world.logger).isEmpty)
+        #expect(world.objects.gets.count == gets)
+    }
+
     /// Batches go on with the old model while the new one is away.
     @Test func aNewGlobalModelServesOnceItIsHere() throws {
         let world = try World()
@@ -212,8 +271,14 @@ import Testing
         _ = try other.promotion.start(logger: world.logger)
         for router in [process.router, other.router] { _ = try router.description("a") }
         let cursor = try world.events.read(after: nil, waitMilliseconds: 0).cursor
-        try process.promotion.erase(.user("a"), by: "t")
-        try other.promotion.apply(world.events.read(after: cursor, waitMilliseconds: 0).changes)
+        let erased = try process.promotion.erase(.user("a"))
+        #expect(erased.wasKnown && erased.versions == 4 && erased.history > 0 && erased.cached > 0)
+        #expect(erased.events > 0)
+        // Nothing in the stream names the user: followers are sent to the catalogue.
+        #expect(throws: ModelEventsError.placeLost) {
+            try world.events.read(after: cursor, waitMilliseconds: 0)
+        }
+        #expect(try other.promotion.start(logger: world.logger))
         for process in [process, other] {
             #expect(try process.router.description("a") == "global v1 no-user-model")
             #expect((1...4).allSatisfy { process.cache.bytes(.user("a"), version: $0) == nil })
@@ -224,7 +289,7 @@ import Testing
         // Nobody else's.
         #expect(try process.router.description("ab") == "user v1")
         // Erased again, or begun anew.
-        try process.promotion.erase(.user("a"), by: "t")
+        #expect(try process.promotion.erase(.user("a")) == Promotion.Erased())
         try world.publish(.user("a"), score: -0.25)
         let changes = try process.promotion.promote([.user("a"): 1], by: "t", reason: "")
         try other.promotion.apply(changes)

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Synchronization
 import Testing
 
@@ -31,6 +32,28 @@ final class DirectoryObjectStoreTests {
             }
             #expect(wins.withLock { $0 } == 1)
         }
+    }
+
+    @Test("a file of any size and any date is an answer, not an end")
+    func anySizeAndDate() throws {
+        try store.put("a", bytes("x"), if: .always)
+        let path = root + "/inner/a"
+        let file = try #require(FileHandle(forWritingAtPath: path))
+        try file.truncate(atOffset: 3 << 30)
+        try file.close()
+        #expect(throws: ObjectStoreError.tooLarge(key: "a", sizeBytes: 3 << 30, maximumSize: 1_000)) {
+            try store.get("a", maximumSize: 1_000)
+        }
+        #expect(throws: ObjectStoreError.self) { try store.get("a") }
+        // Nanoseconds of the year 9999 are more than a number holds.
+        var times = [
+            timeval(tv_sec: 253_402_300_799, tv_usec: 0), timeval(tv_sec: 253_402_300_799, tv_usec: 0),
+        ]
+        #expect(utimes(path, &times) == 0)
+        #expect(try store.head("a")?.sizeBytes == 3 << 30)
+        times = [timeval(tv_sec: -9_000_000_000, tv_usec: 0), timeval(tv_sec: -9_000_000_000, tv_usec: 0)]
+        #expect(utimes(path, &times) == 0)
+        #expect(try store.list(prefix: "", after: nil, limit: 9).map(\.key) == ["a"])
     }
 
     @Test("counting by read, add, write-if-unchanged loses nothing between many threads")

@@ -47,6 +47,15 @@ struct S3AnswersTests {
         #expect(S3Problem(Array(text.utf8)) == nil)
     }
 
+    @Test("a name that is not UTF-8 is nil, not a trap")
+    func wrongEncoding() {
+        for name in [[0x61, 0xE3], [0xFF], [0x61, 0xED, 0xA0, 0x80]] as [[UInt8]] {
+            let xml = [UInt8(ascii: "<")] + name + Array("></x>".utf8)
+            #expect(S3ListPage(xml) == nil)
+            #expect(S3Problem(xml) == nil)
+        }
+    }
+
     @Test("entities that would grow without end, or read a file, do neither")
     func entities() {
         var definitions = "<!ENTITY e0 \"ha\">"

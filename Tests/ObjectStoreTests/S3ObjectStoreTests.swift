@@ -52,6 +52,44 @@ struct S3ObjectStoreTests {
         #expect(server.requests.count == 4)
     }
 
+    @Test("after a failure the next attempt goes by a new connection", arguments: [500, 503])
+    func newConnection(status: Int) throws {
+        let server = try ScriptedHTTPServer { request, _ in
+            // The server behind the first connection stays broken.
+            request.connection == 0
+                ? .send(status, body: Self.problem("InternalError"))
+                : .send(200, headers: ["ETag": "\"e\""], body: "x")
+        }
+        let store = try store(server)
+        #expect(try store.get("k")?.bytes == [120])
+        #expect(try store.get("k")?.bytes == [120])
+        #expect(server.requests.map(\.connection) == [0, 1, 1])
+    }
+
+    @Test("a range that was cut off on the way is worth another try, one that passes the end is not")
+    func cutRange() throws {
+        let server = try ScriptedHTTPServer { _, number in
+            .send(206, headers: ["Content-Range": "bytes 0-9/\(number == 0 ? 100 : 5)"], body: "short")
+        }
+        let store = try store(server)
+        let cut = #expect(throws: ObjectStoreError.self) { try store.get("k", range: 0..<10) }
+        #expect(cut?.isRetryable == true)
+        let beyond = #expect(throws: ObjectStoreError.self) { try store.get("k", range: 0..<10) }
+        #expect(beyond?.isRetryable == false)
+    }
+
+    @Test("more bytes than a reader can use are not read")
+    func largerThanWanted() throws {
+        let server = try ScriptedHTTPServer { _, _ in
+            .send(200, headers: ["ETag": "\"e\""], body: String(repeating: "x", count: 3 << 20))
+        }
+        let error = #expect(throws: ObjectStoreError.self) {
+            try store(server).get("k", maximumSize: 2 << 20)
+        }
+        #expect(error?.description.contains("at most \(2 << 20) are read") == true)
+        #expect(error?.isRetryable == false)
+    }
+
     @Test("a store that stays busy is unavailable, with its own words")
     func alwaysBusy() throws {
         let server = try ScriptedHTTPServer { _, _ in .send(503, body: Self.problem("SlowDown")) }

@@ -26,6 +26,37 @@ struct RedisConnectionTests {
         try redis.ping()
     }
 
+    @Test(
+        "a server that has become a replica, or is loading, is left for whoever has the address now",
+        arguments: [
+            "-READONLY You can't write against a read only replica.",
+            "-ERR Error running script (call to f_1): @user_script:3: -READONLY You can't write against a read only replica.",
+            "-LOADING Redis is loading the dataset in memory",
+            "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        ])
+    func failovers(answer: String) throws {
+        let server = try ScriptedServer([
+            [.receive("v\r\n"), .send("\(answer)\r\n"), .hang],
+            [.receive("v\r\n"), .send("+OK\r\n"), .hang],
+        ])
+        let redis = try connection(server)
+        let error = #expect(throws: RedisError.self) { try redis.command(["SET", "k", "v"]) }
+        #expect(error?.isRetryable == true)
+        try redis.command(["SET", "k", "v"])
+        server.waitForConnections(1)
+    }
+
+    @Test("other errors keep the connection", arguments: ["-WRONGTYPE wrong kind", "-ERR unknown -READONLY"])
+    func lastingErrors(answer: String) throws {
+        let server = try ScriptedServer([
+            [.receive("v\r\n"), .send("\(answer)\r\n"), .receive("w\r\n"), .send("+OK\r\n"), .hang]
+        ])
+        let redis = try connection(server)
+        let error = #expect(throws: RedisError.self) { try redis.command(["SET", "k", "v"]) }
+        #expect(error?.isRetryable == false)
+        try redis.command(["SET", "k", "w"])
+    }
+
     @Test("an idle connection that the server has closed is replaced before anything is sent on it")
     func idleConnections() throws {
         let server = try ScriptedServer([

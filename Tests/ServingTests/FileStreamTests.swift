@@ -47,6 +47,35 @@ import Testing
         #expect(all == [3 << 20, 5])
     }
 
+    /// What a line that jumps ahead in time is worth is told by the lines after it, whatever the batches.
+    @Test(arguments: [1, 7, 2_000])
+    func linesThatJumpAheadAreJudgedByThoseAfterThem(batchSize: Int) throws {
+        func line(_ id: Int, _ time: Int64) -> String {
+            #"{"transaction_id":"t\#(id)","user_id":"u","amount":1,"timestamp":\#(time)}"# + "\n"
+        }
+        let day: Int64 = 86_400_000
+        let now: Int64 = 1_770_000_000_000
+        // The first is dated ahead, then a poisoned one, then a pause of nine days, and one ahead at the very end.
+        var times = [now + 400 * day] + (0..<20).map { now + $0 * 1_000 } + [now + 31 * day]
+        times += (20..<40).map { now + $0 * 1_000 } + (0..<20).map { now + 9 * day + $0 * 1_000 }
+        times.append(now + 99 * day)
+        let stream = try stream(times.enumerated().map { line($0, $1) }.joined())
+        let store = MemoryWindowStore()
+        let stage = WindowStage(store: store, writer: 1)
+        let consume = ConsumeStage()
+        var marks: [TransactionMarks] = []
+        while let records = try stream.next(BatchLimits(records: batchSize)) {
+            #expect(records.payloads.count <= batchSize)
+            let windowed = try stage.window(consume.consume(records)) { _ in nil }
+            marks += windowed.marks
+            // As if delivered at once, so that the next batch begins where this one ended.
+            #expect(try store.write(windowed.writes))
+        }
+        let future = marks.indices.filter { marks[$0].contains(.future) }
+        #expect(future == [0, 21])
+        #expect(marks.count == times.count)
+    }
+
     @Test func goesOnAtACheckpointAndCutsWhatWasWrittenAfterIt() throws {
         let text = (0..<100).map { "line \($0)\n" }.joined()
         let first = try stream(text)
@@ -89,7 +118,9 @@ import Testing
     private static func delivery(_ records: RawRecords) -> Delivery {
         var output = OutputRecords()
         for payload in records.payloads {
-            output.append(key: UnsafeBufferPointer(start: nil, count: 0)) { $0.append(contentsOf: payload) }
+            output.append(key: UnsafeBufferPointer(start: nil, count: 0), slice: 0, offset: 0) {
+                $0.append(contentsOf: payload)
+            }
         }
         return Delivery(
             verdicts: output, deadLetters: [], slices: records.slices, assignment: records.assignment)

@@ -25,6 +25,10 @@ final class RealWindowWorld: WindowWorld {
 
     var ends: [Int32: Int64] { content.ends }
 
+    /// A copy that holds a batch which nobody committed is taken for offsets that were set back into it: what differs
+    /// is marked, as `window-ahead`.
+    var mayReadAhead: Bool { content.identity > 1 }
+
     private static func key(_ user: Int) -> [UInt8] { Array("u\(user)".utf8) }
 
     private static func hash(_ key: [UInt8]) -> UInt64 { key.withUnsafeBytes { TextHash.hash($0) } }
@@ -176,6 +180,8 @@ private final class SnapshotStore: WindowStore, @unchecked Sendable {
     func damagedKey(of userID: String) -> String { userID }
 
     func remove(userID: String) throws -> Int { 0 }
+
+    func partitions() throws -> [Int32] { content.partitions.keys.sorted() }
 
     func condition() throws -> WindowStoreCondition { WindowStoreCondition(identity: content.identity) }
 }

@@ -227,7 +227,9 @@ final class Simulation {
             report.verdicts += 1
             if verdict.isMoved { report.userMoves += 1 }
             if verdict.isLost || verdict.isAhead { report.marked += 1 } else { report.compared += 1 }
-            if let (invariant, text) = oracle.published(verdict) { violate(invariant, text) }
+            if let (invariant, text) = oracle.published(verdict, mayReadAhead: store.mayReadAhead) {
+                violate(invariant, text)
+            }
         }
         for (partition, end) in offsets {
             let committed = broker.committed[partition] ?? 0

@@ -131,6 +131,7 @@ import ZScoreBaseline
     @Test func theGateRefusesAFloodAShiftAndAWorseModel() {
         let good = [
             "holdout_rows": 10_000, "usual_alert_rate": 0.012, "score_shift": 0.1, "average_precision": 0.3,
+            "holdout_anomalies": 100, "injected_precision": 0.3,
         ]
         func failed(_ changed: [String: Double], active: [String: Double]? = nil) -> [String] {
             Gate.checks(good.merging(changed) { $1 }, active: active, contamination: 0.01)
@@ -141,6 +142,9 @@ import ZScoreBaseline
         #expect(failed(["score_shift": 0.9]) == ["score_shift"])
         #expect(failed([:], active: ["average_precision": 0.31]).isEmpty)
         #expect(failed([:], active: ["average_precision": 0.5]) == ["average_precision"])
+        let few = ["holdout_anomalies": 4.0]
+        #expect(failed(few, active: ["average_precision": 0.5, "injected_precision": 0.2]).isEmpty)
+        #expect(failed(few, active: ["injected_precision": 0.5]) == ["injected_precision"])
         // Without labels by what was injected; without either nobody is worse.
         let unlabelled = ["holdout_rows": 10_000, "injected_precision": 0.2]
         let checks = Gate.checks(unlabelled, active: ["injected_precision": 0.4], contamination: 0.01)

@@ -28,28 +28,31 @@ import Transactions
         (message(userID: "null"), .missingField, "user_id"),
         (message(amount: "null"), .missingField, "amount"),
         (message(timestamp: "null"), .missingField, "timestamp"),
-        (message(transactionID: "7"), .wrongType, "transaction_id"),
-        (message(userID: "7"), .wrongType, "user_id"),
-        (message(amount: "\"12.5\""), .wrongType, "amount"),
+        (message(transactionID: "7.5"), .wrongType, "transaction_id"),
+        (message(userID: "1e300"), .wrongType, "user_id"),
+        (message(userID: "true"), .wrongType, "user_id"),
+        (message(userID: "\"NULL\""), .missingField, "user_id"),
+        (message(amount: "\"12,5\""), .wrongType, "amount"),
+        (message(amount: "\"NaN\""), .missingField, "amount"),
         (message(amount: "true"), .wrongType, "amount"),
         (message(amount: "[]"), .wrongType, "amount"),
         (message(timestamp: "[]"), .wrongType, "timestamp"),
-        (message("\"category\":5"), .wrongType, "category"),
+        (message("\"category\":5.5"), .wrongType, "category"),
         (message("\"device_id\":{}"), .wrongType, "device_id"),
-        (message("\"latitude\":\"48\""), .wrongType, "latitude"),
+        (message("\"latitude\":\"north\""), .wrongType, "latitude"),
         (message("\"longitude\":false"), .wrongType, "longitude"),
         (message(amount: "1e999"), .notFinite, "amount"),
         (message(amount: "-1e999"), .notFinite, "amount"),
         (message(amount: "1" + String(repeating: "0", count: 400)), .notFinite, "amount"),
         (message(timestamp: "1e999"), .notFinite, "timestamp"),
         (message("\"latitude\":1e400"), .notFinite, "latitude"),
-        (message(timestamp: "1527811200"), .badTimestamp, "timestamp"),
-        (message(timestamp: "1527811200000000"), .badTimestamp, "timestamp"),
+        (message(timestamp: "20180601"), .badTimestamp, "timestamp"),
+        (message(timestamp: "20180601000000"), .badTimestamp, "timestamp"),
         (message(timestamp: "-1"), .badTimestamp, "timestamp"),
         (message(timestamp: "\"yesterday\""), .badTimestamp, "timestamp"),
         (message(timestamp: "\"2018-06-01T00:00:00\""), .badTimestamp, "timestamp"),
         (message(timestamp: "\"1969-06-01T00:00:00Z\""), .badTimestamp, "timestamp"),
-        (message(timestamp: "\"\""), .badTimestamp, "timestamp"),
+        (message(timestamp: "\"\""), .missingField, "timestamp"),
         (message(userID: "\"\""), .userIDLength, "user_id"),
         (message(userID: "\"\(String(repeating: "u", count: 257))\""), .userIDLength, "user_id"),
         (message(transactionID: "\"\""), .textLength, "transaction_id"),
@@ -70,8 +73,21 @@ import Transactions
     func namesReasonAndField(_ index: Int) {
         let (message, reason, field) = Self.refused[index]
         let parsed = ParsedMessages([message])
-        #expect(parsed.rejections == [Rejection(messageIndex: 0, reason: reason, field: field)])
+        #expect(parsed.rejections.map(\.messageIndex) == [0])
+        #expect(parsed.rejections.map(\.reason) == [reason])
+        #expect(parsed.rejections.map(\.field) == [field])
         #expect(parsed.batch.count == 0)
+    }
+
+    @Test func namesTheValue() {
+        let long = String(repeating: "é", count: 60)
+        let values = ParsedMessages([
+            message(amount: "\"ten\""), message(timestamp: "20180601"), message(amount: "[]"),
+            message("\"latitude\":\"\(long)\""), message("\"longitude\":200.5"),
+        ]).rejections.map { $0.value ?? "" }
+        #expect(
+            values[0] == "ten" && values[1] == "20180601" && values[2] == "a list" && values[4] == "200.5")
+        #expect(!values[3].isEmpty && long.hasPrefix(values[3]))
     }
 
     @Test func acceptsWhatIsJustWithinTheLimits() {

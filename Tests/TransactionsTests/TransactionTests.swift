@@ -55,8 +55,9 @@ extension Transaction {
         return any.isFinite ? any : 0
     }
 
+    /// An empty text is a missing one.
     private static func optional(_ random: inout Randomness) -> String? {
-        random.chance(50) ? text(0...40, &random) : nil
+        random.chance(50) ? text(1...40, &random) : nil
     }
 
     private static func text(_ length: ClosedRange<Int>, _ random: inout Randomness) -> String {

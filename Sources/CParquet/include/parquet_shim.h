@@ -6,7 +6,10 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "exact.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -76,6 +79,8 @@ const char *pq_column_name(const pq_file *file, int32_t column);
 int32_t pq_find_column(const pq_file *file, const char *name);
 /// Whether the column holds numbers or booleans, not nested.
 bool pq_column_is_numeric(const pq_file *file, int32_t column);
+/// Whether the column holds texts, not nested.
+bool pq_column_is_text(const pq_file *file, int32_t column);
 
 // MARK: Which row groups may hold a text
 
@@ -113,16 +118,27 @@ bool pq_batch_keep(pq_batch *batch, int32_t column, const char *text, int64_t le
 
 // MARK: Values. Each call fills arrays of `pq_batch_count` values; `valid` gets 0 or 1.
 
-/// NaN for null. Takes numbers of any kind, decimals and booleans.
-bool pq_batch_reals(const pq_batch *batch, int32_t column, double *values, pq_error *error);
+/// `states`, here and below, gets what `exact.h` calls each row's value: EXACT_VALUE, EXACT_MISSING or why it is none,
+/// whose value is then meaningless. Where it may be NULL and is, a row that is no value of the kind is PQ_VALUE.
+
+/// NaN for null and missing. Takes numbers of any kind, decimals, booleans, and texts of numbers. `states` may be NULL.
+bool pq_batch_reals(const pq_batch *batch, int32_t column, double *values, uint8_t *states, pq_error *error);
+/// 1, 0, or -1 for null and missing. Takes booleans, numbers, of which 0 is false, and texts as `exact_boolean` does.
+bool pq_batch_labels(const pq_batch *batch, int32_t column, int8_t *values, uint8_t *states, pq_error *error);
 /// 0 for null. Takes integers, booleans, and reals and decimals that are whole numbers.
 bool pq_batch_integers(
     const pq_batch *batch, int32_t column, int64_t *values, uint8_t *valid, bool *has_nulls, pq_error *error);
 bool pq_batch_is_text(const pq_batch *batch, int32_t column);
-/// Milliseconds since 1970 UTC, rounded down; a null is PQ_VALUE. Takes timestamps and dates of any unit and
-/// integers, which are milliseconds.
-bool pq_batch_timestamps(const pq_batch *batch, int32_t column, int64_t *values, pq_error *error);
-/// Bytes that the texts take together. Takes texts, binaries, dictionaries of them, integers.
+/// Milliseconds since 1970 UTC, rounded down. Takes timestamps and dates of any unit; numbers as `exact_epoch` does;
+/// texts as `exact_time` does. `zone` is that of times that do not say theirs; NULL: typed ones are UTC, texts are
+/// refused.
+bool pq_batch_timestamps(
+    const pq_batch *batch, int32_t column, const exact_zone *zone, int64_t *values, uint8_t *states,
+    pq_error *error);
+/// What a row of a column holds, for messages, as much of it as fits; NUL-terminated.
+void pq_batch_describe(const pq_batch *batch, int32_t column, int64_t row, char *text, size_t capacity);
+/// Bytes that the texts take together. Takes texts, binaries, dictionaries of them; as their digits numbers that are
+/// whole; binaries of 16 bytes as UUIDs.
 bool pq_batch_text_size(const pq_batch *batch, int32_t column, int64_t *size_bytes, pq_error *error);
 /// `offsets` has one more entry than there are rows; a null is empty.
 bool pq_batch_texts(

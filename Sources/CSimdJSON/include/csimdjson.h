@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "exact.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -59,11 +61,6 @@ enum {
 /// A text's length when it is missing.
 #define CSIMD_MISSING UINT32_MAX
 
-/// Event times lie in [1971-01-01, 2200-01-01): seconds or microseconds of our days, taken for milliseconds,
-/// are outside.
-static const int64_t CSIMD_EARLIEST_MILLISECONDS = 31536000000;
-static const int64_t CSIMD_LATEST_MILLISECONDS = 7258118400000;
-
 typedef struct {
     const void *bytes;
     size_t length;
@@ -78,6 +75,9 @@ typedef struct {
     int32_t message;
     int8_t reason;
     int8_t field;
+    /// Bytes of `value`: the beginning of what the field holds, 0 where it holds nothing.
+    uint8_t value_length;
+    char value[41];
 } csimd_rejection;
 
 /// What a batch gave. The memory is the parser's and holds until its next call.
@@ -98,7 +98,8 @@ typedef struct {
 
 typedef struct csimd_parser csimd_parser;
 
-csimd_parser *csimd_parser_create(void);
+/// - zone: of times that do not say theirs, copied; NULL: such times are refused.
+csimd_parser *csimd_parser_create(const exact_zone *zone);
 void csimd_parser_destroy(csimd_parser *parser);
 
 /// Parses `count` messages. Offsets of texts start at `arena_base`. One thread at a time for one parser.

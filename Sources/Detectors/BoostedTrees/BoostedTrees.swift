@@ -17,7 +17,8 @@ public struct BoostedTrees: Detector {
         DetectorInfo(
             id: "boosted-trees", version: "1.0.0",
             summary: "How likely a row is a fraud, learned from labelled ones by gradient-boosted trees.",
-            parameters: BoostedParameters.specifications, uses: [.categories], needsLabels: true,
+            parameters: BoostedParameters.specifications, uses: [.categories, .references],
+            needsLabels: true,
             vectorUnit: String(cString: VectorUnit.inUse.cName))
     }
 

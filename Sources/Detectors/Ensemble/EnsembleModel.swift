@@ -1,7 +1,7 @@
 import DetectorAPI
 
 /// Fitted members, the tables that make them comparable, and their weights. Immutable.
-final class EnsembleModel: Explaining {
+final class EnsembleModel: Explaining, Sizing {
     private let readings: MemberReadings
     /// Of the forest, the z-score of all columns, and each column.
     private let tables: [RankTable]
@@ -30,6 +30,13 @@ final class EnsembleModel: Explaining {
     }
 
     var columns: Int { readings.columns }
+
+    var sizeInMemory: Int {
+        // Both members are of kinds that say what they hold.
+        let members = [readings.forest as? any Sizing, readings.zscore as? any Sizing]
+        let tables = tables.reduce(0) { $0 + $1.sizeInMemory }
+        return members.reduce(tables) { $0 + ($1?.sizeInMemory ?? 0) }
+    }
 
     var expectedScore: Double { Self.score(expected.t) }
 

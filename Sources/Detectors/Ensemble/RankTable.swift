@@ -23,6 +23,11 @@ struct RankTable: Equatable {
     let surprises: [Float]
     private let tailSlope: Double
 
+    /// Bytes, with what two arrays cost.
+    var sizeInMemory: Int {
+        MemoryLayout<RankTable>.stride + 2 * (32 + values.count * MemoryLayout<Float>.stride)
+    }
+
     /// - Precondition: As many surprises as values, both as their comments say.
     init(values: [Float], surprises: [Float]) {
         self.values = values

@@ -1,13 +1,13 @@
 import DetectorAPI
 
 /// A forest that sees categories: rows are widened by their orders, block by block, and scored by the forest inside.
-final class CategoricalModel: Explaining {
+final class CategoricalModel: Explaining, Sizing {
     private static let rowsPerBlock = 128
 
     let orders: CategoryOrders
-    let forest: any Explaining
+    let forest: any Explaining & Sizing
 
-    init(_ orders: CategoryOrders, _ forest: any Explaining) {
+    init(_ orders: CategoryOrders, _ forest: any Explaining & Sizing) {
         self.orders = orders
         self.forest = forest
     }
@@ -16,7 +16,7 @@ final class CategoricalModel: Explaining {
     init(decoding artifact: ArtifactBytes, walk: ForestWalk = .best) throws(DetectorError) {
         let (orders, range) = try CategoryOrders.read(artifact.bytes)
         let inside = artifact.slice(range)
-        let forest: any Explaining =
+        let forest: any Explaining & Sizing =
             HyperplanePayload.isOne(inside.bytes)
             ? try HyperplaneModel(decoding: inside) : try ForestModel(decoding: inside, walk: walk)
         guard forest.columns == orders.wideColumns else {
@@ -27,6 +27,8 @@ final class CategoricalModel: Explaining {
     }
 
     var columns: Int { orders.columns }
+    /// The orders are small beside the forest: a few numbers for each category.
+    var sizeInMemory: Int { forest.sizeInMemory + 64 * orders.wideColumns }
 
     var expectedScore: Double { forest.expectedScore }
 

@@ -37,7 +37,8 @@ struct ForestFitter {
 
     /// Fits the kind of forest that the parameters ask for.
     func fit() throws -> any DetectorModel {
-        let forest: any Explaining = parameters.mode == .extended ? try fitExtended() : try fitForest()
+        let forest: any Explaining & Sizing =
+            parameters.mode == .extended ? try fitExtended() : try fitForest()
         return rows.orders.map { CategoricalModel($0, forest) } ?? forest
     }
 

@@ -1,7 +1,7 @@
 import DetectorAPI
 
 /// A fitted forest: its plain form in memory, the artifact's own bytes if they are plain, and where in it things are.
-final class ForestModel: Explaining {
+final class ForestModel: Explaining, Sizing {
     let artifact: ArtifactBytes
     let payload: ForestPayload
     private let walk: ForestWalk
@@ -26,6 +26,7 @@ final class ForestModel: Explaining {
     }
 
     var columns: Int { payload.shape.columns }
+    var sizeInMemory: Int { artifact.bytes.count }
 
     var expectedScore: Double {
         PathLength.score(

@@ -2,7 +2,7 @@ import DetectorAPI
 import Synchronization
 
 /// A forest whose nodes cut by several columns at once, scored from the artifact's bytes.
-final class HyperplaneModel: Explaining {
+final class HyperplaneModel: Explaining, Sizing {
     private let artifact: ArtifactBytes
     private let payload: HyperplanePayload
     /// For each node the mean path length of the training rows below it; computed when first asked for.
@@ -21,6 +21,8 @@ final class HyperplaneModel: Explaining {
     }
 
     var columns: Int { payload.columns }
+    /// With the expectations, which the first explanation computes: a node takes 8 bytes of the artifact at least.
+    var sizeInMemory: Int { 2 * artifact.bytes.count }
 
     var expectedScore: Double {
         PathLength.score(sum: payload.expectedSum, trees: payload.trees, normaliser: payload.normaliser)

@@ -2,7 +2,7 @@ import DetectorAPI
 
 /// A forest that something else has grown, scored from the artifact's bytes: each cut compares a value with a threshold
 /// as it is, where the forests grown here compare shortened keys.
-final class ThresholdModel: Explaining {
+final class ThresholdModel: Explaining, Sizing {
     private let artifact: ArtifactBytes
     private let payload: ThresholdPayload
 
@@ -23,6 +23,7 @@ final class ThresholdModel: Explaining {
     }
 
     var columns: Int { payload.columns }
+    var sizeInMemory: Int { artifact.bytes.count }
 
     var expectedScore: Double {
         PathLength.score(sum: payload.expectedSum, trees: payload.trees, normaliser: payload.normaliser)

@@ -6,13 +6,17 @@ import Exact
 /// The surprise of a value z deviations from its centre is ln(1 + z^2): the negative log-likelihood of a
 /// Cauchy distribution, so that one wild feature does not drown all others. t is the surprise of the row,
 /// 1 for a usual one, and the score is -t / (1 + t): -0.5 for a usual row, towards -1 for an unusual one.
-final class ZScoreModel: Explaining, Updating, ColumnSurprises {
+final class ZScoreModel: Explaining, Updating, ColumnSurprises, Sizing {
     /// Deviations that a value counts for that differs from a column which never varied.
     static let deviationsFromConstant = 16.0
     /// The mean of ln(1 + Z^2) for a standard normal Z.
     static let usualSurprise = 0.533453179844135
 
     let features: [FeatureMoments]
+    /// Moments and scale of each column.
+    var sizeInMemory: Int {
+        features.count * (MemoryLayout<FeatureMoments>.stride + 2 * MemoryLayout<Double>.stride)
+    }
     let isRobust: Bool
     let combination: Combination
     private let format: ZScorePayload.Format

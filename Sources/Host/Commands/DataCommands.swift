@@ -9,7 +9,8 @@ struct ETL: AsyncParsableCommand {
         abstract: "Bring raw CSV, JSON and JSONL files into the lake.",
         discussion: """
             Reads raw/ below --raw, writes processed/yyyy/mm/dd/ below --lake, and rows that are no transactions to
-            rejected/. It may be run again: no row comes twice.
+            rejected/. It may be run again: no row comes twice. raw/labels/ holds labels: transaction_id, label (fraud,
+            genuine), known_at, source.
 
             EXAMPLE
               ml-service etl --raw demo --lake demo/lake
@@ -23,21 +24,42 @@ struct ETL: AsyncParsableCommand {
     @Option(help: "Where the lake is (lake.uri).")
     var lake: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "How many days after a transaction its own is_fraud became known; default: with it.",
+            valueName: "days"))
+    var labelDelay: Double?
+
     func run() async throws {
+        let delay = try labelDelay.map { days -> Int64 in
+            guard (0...3_660).contains(days) else { throw UsageError("--label-delay is from 0 to 3660 days") }
+            return Int64(days * 86_400_000)
+        }
         let settings = try await common.settings(["lake.uri": lake])
         let display = ProgressDisplay()
         let raw = raw
         let result = try await blocking {
             let lakeURI = settings.optionalText("lake.uri") ?? settings.dataPath("lake")
             return try Training.ETL(
-                raw: try Parts.objectStore(raw, settings), lake: try Parts.objectStore(lakeURI, settings)
+                raw: try Parts.objectStore(raw, settings), lake: try Parts.objectStore(lakeURI, settings),
+                labelDelay: delay
             ).run { display.show(stage: $0, fraction: $1) }
         }
         display.finish()
         guard result.sources > 0 else { throw TrainingError.noData("there is nothing under \(raw)/raw/") }
         print(
             "\(result.sources) files: \(result.transactions) transactions, \(result.duplicates) that the lake had already, \(result.rejected) rejected"
+                + (result.labels > 0 ? ", \(result.labels) labels" : "")
         )
+        func show(_ keys: [String], _ what: String) {
+            guard !keys.isEmpty else { return }
+            print("\(what): \(keys.prefix(5).joined(separator: ", "))\(keys.count > 5 ? ", ..." : "")")
+        }
+        show(result.passedOver, "\(result.passedOver.count) passed over, names that begin with _ or .")
+        show(result.refused, "\(result.refused.count) of them without any transaction")
+        show(
+            result.kept,
+            "\(result.kept.count) files of earlier runs stay, as their sources have rows that cannot be read")
     }
 }
 

@@ -1,15 +1,20 @@
 import ArgumentParser
 import Foundation
+import Logging
+import Models
+import Outcomes
 import Serving
 
 struct Replay: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Score a stream file with the active models: no network, the same bytes every time.",
         discussion: """
-            Windows begin empty. Every verdict is written, normal ones too (--anomalies: only anomalies).
+            Windows begin empty. Every verdict is written, normal ones too (--anomalies: only anomalies). With
+            --verdicts each verdict of that file is made again by the model that it names, whatever is active now.
 
             EXAMPLE
               ml-service replay --stream demo/stream.jsonl --store demo/store --output verdicts.jsonl
+              ml-service replay --stream day.jsonl --store demo/store --verdicts published.jsonl --output again.jsonl
             """)
 
     @OptionGroup var common: CommonOptions
@@ -23,6 +28,9 @@ struct Replay: AsyncParsableCommand {
     @Option(help: "Where verdicts go; - for standard output.")
     var output = "-"
 
+    @Option(help: "The reference table to use, 17 or v17; default: the one that serves.")
+    var reference: String?
+
     @Flag(help: "Write anomalies only.")
     var anomalies = false
 
@@ -31,36 +39,121 @@ struct Replay: AsyncParsableCommand {
             "What the transactions are, as CSV with transaction_id and is_fraud: prints precision and recall.",
             valueName: "file"))
     var labels: String?
+    @Option(help: "JSONL file of verdicts to make again, each by its own model version.")
+    var verdicts: String?
 
     func run() async throws {
         let settings = try await common.settings(["store.uri": store])
+        try ReplaySession.with(settings) { session in
+            var files = FileTransactionStream.Settings(input: stream, verdicts: output)
+            files.skewMilliseconds = session.scoring.windows.skewMilliseconds
+            // A failing stream ends a replay; only serving tries again.
+            let opened = try FileTransactionStream(files)
+            if let verdicts {
+                try again(opened, try RecordedVerdicts(path: verdicts), session)
+            } else {
+                try replay(opened, session)
+            }
+        }
+    }
+
+    private func replay(_ opened: FileTransactionStream, _ session: ReplaySession) throws {
+        guard try session.parts.router.globalModel() != nil else { throw ServingError.noGlobalModel }
+        var scoring = session.scoring
+        scoring.publish = anomalies ? .anomalies : .all
+        let status = ServingStatus()
+        let tally = try labels.map { try LabelTally(path: $0) }
+        let settings = session.parts.settings
+        let store = try Parts.referenceStore(settings)
+        let references = CurrentReferences(store: store, logger: session.logger)
+        if let version = try reference.map(parseVersion) ?? store.latest() { try references.use(version) }
+        let worker = ScoringWorker(
+            makeStream: { opened }, windows: MemoryWindowStore(), router: session.parts.router,
+            references: references, settings: scoring, status: status, logger: session.logger,
+            onDelivered: { scored, _ in tally?.observe(scored) })
+        try worker.runOnce()
+        let totals = status.totals
+        say(
+            "\(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) rejected"
+        )
+        if let tally { say(tally.summary) }
+    }
+
+    private func again(
+        _ opened: FileTransactionStream, _ recorded: RecordedVerdicts, _ session: ReplaySession
+    ) throws {
+        defer { opened.close() }
+        let outcome = try session.verdictReplay.run(opened, recorded)
+        say("\(outcome.recomputed) verdicts made again, \(outcome.same) with the same bytes")
+        if outcome.missing > 0 { say("\(outcome.missing) whose transaction the stream does not have") }
+        if let difference = outcome.firstDifference {
+            say("the first that differs: \(VerdictDifference(difference.recorded, difference.recomputed))")
+        }
+    }
+
+    private func say(_ line: String) { FileHandle.standardError.write(Data("\(line)\n".utf8)) }
+}
+
+/// What replay and audit are made of: models in a cache of their own, nothing shared with a service that runs.
+struct ReplaySession {
+    let parts: Parts
+    let scoring: ScoringWorker.Settings
+    /// Warnings and errors only.
+    let logger: Logger
+    let verdictReplay: VerdictReplay
+    /// Gone after the session.
+    let folder: URL
+
+    static func with(_ settings: Settings, _ body: (ReplaySession) throws -> Void) throws {
         let folder = FileManager.default.temporaryDirectory.appending(
             path: "ml-service-replay-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let parts = try Parts(settings, cachePath: folder.appending(path: "models.sqlite").path)
         guard try parts.promotion.start(logger: parts.logger) else {
-            throw UsageError("the models at \(store ?? settings.text("store.uri")) cannot be reached")
+            let store = settings.optionalText("store.uri") ?? settings.dataPath("store")
+            throw UsageError("the models at \(store) cannot be reached")
         }
-        guard try parts.router.globalModel() != nil else { throw ServingError.noGlobalModel }
         var scoring = ScoringWorker.Settings()
-        scoring.publish = anomalies ? .anomalies : .all
-        let files = FileTransactionStream.Settings(input: stream, verdicts: output)
-        let status = ServingStatus()
-        let tally = try labels.map { try LabelTally(path: $0) }
-        // A failing stream ends a replay; only serving tries again.
-        let opened = try FileTransactionStream(files)
+        scoring.referenceAgeHours = settings.integer("references.age")
+        scoring.windows = Streams.windowStage(settings)
+        scoring.limits.records = settings.integer("batch.records")
         var quiet = parts.logger
         quiet.logLevel = max(quiet.logLevel, .warning)
-        let worker = ScoringWorker(
-            makeStream: { opened }, windows: MemoryWindowStore(), router: parts.router, settings: scoring,
-            status: status, logger: quiet, onDelivered: { scored, _ in tally?.observe(scored) })
-        try worker.runOnce()
-        let totals = status.totals
-        FileHandle.standardError.write(
-            Data(
-                "\(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) rejected\n"
-                    .utf8))
-        if let tally { FileHandle.standardError.write(Data((tally.summary + "\n").utf8)) }
+        let (models, registry) = (parts.models, parts.registry)
+        let replay = VerdictReplay(router: parts.router, store: models, settings: scoring) {
+            try ReadyModel($0, key: models.key, registry: registry)
+        }
+        try body(
+            ReplaySession(
+                parts: parts, scoring: scoring, logger: quiet, verdictReplay: replay, folder: folder))
+    }
+}
+
+/// Where two verdicts differ first, for people.
+struct VerdictDifference: CustomStringConvertible {
+    let description: String
+
+    init(_ recorded: [UInt8], _ recomputed: [UInt8]) {
+        func members(_ json: [UInt8]) -> [String: Any] {
+            (try? JSONSerialization.jsonObject(with: Data(json)) as? [String: Any]) ?? [:]
+        }
+        func text(_ value: Any?) -> String {
+            guard let value else { return "nothing" }
+            let options: JSONSerialization.WritingOptions = [.fragmentsAllowed, .sortedKeys]
+            let data = try? JSONSerialization.data(withJSONObject: value, options: options)
+            return data.map { String(decoding: $0, as: UTF8.self) } ?? "\(value)"
+        }
+        let (old, new) = (members(recorded), members(recomputed))
+        // What the rest depends on comes first: the transaction, the window, the model, the score.
+        let first = [
+            "transaction_id", "event_time", "features_sha256", "marks", "model", "fallback", "score",
+        ]
+        let names = first + Set(old.keys).union(new.keys).subtracting(first).subtracting(["source"]).sorted()
+        for name in names where text(old[name]) != text(new[name]) {
+            description = "\(name) was \(text(old[name])), is \(text(new[name]))"
+            return
+        }
+        description = "the values are the same, their bytes are not"
     }
 }

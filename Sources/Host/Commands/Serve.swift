@@ -7,6 +7,8 @@ import Management
 import Metrics
 import Models
 import NIOPosix
+import Outcomes
+import Redis
 import ServiceLifecycle
 import Serving
 import Training
@@ -105,29 +107,47 @@ struct Serve: AsyncParsableCommand {
         _ = try parts.promotion.start(logger: logger)
         var services: [any Service] = []
 
-        let follower = ModelFollower(events: parts.events, promotion: parts.promotion, logger: logger)
-        services.append(
-            ThreadService(
-                "model follower", stop: { follower.stop() },
-                work: { withExtendedLifetime(data) { follower.run() } }))
-
         let seconds = settings.integer("plugins.seconds")
         if seconds > 0, !settings.text("plugins.folders").isEmpty {
             services.append(
                 PluginWatch(registry: parts.registry, interval: .seconds(seconds), threads: threads))
         }
 
+        let lake = try Parts.objectStore(
+            settings.optionalText("lake.uri") ?? settings.dataPath("lake"), settings)
+        let book = LabelBook(lake: lake)
         let jobs = try JobStore(path: data.file("jobs.sqlite"))
+        for reason in jobs.setAside {
+            logger.error("a training job's record was set aside", metadata: ["reason": "\(reason)"])
+        }
         if roles.contains(.training) {
             let worker = TrainingWorker(
                 jobs: jobs, pipeline: try parts.pipeline(lakeURI: nil), name: try data.instance(),
                 logger: logger)
             services.append(ThreadService("training", stop: { worker.stop() }, work: { worker.run() }))
+            if let brokers = settings.optionalText("stream.brokers"),
+                let topic = settings.optionalText("labels.topic")
+            {
+                let labels = LabelWorker(
+                    LabelWorker.Settings(
+                        kafka: try Streams.kafkaSettings(brokers, settings),
+                        group: settings.text("stream.group") + "-labels", topic: topic,
+                        deadLetterTopic: settings.text("labels.deadletters")), book: book, logger: logger)
+                services.append(ThreadService("labels", stop: { labels.stop() }, work: { labels.run() }))
+            }
+            if settings.text("references.refresh") == "on" {
+                let schedule = ReferenceSchedule(
+                    refresh: try Parts.referenceRefresh(settings), lake: lake,
+                    hours: settings.integer("references.hours"), logger: logger)
+                services.append(
+                    ThreadService("references", stop: { schedule.stop() }, work: { schedule.run() }))
+            }
         }
 
         var status: ServingStatus?
         var streams: Streams?
         var watch: ModelWatch?
+        var recent: RecentAnomalies?
         if roles.contains(.inference) {
             let serving = ServingStatus()
             var watching = ModelWatch.Settings()
@@ -135,61 +155,142 @@ struct Serve: AsyncParsableCommand {
             let models = ModelWatch(watching)
             let wired = try Streams(settings, data: data, logger: logger)
             display?.begin(stream: wired.description, status: serving)
-            services.append(scoring(settings, wired, parts, serving, models, display))
+            let anomalies = try RecentAnomalies(path: data.file("anomalies.sqlite"), logger: logger)
+            services.append(
+                ThreadService("recent anomalies", stop: { anomalies.stop() }, work: { anomalies.run() }))
+            let references = CurrentReferences(
+                store: try Parts.referenceStore(settings, isCached: true), logger: logger)
+            // Before the first batch, so that it does not depend on a thread's luck.
+            references.refresh()
+            let referenceSeconds = settings.integer("references.seconds")
+            services.append(
+                ThreadService(
+                    "reference follower", stop: { references.stop() },
+                    work: { references.follow(everySeconds: referenceSeconds) }))
+            services.append(
+                scoring(settings, wired, parts, references, serving, models, anomalies, display))
             services.append(
                 FloodGuard(
                     watch: models, promotion: parts.promotion, catalogue: parts.catalogue,
                     policy: FloodPolicy(rawValue: settings.text("flood.policy")) ?? .report,
                     interval: .seconds(settings.integer("flood.seconds")), threads: threads, logger: logger))
+            recent = anomalies
             status = serving
             watch = models
             streams = wired
         }
+        let windows = streams?.windows
+        let follower = ModelFollower(
+            events: parts.events, promotion: parts.promotion,
+            pollSeconds: settings.integer("models.seconds"), logger: logger,
+            erasures: windows.map { [recent] windows in
+                ErasureFollower(notices: ErasureNotices(objects: parts.models.objects)) {
+                    try windows.remove(userID: $0)
+                    _ = try recent?.erase(userID: $0)
+                }
+            })
+        services.append(
+            ThreadService(
+                "model follower", stop: { follower.stop() },
+                work: { withExtendedLifetime(data) { follower.run() } }))
+
         if roles.contains(.management) {
             let useCases = ManagementServices(
                 jobs: jobs, registry: parts.registry, models: parts.models, catalogue: parts.catalogue,
-                promotion: parts.promotion, serving: status, watch: watch,
-                removeWindow: streams?.removeWindow,
-                metrics: metrics, adminKey: AdminKey(settings.optionalText("admin.key")), threads: threads)
+                promotion: parts.promotion, serving: status, watch: watch, recent: recent,
+                windows: try windowErasing(settings, streams), metrics: metrics,
+                keys: try keys(settings, logger: logger), threads: threads)
             services.append(http(settings, useCases, logger: logger, display: display))
         }
         return Wired(list: services, logger: logger)
     }
 
     private static func scoring(
-        _ settings: Settings, _ streams: Streams, _ parts: Parts, _ status: ServingStatus,
-        _ watch: ModelWatch, _ display: ServingDisplay?
+        _ settings: Settings, _ streams: Streams, _ parts: Parts, _ references: CurrentReferences,
+        _ status: ServingStatus, _ watch: ModelWatch, _ recent: RecentAnomalies, _ display: ServingDisplay?
     ) -> ThreadService {
         var scoring = ScoringWorker.Settings()
         scoring.limits = BatchLimits(
             records: settings.integer("batch.records"), sizeBytes: settings.integer("batch.bytes"),
             waitMilliseconds: settings.integer("batch.milliseconds"))
+        scoring.referenceAgeHours = settings.integer("references.age")
         scoring.publish = PublishedVerdicts(rawValue: settings.text("stream.publish")) ?? .anomalies
+        scoring.windows = Streams.windowStage(settings)
+        scoring.prepareWindows = streams.warming(settings, logger: parts.logger)
         let snapshots = streams.snapshots
         let worker = ScoringWorker(
-            makeStream: streams.open, windows: streams.windows, router: parts.router, settings: scoring,
-            status: status, logger: parts.logger,
+            makeStream: streams.open, windows: streams.windows, router: parts.router,
+            references: references, settings: scoring, status: status, logger: parts.logger,
             onDelivered: { (scored: ScoredBatch, stream: any TransactionStream) in
                 snapshots?.writeIfDue(stream)
                 watch.observe(scored)
+                recent.note(scored)
                 display?.show(scored)
             },
             onEnded: { (stream: any TransactionStream) in snapshots?.write(stream) })
-        return ThreadService("scoring", stop: { worker.stop() }, work: { worker.run() })
+        return ThreadService("scoring", stop: { worker.stop() }, work: { try worker.run() })
+    }
+
+    private static func keys(_ settings: Settings, logger: Logger) throws -> KeyRing {
+        let isLoopback = ["127.0.0.1", "::1", "localhost"].contains(settings.text("http.host"))
+        let isOpen =
+            switch settings.text("http.publicread") {
+            case "yes": true
+            case "no": false
+            default: isLoopback
+            }
+        do {
+            return try KeyRing(
+                adminKey: settings.optionalText("admin.key"), file: settings.optionalText("http.keys"),
+                isReadingOpen: isOpen, logger: logger)
+        } catch let error as KeyFileError {
+            throw UsageError("http.keys: \(error)")
+        }
+    }
+
+    /// How this process removes a user's window: from what it scores with, or from the Redis that others score with.
+    /// nil: windows are in the memory of another process.
+    private static func windowErasing(_ settings: Settings, _ streams: Streams?) throws -> WindowErasing? {
+        if settings.optionalText("redis.url") != nil {
+            // A connection of its own, so that the stream does not wait.
+            let store = try Streams.redisWindows(settings)
+            return WindowErasing(
+                location: store.location, isThere: { try store.holds($0) },
+                remove: { WindowErasing.Removal(removed: try store.remove(userID: $0)) })
+        }
+        guard let windows = streams?.windows, let remove = streams?.removeWindow else { return nil }
+        return WindowErasing(
+            location: windows.location, isThere: { try windows.holds($0) },
+            remove: { WindowErasing.Removal(removed: try remove($0)) })
     }
 
     private static func http(
         _ settings: Settings, _ services: ManagementServices, logger: Logger, display: ServingDisplay?
     ) -> some Service {
         let host = settings.text("http.host")
-        return Application(
-            router: managementRouter(services),
-            configuration: ApplicationConfiguration(
-                address: .hostname(host, port: settings.integer("http.port")), serverName: "ml-service"),
-            onServerRunning: { channel in
-                let address = "http://\(host):\(channel.localAddress?.port ?? 0)"
-                logger.notice("HTTP API", metadata: ["address": "\(address)"])
-                display?.showAddress(address)
-            }, logger: logger)
+        let limits = ConnectionLimits(
+            connections: settings.integer("http.connections"), fileHandles: FileHandles.raiseLimit())
+        return managementServer(
+            services, address: .hostname(host, port: settings.integer("http.port")), limits: limits,
+            logger: logger
+        ) { port in
+            let address = "http://\(host):\(port)"
+            logger.notice("HTTP API", metadata: ["address": "\(address)"])
+            display?.showAddress(address)
+        }
+    }
+}
+
+extension WindowStore {
+    fileprivate func holds(_ userID: String) throws -> Bool {
+        var keys = UserKeys()
+        Array(userID.utf8).withUnsafeBufferPointer { keys.append($0) }
+        var isThere = false
+        try read(
+            keys, partitions: [], partition: { _, _ in },
+            user: { _, stored in
+                if case .none = stored { isThere = false } else { isThere = true }
+            })
+        return isThere
     }
 }

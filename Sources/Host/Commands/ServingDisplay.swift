@@ -66,9 +66,8 @@ final class ServingDisplay: Sendable {
         let reasons = (scored.reasons[Int32(row)] ?? []).map(\.sentence).joined(separator: "; ")
         let severity = scored.severity(row).map { String(format: "severity %.2f, ", $0) } ?? ""
         let score = severity + String(format: "%.3f < %.3f", scored.scores[row], group.model.threshold)
-        return
-            "ANOMALY \(transactions.text(.userID, row) ?? "") \(transactions.text(.transactionID, row) ?? "")"
-            + "  \(score)  [\(model)]  \(reasons)\n"
+        let ids = "\(transactions.text(.userID, row) ?? "") \(transactions.text(.transactionID, row) ?? "")"
+        return printable("ANOMALY \(ids)  \(score)  [\(model)]  \(reasons)") + "\n"
     }
 
     private static func summary(

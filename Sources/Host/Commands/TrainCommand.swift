@@ -48,6 +48,18 @@ struct Train: AsyncParsableCommand {
             discussion: "Default: native for a detector that can, else one-hot."))
     var encoding: Preprocessing.Encoding?
 
+    @Option(
+        help:
+            "Learn and judge by the labels known at this moment, 2026-02-15 or 2026-02-15T06:00:00Z; default: all."
+    )
+    var asOf: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A numeric feature that the model does not get, or references for all of tables; may be repeated.",
+            valueName: "feature"))
+    var leaveOut: [String] = []
+
     @Option(help: "Seed of all randomness.")
     var seed: UInt64 = 0
 
@@ -68,7 +80,9 @@ struct Train: AsyncParsableCommand {
         let request = TrainingRequest(
             userID: user, allUsers: allUsers, from: try day(from, "--from"), to: try day(to, "--to"),
             detectorID: detector, parameters: try assignments(parameters, option: "--parameter"), seed: seed,
-            contamination: contamination, encoding: encoding, promotion: promotion ?? .gated)
+            contamination: contamination, encoding: encoding,
+            asOfMilliseconds: try asOf.map { try parseMoment($0, option: "--as-of") },
+            leftOut: leaveOut.isEmpty ? nil : leaveOut, promotion: promotion ?? .gated)
         let display = ProgressDisplay()
         let lake = lake
         let outcome = try await blocking {
@@ -99,6 +113,7 @@ struct Train: AsyncParsableCommand {
         for (name, value) in outcome.metrics.sorted(by: { $0.key < $1.key }) {
             print("  \(name) \(String(format: "%.4g", value))")
         }
+        for note in outcome.notes ?? [] { print("  \(note)") }
         if let candidates = outcome.candidates { print("\n" + Self.table(of: candidates)) }
         if let gate = outcome.gate {
             let rows = gate.map { check in

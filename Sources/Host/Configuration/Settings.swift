@@ -1,7 +1,5 @@
 import Configuration
 import Foundation
-import Models
-import SystemPackage
 
 /// Everything that can be configured, in one table: reading, `ml-service settings` and the unknown-key check
 /// use it.
@@ -10,7 +8,10 @@ import SystemPackage
 struct Setting: Sendable {
     enum Kind: Sendable {
         case text
+        /// May also come from a file: `admin.key_file`, `ML_SERVICE_ADMIN_KEY_FILE`.
         case secret
+        /// Names and values; secret, too.
+        case properties
         case integer(ClosedRange<Int>)
         case real(ClosedRange<Double>)
         case choice([String])
@@ -23,131 +24,16 @@ struct Setting: Sendable {
     let defaultValue: String
     let meaning: String
 
+    var isSecret: Bool {
+        switch kind {
+        case .secret, .properties: true
+        default: false
+        }
+    }
+
     var environmentName: String {
         "ML_SERVICE_" + key.uppercased().replacing(".", with: "_")
     }
-}
-
-extension Setting {
-    static let all: [Setting] = [
-        Setting(
-            key: "data.directory", kind: .text, defaultValue: ".data",
-            meaning: "local state: model cache, jobs, windows, and what the embedded defaults keep"),
-        Setting(
-            key: "stream.brokers", kind: .text, defaultValue: "",
-            meaning:
-                "Kafka bootstrap servers, host:port,...; none: an in-process mock cluster, or stream.file"),
-        Setting(
-            key: "stream.file", kind: .text, defaultValue: "",
-            meaning: "read transactions from this JSONL file, or - for standard input, in place of Kafka"),
-        Setting(
-            key: "stream.output", kind: .text, defaultValue: "",
-            meaning:
-                "with stream.file: where verdicts go; default DATA/anomalies.jsonl; - for standard output"),
-        Setting(
-            key: "stream.rate", kind: .real(0...1e9), defaultValue: "0",
-            meaning: "with stream.file: records a second at most; 0: no limit"),
-        Setting(key: "stream.topic", kind: .text, defaultValue: "transactions", meaning: "topic to consume"),
-        Setting(
-            key: "stream.anomalies", kind: .text, defaultValue: "anomalies", meaning: "topic of verdicts"),
-        Setting(
-            key: "stream.deadletters", kind: .text, defaultValue: "transactions.dlq",
-            meaning: "topic of messages that are no transactions"),
-        Setting(
-            key: "stream.partitions", kind: .integer(0...10_000), defaultValue: "8",
-            meaning: "partitions of a topic that does not exist and is made at start; 0: make none"),
-        Setting(key: "stream.group", kind: .text, defaultValue: "ml-service", meaning: "consumer group"),
-        Setting(
-            key: "stream.delivery", kind: .choice(["exactly-once", "at-least-once"]),
-            defaultValue: "exactly-once",
-            meaning: "at-least-once where the broker has no transactions: duplicates are byte-identical"),
-        Setting(
-            key: "stream.publish", kind: .choice(["anomalies", "all"]), defaultValue: "anomalies",
-            meaning: "which verdicts are published"),
-        Setting(
-            key: "stream.properties", kind: .secret, defaultValue: "",
-            meaning: "further librdkafka properties, name=value;name=value: security.protocol=SASL_SSL;..."),
-        Setting(
-            key: "batch.records", kind: .integer(1...100_000), defaultValue: "2000",
-            meaning: "records in a batch at most"),
-        Setting(
-            key: "batch.bytes", kind: .integer(1_024...(64 << 20)), defaultValue: "\(4 << 20)",
-            meaning: "bytes in a batch at most"),
-        Setting(
-            key: "batch.milliseconds", kind: .integer(1...10_000), defaultValue: "2",
-            meaning: "how long a batch is kept open after its first record"),
-        Setting(
-            key: "redis.url", kind: .secret, defaultValue: "",
-            meaning:
-                "redis://[user:password@]host:port/db or unix:///path; none: windows in memory with a snapshot"
-        ),
-        Setting(
-            key: "redis.prefix", kind: .text, defaultValue: "ml:",
-            meaning: "of the keys of windows and events, so that services can share a Redis"),
-        Setting(
-            key: "store.uri", kind: .text, defaultValue: "",
-            meaning: "where models are: a directory or s3://bucket/prefix; default DATA/store"),
-        Setting(
-            key: "lake.uri", kind: .text, defaultValue: "",
-            meaning:
-                "where processed/yyyy/mm/dd/*.parquet are: a directory or s3://bucket/prefix; default DATA/lake"
-        ),
-        Setting(
-            key: "s3.endpoint", kind: .text, defaultValue: "",
-            meaning: "https://host[:port] of an S3-compatible store; none: Amazon's for the region"),
-        Setting(
-            key: "s3.region", kind: .text, defaultValue: "us-east-1", meaning: "region to sign for; R2: auto"),
-        Setting(key: "s3.accesskey", kind: .secret, defaultValue: "", meaning: "access key id"),
-        Setting(key: "s3.secretkey", kind: .secret, defaultValue: "", meaning: "secret access key"),
-        Setting(
-            key: "s3.sessiontoken", kind: .secret, defaultValue: "", meaning: "session token, if there is one"
-        ),
-        Setting(key: "http.host", kind: .text, defaultValue: "127.0.0.1", meaning: "address to listen on"),
-        Setting(
-            key: "http.port", kind: .integer(0...65_535), defaultValue: "8080",
-            meaning: "port of the HTTP API; 0: any free one"),
-        Setting(
-            key: "admin.key", kind: .secret, defaultValue: "",
-            meaning: "key that changing HTTP calls need; none: they are refused"),
-        Setting(
-            key: "plugins.folders", kind: .text, defaultValue: "",
-            meaning: "folders of detector plugins, colon-separated, besides the executable's own"),
-        Setting(
-            key: "plugins.isolation", kind: .choice(["none", "process"]), defaultValue: "none",
-            meaning: "process: the plugins of those folders run in processes of their own, which may crash"),
-        Setting(
-            key: "plugins.memory", kind: .integer(0...(1 << 20)), defaultValue: "4096",
-            meaning: "MiB of address space of such a process; 0: no limit"),
-        Setting(
-            key: "plugins.seconds", kind: .integer(0...86_400), defaultValue: "30",
-            meaning: "how often serve looks for new plugins; 0: only when POST /v1/detectors/rescan asks"),
-        Setting(
-            key: "models.memory", kind: .integer((16 << 20)...Int.max), defaultValue: "\(512 << 20)",
-            meaning: "bytes of ready models kept in memory"),
-        Setting(
-            key: "models.cache", kind: .integer((16 << 20)...Int.max), defaultValue: "\(8 << 30)",
-            meaning: "bytes of artifacts kept in the SQLite cache"),
-        Setting(
-            key: "models.hmackey", kind: .secret, defaultValue: "",
-            meaning: "signs artifacts, and refuses those that are not signed with it"),
-        Setting(
-            key: "flood.policy", kind: .choice(FloodPolicy.allCases.map(\.rawValue)), defaultValue: "report",
-            meaning:
-                "when a model's alerts of the last hour, by event time, exceed its budget by the factor: report, rollback to the version before, or cap: lower the threshold so that the budget holds"
-        ),
-        Setting(
-            key: "flood.factor", kind: .real(1...1_000), defaultValue: "5",
-            meaning: "times its alert budget that a model may raise"),
-        Setting(
-            key: "flood.seconds", kind: .integer(1...3_600), defaultValue: "10",
-            meaning: "how often alert rates are looked at and drift is exported"),
-        Setting(
-            key: "snapshot.seconds", kind: .integer(1...86_400), defaultValue: "10",
-            meaning: "how often windows in memory are written to the data directory"),
-        Setting(
-            key: "log.level", kind: .choice(["trace", "debug", "info", "notice", "warning", "error"]),
-            defaultValue: "notice", meaning: "least level of the log, which goes to standard error"),
-    ]
 }
 
 /// The settings in force.
@@ -157,70 +43,54 @@ struct Settings: Sendable {
     /// - Parameters:
     ///   - file: A JSON configuration file, nested or with dotted keys; nil: `ML_SERVICE_CONFIG`, or none.
     ///   - flags: What the command line gave, by key.
+    ///   - notice: Told of what was put right.
     /// - Throws: `UsageError` naming the key and where to look.
-    static func load(file: String?, flags: [String: String]) async throws -> Settings {
-        let file = file ?? ProcessInfo.processInfo.environment["ML_SERVICE_CONFIG"]
-        var providers: [any ConfigProvider] = [
-            InMemoryProvider(
-                name: "flags",
-                values: Dictionary(
-                    uniqueKeysWithValues: flags.map {
-                        (
-                            AbsoluteConfigKey($0.key.split(separator: ".").map(String.init)),
-                            ConfigValue(.string($0.value), isSecret: false)
-                        )
-                    })),
-            EnvironmentVariablesProvider().prefixKeys(with: ["ml", "service"]),
+    static func load(
+        file: String?, flags: [String: String],
+        environment: [String: String] = ProcessInfo.processInfo.environment,
+        notice: (String) -> Void = { FileHandle.standardError.write(Data("ml-service: \($0)\n".utf8)) }
+    ) async throws -> Settings {
+        let file = file ?? environment["ML_SERVICE_CONFIG"]
+        let variables = Dictionary(
+            uniqueKeysWithValues: (Setting.all + Setting.all.compactMap(\.file)).compactMap { setting in
+                environment[setting.environmentName].map { (setting.key, $0) }
+            })
+        let sources = [
+            (name: "flags", values: flags), (name: "environment", values: variables),
+            (name: "file", values: try file.map(SettingsFile.read) ?? [:]),
         ]
-        if let file {
-            try checkKeys(of: file)
-            do {
-                providers.append(try await FileProvider<JSONSnapshot>(filePath: FilePath(file)))
-            } catch {
-                throw UsageError("the configuration file \(file) cannot be read: \(error)")
-            }
-        }
-        let reader = ConfigReader(providers: providers)
+        let reader = ConfigReader(
+            providers: sources.map { source in
+                InMemoryProvider(
+                    name: source.name,
+                    values: Dictionary(
+                        uniqueKeysWithValues: source.values.map { key, value in
+                            (
+                                AbsoluteConfigKey(key.split(separator: ".").map(String.init)),
+                                ConfigValue(.string(value), isSecret: Setting.named(key)?.isSecret ?? false)
+                            )
+                        }))
+            })
         var values: [String: String] = [:]
         for setting in Setting.all {
-            let key = ConfigKey(setting.key)
-            let text = reader.string(forKey: key) ?? reader.double(forKey: key).map(Self.plain)
+            var text = reader.string(forKey: ConfigKey(setting.key))
+            if let secretFile = setting.file, let path = reader.string(forKey: ConfigKey(secretFile.key)) {
+                guard text == nil else {
+                    throw UsageError("both \(setting.key) and \(secretFile.key) are given; leave one out")
+                }
+                text = try secretFile.content(path)
+            }
+            if setting.isSecret { text = text.map { setting.withoutLineEnd($0, notice) } }
             values[setting.key] = try setting.checked(text ?? setting.defaultValue)
         }
         return Settings(values: values)
     }
 
-    /// `8080` for 8080.0.
-    private static func plain(_ number: Double) -> String {
-        Int(exactly: number).map { "\($0)" } ?? "\(number)"
-    }
-
-    /// A misspelt key would otherwise be ignored silently.
-    private static func checkKeys(of file: String) throws {
-        guard let data = FileManager.default.contents(atPath: file) else {
-            throw UsageError("there is no configuration file \(file)")
-        }
-        guard let root = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
-            throw UsageError("the configuration file \(file) is not a JSON object")
-        }
-        let known = Set(Setting.all.map(\.key))
-        func visit(_ object: [String: Any], prefix: String) throws {
-            for (name, value) in object.sorted(by: { $0.key < $1.key }) {
-                let key = prefix + name
-                if let inner = value as? [String: Any] {
-                    try visit(inner, prefix: key + ".")
-                } else if !known.contains(key) {
-                    throw UsageError("\(file): there is no setting \(key); `ml-service settings` lists them")
-                }
-            }
-        }
-        try visit(root, prefix: "")
-    }
-
     /// Variables that start as ours do and name no setting: a misspelt one, or what an orchestrator sets for a service
     /// of this name.
     static func unknownVariables(_ environment: [String: String]) -> [String] {
-        let known = Set(Setting.all.map(\.environmentName) + ["ML_SERVICE_CONFIG"])
+        let files = Setting.all.compactMap(\.file).map(\.environmentName)
+        let known = Set(Setting.all.map(\.environmentName) + files + ["ML_SERVICE_CONFIG"])
         return environment.keys.filter { $0.hasPrefix("ML_SERVICE_") && !known.contains($0) }.sorted()
     }
 
@@ -230,6 +100,11 @@ struct Settings: Sendable {
     func integer(_ key: String) -> Int { Int(text(key)) ?? 0 }
     func real(_ key: String) -> Double { Double(text(key)) ?? 0 }
 
+    /// The names and values of a setting of that kind, which has been checked.
+    func properties(_ key: String) throws -> [String: String] {
+        try PropertyList.parse(text(key), key: key)
+    }
+
     /// A path below the data directory.
     func dataPath(_ name: String) -> String { text("data.directory") + "/" + name }
 
@@ -237,7 +112,7 @@ struct Settings: Sendable {
     var described: [(setting: Setting, value: String)] {
         Setting.all.map { setting in
             let value = text(setting.key)
-            if case .secret = setting.kind, !value.isEmpty { return (setting, "(set)") }
+            if setting.isSecret, !value.isEmpty { return (setting, "(set)") }
             return (setting, value)
         }
     }
@@ -246,9 +121,10 @@ struct Settings: Sendable {
 extension Setting {
     /// - Throws: `UsageError` for a value of the wrong kind.
     fileprivate func checked(_ value: String) throws -> String {
+        if case .properties = kind { _ = try PropertyList.parse(value, key: key) }
         let isRight =
             switch kind {
-            case .text, .secret: true
+            case .text, .secret, .properties: true
             case .integer(let range): Int(value).map(range.contains) ?? false
             case .real(let range): Double(value).map(range.contains) ?? false
             case .choice(let choices): choices.contains(value)
@@ -260,11 +136,43 @@ extension Setting {
     }
 }
 
+extension Setting {
+    /// The setting that names a file with this secret; nil: it is none.
+    fileprivate var file: Setting? { isSecret ? Setting.named(key + "_file") : nil }
+
+    /// The secret in a file that this setting names.
+    fileprivate func content(_ path: String) throws -> String {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw UsageError("\(key) (\(environmentName)): \(path) is not there, or may not be read")
+        }
+        guard let text = String(data: data, encoding: .utf8), data.count <= 65_536 else {
+            throw UsageError("\(key) (\(environmentName)): \(path) holds no text of at most 64 KiB")
+        }
+        return text
+    }
+
+    /// Editors and `echo` end a line where nobody meant one.
+    fileprivate func withoutLineEnd(_ secret: String, _ notice: (String) -> Void) -> String {
+        let trimmed = secret.trimmingSuffix { $0.isNewline }
+        if trimmed.count != secret.count { notice("the end of a line behind \(key) was left out") }
+        return String(trimmed)
+    }
+}
+
+extension String {
+    fileprivate func trimmingSuffix(_ isUnwanted: (Character) -> Bool) -> Substring {
+        var text = self[...]
+        while let last = text.last, isUnwanted(last) { text.removeLast() }
+        return text
+    }
+}
+
 extension Setting.Kind {
     var words: String {
         switch self {
         case .text: "text"
-        case .secret: "text, kept secret"
+        case .secret: "text, kept secret; or a file that holds it, by the name with _file behind it"
+        case .properties: "names and values, kept secret"
         case .integer(let range) where range.upperBound == .max: "a whole number from \(range.lowerBound)"
         case .integer(let range): "a whole number from \(range.lowerBound) to \(range.upperBound)"
         case .real(let range): "a number from \(range.lowerBound) to \(range.upperBound)"

@@ -17,7 +17,12 @@ final class DataDirectory: Sendable {
             throw UsageError("the data directory \(path) cannot be made: \(error.localizedDescription)")
         }
         descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
-        guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        guard descriptor >= 0 else {
+            throw UsageError(
+                "the data directory \(path) cannot be written (\(String(cString: strerror(errno)))): "
+                    + "give it to this service's user, or name another one (--data)")
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw UsageError(
                 "another ml-service uses the data directory \(path): stop it, or name another one (--data)")
         }

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import Models
 import ObjectStore
+import Outcomes
 import Plugins
 import Redis
 import Training
@@ -53,9 +54,28 @@ struct Parts {
 
     func pipeline(lakeURI: String?) throws -> TrainingPipeline {
         let uri = lakeURI ?? settings.optionalText("lake.uri") ?? settings.dataPath("lake")
+        var training = TrainingPipeline.Settings()
+        training.referenceLagDays = settings.integer("references.lag")
+        training.referenceHours = settings.integer("references.hours")
         return TrainingPipeline(
             lake: try Parts.objectStore(uri, settings), store: models, promotion: promotion, router: router,
-            registry: registry)
+            registry: registry, settings: training)
+    }
+
+    /// - Parameter isCached: Tables are mapped from files in the data directory.
+    static func referenceStore(_ settings: Settings, isCached: Bool = false) throws -> ReferenceStore {
+        let uri = settings.optionalText("store.uri") ?? settings.dataPath("store")
+        return ReferenceStore(
+            objects: try objectStore(uri, settings),
+            cacheFolder: isCached ? settings.dataPath("references") : nil)
+    }
+
+    static func referenceRefresh(_ settings: Settings) throws -> ReferenceRefresh {
+        var refresh = ReferenceRefresh.Settings()
+        refresh.lagDays = settings.integer("references.lag")
+        let lakeURI = settings.optionalText("lake.uri") ?? settings.dataPath("lake")
+        return ReferenceRefresh(
+            lake: try objectStore(lakeURI, settings), store: try referenceStore(settings), settings: refresh)
     }
 
     static func logger(_ settings: Settings) -> Logger {

@@ -1,7 +1,7 @@
 import Logging
 import Synchronization
 
-/// Passes a line of the log on once in a while, however often it is said: a broker that is away is news once, not
+/// Passes a line of the log on as nobody can forge it (`printable`), and once in a while, however often it is said: a broker that is away is news once, not
 /// thirty times a second.
 struct RepeatedLines: LogHandler {
     private var next: any LogHandler
@@ -29,8 +29,10 @@ struct RepeatedLines: LogHandler {
 
     func log(event: LogEvent) {
         guard let withheld = memory.admit(event, at: .now) else { return }
-        guard withheld > 0 else { return next.log(event: event) }
         var event = event
+        event.message = "\(printable("\(event.message)"))"
+        event.metadata = event.metadata?.mapValues(\.printable)
+        guard withheld > 0 else { return next.log(event: event) }
         event.metadata = (event.metadata ?? [:]).merging(["times": "\(withheld + 1)"]) { $1 }
         next.log(event: event)
     }

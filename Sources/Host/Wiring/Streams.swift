@@ -4,6 +4,7 @@ import Logging
 import Redis
 import Serving
 import Synchronization
+import Training
 
 /// The stream and the windows that the settings name, ready to be opened.
 struct Streams {
@@ -15,21 +16,22 @@ struct Streams {
     let description: String
 
     init(_ settings: Settings, data: DataDirectory, logger: Logger) throws {
-        let memory = settings.optionalText("redis.url") == nil ? MemoryWindowStore() : nil
+        let memory =
+            settings.optionalText("redis.url") == nil
+            ? MemoryWindowStore(maximumSizeBytes: settings.integer("windows.memory")) : nil
         let windows: any WindowStore
         var snapshots: WindowSnapshots?
         var checkpoint: [UInt8]?
         let snapshotPath = data.file("windows.snapshot")
         if let memory {
             windows = memory
-            checkpoint = try memory.restore(from: snapshotPath) ?? []
+            checkpoint = try Self.restore(memory, from: snapshotPath, logger: logger)
             snapshots = WindowSnapshots(
                 memory, path: snapshotPath, intervalSeconds: settings.integer("snapshot.seconds"),
                 logger: logger)
         } else {
-            windows = RedisWindowStore(
-                connection: RedisConnection(address: try Parts.redisAddress(settings.text("redis.url"))),
-                prefix: settings.text("redis.prefix"))
+            windows = try Self.redisWindows(settings)
+            Self.warnOfEvictions(windows, logger: logger)
         }
         self.windows = windows
         self.snapshots = snapshots
@@ -37,13 +39,18 @@ struct Streams {
         if let input = settings.optionalText("stream.file") {
             try FileTransactionStream.checkReadable(input)
             if let saved = checkpoint, !FileTransactionStream.canResume(saved, input: input) {
-                try memory?.forgetOffsets()
+                memory?.forgetOffsets()
                 checkpoint = []
             }
             open = Self.file(input, settings, data: data, checkpoint: checkpoint)
             description = input
         } else if let brokers = settings.optionalText("stream.brokers") {
             let kafka = try Self.kafkaSettings(brokers, settings)
+            do {
+                try KafkaTransactionStream.check(kafka, logger: logger)
+            } catch {
+                throw UsageError("stream.brokers, stream.properties: \(error.message)")
+            }
             let openStream = Self.kafka(
                 kafka, settings, instance: try data.instance(), guarantee: nil, logger: logger, keep: nil)
             let haveTopics = Mutex(settings.integer("stream.partitions") == 0)
@@ -61,7 +68,7 @@ struct Streams {
             }
         } else {
             // Offsets of an in-process cluster begin anew with each process.
-            try memory?.forgetOffsets()
+            memory?.forgetOffsets()
             let partitions = max(1, settings.integer("stream.partitions"))
             let topics = ["stream.topic", "stream.anomalies", "stream.deadletters"].map {
                 MockKafkaCluster.Topic(settings.text($0), partitions: partitions)
@@ -75,27 +82,119 @@ struct Streams {
         }
     }
 
-    /// Forgets a user.
-    var removeWindow: @Sendable (String) throws -> Void {
-        { [windows] userID in try windows.remove(userID: userID) }
+    /// Windows in the Redis that the settings name.
+    static func redisWindows(_ settings: Settings) throws -> RedisWindowStore {
+        var windows = RedisWindowStore.Settings()
+        windows.prefix = settings.text("redis.prefix")
+        windows.service = windowService(settings)
+        windows.keptSeconds = settings.integer("windows.days") * 86_400
+        let address = try Parts.redisAddress(settings.text("redis.url"))
+        return RedisWindowStore(connection: RedisConnection(address: address), settings: windows)
+    }
+
+    /// What tells this service's windows from those of others in the same Redis.
+    private static func windowService(_ settings: Settings) -> String {
+        let stream =
+            settings.optionalText("stream.file").map { "file:\($0)" } ?? settings.text("stream.topic")
+        return "\(settings.text("stream.group"))/\(stream)"
+    }
+
+    static func windowStage(_ settings: Settings) -> WindowStage.Settings {
+        var stage = WindowStage.Settings()
+        stage.skewMilliseconds = Int64(settings.integer("windows.skew")) * 1_000
+        stage.coldBelow = settings.integer("windows.cold")
+        return stage
+    }
+
+    /// - Returns: The stream's checkpoint.
+    private static func restore(
+        _ memory: MemoryWindowStore, from path: String, logger: Logger
+    ) throws -> [UInt8] {
+        guard let snapshot = try memory.restore(from: path) else { return [] }
+        if let problem = snapshot.problem {
+            logger.error("\(problem)", metadata: ["path": "\(path)"])
+        }
+        return snapshot.checkpoint
+    }
+
+    private static func warnOfEvictions(_ windows: any WindowStore, logger: Logger) {
+        // A Redis that is away is reported by serving, which waits for it.
+        guard let policy = try? windows.condition().evictionPolicy else { return }
+        logger.warning(
+            "Redis may throw windows away: set maxmemory-policy noeviction",
+            metadata: ["maxmemory-policy": "\(policy)"])
+    }
+
+    /// Forgets a user, in memory and in the snapshot too; gives how many stored items that were.
+    var removeWindow: @Sendable (String) throws -> Int {
+        { [windows, snapshots] userID in
+            let removed = try windows.remove(userID: userID)
+            return removed + (try snapshots?.erase(userID: userID) ?? 0)
+        }
+    }
+
+    /// The service's stream from its beginning, for a reader of its own that delivers nothing.
+    static func rereading(_ settings: Settings, logger: Logger) throws -> any TransactionStream {
+        if let input = settings.optionalText("stream.file") {
+            try FileTransactionStream.checkReadable(input)
+            var files = FileTransactionStream.Settings(input: input, verdicts: "/dev/null")
+            files.skewMilliseconds = windowStage(settings).skewMilliseconds
+            return try FileTransactionStream(files)
+        }
+        guard let brokers = settings.optionalText("stream.brokers") else {
+            throw UsageError("there is no stream to read: name stream.brokers or stream.file")
+        }
+        let reader = UUID().uuidString.lowercased()
+        let stream = KafkaTransactionStream.Settings(
+            kafka: try kafkaSettings(brokers, settings),
+            group: "\(settings.text("stream.group"))-rebuild-\(reader)", topic: settings.text("stream.topic"),
+            guarantee: .atLeastOnce, instance: reader)
+        return try KafkaTransactionStream(stream, logger: logger)
+    }
+
+    /// Fills windows from the lake when the service reads its stream for the first time.
+    ///
+    /// - Returns: What to call with the first batch; nil: there is nothing to fill from.
+    func warming(_ settings: Settings, logger: Logger) -> (@Sendable (ConsumedBatch) throws -> Void)? {
+        guard settings.optionalText("lake.uri") != nil, settings.text("windows.warm") == "first-start" else {
+            return nil
+        }
+        return { [windows] batch in
+            guard batch.slices.allSatisfy(\.isAtBeginning), try windows.partitions().isEmpty,
+                let first = batch.transactions.timestampMilliseconds.min()
+            else { return }
+            // What the lake has of the stream's first day may come with the stream too.
+            let end = first - first % 86_400_000
+            let found: [String]
+            do {
+                found = try Windows.fill(settings, windows, before: end, users: nil, nil)
+            } catch let error as TrainingError {
+                found = ["\(error)"]
+            }
+            logger.notice(
+                "windows were filled from the lake", metadata: ["result": "\(found.joined(separator: "; "))"])
+        }
     }
 
     private static func file(
         _ input: String, _ settings: Settings, data: DataDirectory, checkpoint: [UInt8]?
     ) -> @Sendable () throws -> any TransactionStream {
         let pace = settings.real("stream.rate")
-        let files = FileTransactionStream.Settings(
+        var files = FileTransactionStream.Settings(
             input: input, verdicts: settings.optionalText("stream.output") ?? data.file("anomalies.jsonl"),
             deadLetters: data.file("deadletters.jsonl"),
             checkpointPath: checkpoint == nil ? data.file("stream.checkpoint") : nil,
             recordsPerSecond: pace > 0 ? pace : nil)
+        files.skewMilliseconds = windowStage(settings).skewMilliseconds
+        files.looksAhead = input != "-"
+        let stream = files
         // A later session goes on where the one before it stood.
         let last = Mutex<FileTransactionStream?>(nil)
         return {
             try last.withLock { last in
-                let stream = try FileTransactionStream(files, checkpoint: try last?.checkpoint ?? checkpoint)
-                last = stream
-                return stream
+                let opened = try FileTransactionStream(stream, checkpoint: try last?.checkpoint ?? checkpoint)
+                last = opened
+                return opened
             }
         }
     }
@@ -104,22 +203,20 @@ struct Streams {
         _ kafka: KafkaSettings, _ settings: Settings, instance: String,
         guarantee: KafkaTransactionStream.DeliveryGuarantee?, logger: Logger, keep: MockKafkaCluster?
     ) -> @Sendable () throws -> any TransactionStream {
-        let stream = KafkaTransactionStream.Settings(
+        var stream = KafkaTransactionStream.Settings(
             kafka: kafka, group: settings.text("stream.group"), topic: settings.text("stream.topic"),
             verdictTopic: settings.text("stream.anomalies"),
             deadLetterTopic: settings.text("stream.deadletters"),
             guarantee: guarantee ?? .init(rawValue: settings.text("stream.delivery")) ?? .exactlyOnce,
             instance: instance)
-        return { try withExtendedLifetime(keep) { try KafkaTransactionStream(stream, logger: logger) } }
+        stream.beyondEnd = .init(rawValue: settings.text("stream.beyondend")) ?? .wait
+        let opened = stream
+        return { try withExtendedLifetime(keep) { try KafkaTransactionStream(opened, logger: logger) } }
     }
 
     static func kafkaSettings(_ brokers: String, _ settings: Settings) throws -> KafkaSettings {
         var kafka = KafkaSettings(bootstrapServers: brokers)
-        for pair in settings.text("stream.properties").split(separator: ";") {
-            let parts = pair.split(separator: "=", maxSplits: 1)
-            guard parts.count == 2 else { throw UsageError("stream.properties: '\(pair)' is not name=value") }
-            kafka.extra[String(parts[0])] = String(parts[1])
-        }
+        kafka.extra = try settings.properties("stream.properties")
         return kafka
     }
 
@@ -129,8 +226,11 @@ struct Streams {
         _ kafka: KafkaSettings, _ settings: Settings, logger: Logger
     ) throws -> Bool {
         let admin = try KafkaAdmin(settings: kafka, logger: logger)
-        let topics = ["stream.topic", "stream.anomalies", "stream.deadletters"].map {
-            KafkaAdmin.NewTopic(name: settings.text($0), partitions: settings.integer("stream.partitions"))
+        let names = [
+            "stream.topic", "stream.anomalies", "stream.deadletters", "labels.topic", "labels.deadletters",
+        ]
+        let topics = names.compactMap { settings.optionalText($0) }.map {
+            KafkaAdmin.NewTopic(name: $0, partitions: settings.integer("stream.partitions"))
         }
         do {
             try admin.createTopics(topics, timeoutMilliseconds: 10_000)

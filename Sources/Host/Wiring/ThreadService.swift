@@ -6,17 +6,17 @@ import Synchronization
 /// which leaves the thread behind.
 struct ThreadService: Service, CustomStringConvertible {
     let description: String
-    let work: @Sendable () -> Void
+    let work: @Sendable () throws -> Void
     /// Makes `work` return soon. Called from any thread, perhaps more than once.
     let stop: @Sendable () -> Void
 
-    init(_ name: String, stop: @escaping @Sendable () -> Void, work: @escaping @Sendable () -> Void) {
+    init(_ name: String, stop: @escaping @Sendable () -> Void, work: @escaping @Sendable () throws -> Void) {
         description = name
         self.stop = stop
         self.work = work
     }
 
-    /// - Throws: `ThreadLeftBehind` when it was cancelled before its work had ended.
+    /// - Throws: What the work throws; `ThreadLeftBehind` when it was cancelled before its work had ended.
     func run() async throws {
         let outcome = Outcome()
         try await withTaskCancellationHandler {
@@ -24,8 +24,7 @@ struct ThreadService: Service, CustomStringConvertible {
                 try await withCheckedThrowingContinuation { continuation in
                     outcome.wait(continuation)
                     let thread = Thread {
-                        work()
-                        outcome.end(.success(()))
+                        outcome.end(Result { try work() })
                     }
                     thread.name = description
                     thread.start()

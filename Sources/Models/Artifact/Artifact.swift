@@ -22,7 +22,10 @@ public struct Artifact: Sendable {
     static let readableVersions = 1...2
     static let maximumHeaderSize = 4 << 20
     static let maximumPayloadSize = 1 << 30
-    private static let fixedSize = 64
+    /// Of a whole file.
+    static let maximumSize =
+        fixedSize + maximumHeaderSize + alignment + maximumPayloadSize + SHA256.byteCount
+    static let fixedSize = 64
     private static let alignment = 64
     private static let headerHashRange = 24..<56
 
@@ -86,6 +89,33 @@ public struct Artifact: Sendable {
         try self.init(Parts(of: file.bytes), of: file)
     }
 
+    /// The header alone, from the beginning of a file.
+    ///
+    /// The payload is not looked at, nor is a signature, but for being there.
+    ///
+    /// - Parameters:
+    ///   - beginning: Up to `Layout.headerEnd` at least.
+    ///   - isSigned: There has to be a signature.
+    /// - Throws: `ArtifactError`.
+    static func header(_ beginning: UnsafeRawBufferPointer, _ layout: Layout, isSigned: Bool) throws
+        -> ArtifactHeader
+    {
+        guard beginning.count >= layout.headerEnd else {
+            throw ArtifactError.damaged("it ends in its header")
+        }
+        if isSigned, !layout.hasSignature { throw ArtifactError.wrongSignature }
+        let json = UnsafeRawBufferPointer(rebasing: beginning[fixedSize..<layout.headerEnd])
+        let hash = UnsafeRawBufferPointer(rebasing: beginning[headerHashRange])
+        guard ArtifactHash(of: json) == ArtifactHash(stored: hash) else {
+            throw ArtifactError.damaged("the header's checksum differs")
+        }
+        do {
+            return try ArtifactHeader(json: json)
+        } catch {
+            throw ArtifactError.damaged("its header cannot be read: \(error)")
+        }
+    }
+
     private init(_ parts: Parts, of file: ArtifactBytes) throws {
         do {
             header = try ArtifactHeader(json: parts.header)
@@ -93,6 +123,43 @@ public struct Artifact: Sendable {
             throw ArtifactError.damaged("its header cannot be read: \(error)")
         }
         payload = file.slice(parts.payloadRange)
+    }
+
+    /// Where the parts of a file lie, by its first bytes and its size.
+    struct Layout {
+        let headerEnd: Int
+        let payloadStart: Int
+        /// Of the payload; behind it is the signature, if there is one.
+        let end: Int
+        let hasSignature: Bool
+
+        /// - Parameter beginning: 64 bytes at least, or the whole file.
+        /// - Throws: `ArtifactError` when the sizes do not fit.
+        init(_ beginning: UnsafeRawBufferPointer, fileSize: Int) throws {
+            guard beginning.count >= magic.count, beginning.prefix(magic.count).elementsEqual(magic) else {
+                throw ArtifactError.notAnArtifact
+            }
+            guard beginning.count >= fixedSize else {
+                throw ArtifactError.damaged("it has \(beginning.count) bytes, fewer than every artifact")
+            }
+            func load<T: FixedWidthInteger>(_ offset: Int, _: T.Type) -> T {
+                T(littleEndian: beginning.loadUnaligned(fromByteOffset: offset, as: T.self))
+            }
+            let version = Int(load(8, UInt32.self))
+            guard readableVersions.contains(version) else { throw ArtifactError.unknownFormat(version) }
+            let headerSize = Int(load(12, UInt32.self))
+            let payloadSize = load(16, UInt64.self)
+            guard headerSize <= maximumHeaderSize, payloadSize <= UInt64(maximumPayloadSize) else {
+                throw ArtifactError.damaged("its header tells of sizes that no artifact has")
+            }
+            headerEnd = fixedSize + headerSize
+            payloadStart = (headerEnd + alignment - 1) / alignment * alignment
+            end = payloadStart + Int(payloadSize)
+            guard fileSize == end || fileSize == end + SHA256.byteCount else {
+                throw ArtifactError.damaged("it has \(fileSize) bytes where its header says \(end)")
+            }
+            hasSignature = fileSize > end
+        }
     }
 
     /// The parts of a file whose sizes are right.
@@ -106,28 +173,8 @@ public struct Artifact: Sendable {
         let signature: UnsafeRawBufferPointer
 
         init(of bytes: UnsafeRawBufferPointer) throws {
-            guard bytes.count >= magic.count, bytes.prefix(magic.count).elementsEqual(magic) else {
-                throw ArtifactError.notAnArtifact
-            }
-            guard bytes.count >= fixedSize else {
-                throw ArtifactError.damaged("it has \(bytes.count) bytes, fewer than every artifact")
-            }
-            func load<T: FixedWidthInteger>(_ offset: Int, _: T.Type) -> T {
-                T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
-            }
-            let version = Int(load(8, UInt32.self))
-            guard readableVersions.contains(version) else { throw ArtifactError.unknownFormat(version) }
-            let headerSize = Int(load(12, UInt32.self))
-            let payloadSize = load(16, UInt64.self)
-            guard headerSize <= maximumHeaderSize, payloadSize <= UInt64(maximumPayloadSize) else {
-                throw ArtifactError.damaged("its header tells of sizes that no artifact has")
-            }
-            let headerEnd = fixedSize + headerSize
-            let payloadStart = (headerEnd + alignment - 1) / alignment * alignment
-            let end = payloadStart + Int(payloadSize)
-            guard bytes.count == end || bytes.count == end + SHA256.byteCount else {
-                throw ArtifactError.damaged("it has \(bytes.count) bytes where its header says \(end)")
-            }
+            let layout = try Layout(bytes, fileSize: bytes.count)
+            let (headerEnd, payloadStart, end) = (layout.headerEnd, layout.payloadStart, layout.end)
             guard bytes[headerHashRange.upperBound..<fixedSize].allSatisfy({ $0 == 0 }),
                 bytes[headerEnd..<payloadStart].allSatisfy({ $0 == 0 })
             else { throw ArtifactError.damaged("there is something between its parts") }

@@ -7,6 +7,8 @@ public enum ArtifactError: Error, Sendable, Hashable, CustomStringConvertible {
     case wrongSignature
     /// It would be larger than what is read again.
     case tooLarge(String)
+    /// The tenant's last version has the highest number there is: somebody else put an object there.
+    case noVersionLeft(key: String)
 
     public var description: String {
         switch self {
@@ -17,6 +19,7 @@ public enum ArtifactError: Error, Sendable, Hashable, CustomStringConvertible {
         case .damaged(let reason): "it is damaged: \(reason)"
         case .wrongSignature: "it is not signed with this service's key"
         case .tooLarge(let reason): "it is too large: \(reason)"
+        case .noVersionLeft(let key): "there is no number after \(key), which is not ours: remove that object"
         }
     }
 }

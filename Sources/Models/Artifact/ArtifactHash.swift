@@ -45,7 +45,7 @@ public struct ArtifactHash: Sendable, Hashable, CustomStringConvertible {
             var at = 0
             for word in [words.0, words.1, words.2, words.3] {
                 for shift in stride(from: 60, through: 0, by: -4) {
-                    text[at] = Hex.digit(UInt8(word >> UInt64(shift) & 15))
+                    text[at] = Hex.digit(UInt8(truncatingIfNeeded: word >> UInt64(shift) & 15))
                     at += 1
                 }
             }

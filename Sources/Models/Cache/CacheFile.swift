@@ -6,7 +6,7 @@ import Transactions
 
 /// The file of a model cache: its tables, its upkeep, and what is done when it is damaged.
 enum CacheFile {
-    static func open(_ path: String) throws -> DatabasePool {
+    static func open(_ path: String, logger: Logger) throws -> DatabasePool {
         var configuration = Configuration()
         configuration.busyMode = .timeout(5)
         configuration.prepareDatabase { db in
@@ -16,11 +16,53 @@ enum CacheFile {
         let database = try DatabasePool(path: path, configuration: configuration)
         try migrator.migrate(database)
         // Reads what a start relies on, so that damage shows now. The artifacts have checksums of their own.
-        try database.read { db in
-            _ = try Int.fetchOne(db, sql: "SELECT count(version) FROM active")
-            _ = try Int.fetchOne(db, sql: "SELECT sum(size) FROM artifact")
+        let removed = try database.write(mend)
+        if removed > 0 {
+            logger.warning(
+                "rows of the model cache were damaged and are read anew from the store",
+                metadata: ["path": "\(path)", "rows": "\(removed)"])
         }
         return database
+    }
+
+    /// Removes rows that hold what no row of ours does, and has the catalogue's part that they were of read again.
+    ///
+    /// A table's definition keeps such values out of it, but not out of a file.
+    ///
+    /// - Returns: How many.
+    private static func mend(_ db: Database) throws -> Int {
+        let (versions, sequences) = (ModelNumbers.versions, ModelNumbers.sequences)
+        let damaged = """
+            typeof(tenant) != 'blob' OR typeof(shard) != 'text' OR typeof(version) != 'integer'
+            OR version NOT BETWEEN \(versions.lowerBound) AND \(versions.upperBound)
+            OR typeof(sequence) != 'integer'
+            OR sequence NOT BETWEEN \(sequences.lowerBound) AND \(sequences.upperBound)
+            OR typeof(sha256) NOT IN ('blob', 'null')
+            OR (tenant = x'') != (shard = '\(Tenant.globalManifestKey)')
+            """
+        var removed = 0
+        func delete(_ sql: String) throws {
+            try db.execute(sql: sql)
+            removed += db.changesCount
+        }
+        let shards = try DatabaseValue.fetchSet(db, sql: "SELECT shard FROM active WHERE \(damaged)")
+        if !shards.isEmpty {
+            try delete("DELETE FROM active WHERE \(damaged)")
+            // The part may be misnamed itself: then all are read again.
+            try db.execute(sql: "DELETE FROM shard")
+        }
+        try delete("DELETE FROM shard WHERE typeof(key) != 'text' OR typeof(tag) != 'text'")
+        // By the index alone, which has these columns.
+        try delete(
+            """
+            DELETE FROM artifact WHERE id IN (
+                SELECT id FROM artifact INDEXED BY artifact_by_use
+                WHERE typeof(size) != 'integer' OR size NOT BETWEEN 0 AND \(1 << 40) OR typeof(used) != 'integer')
+            """)
+        let sum = try Int.fetchOne(db, sql: "SELECT coalesce(sum(size), 0) FROM artifact") ?? 0
+        try db.execute(sql: "DELETE FROM total")
+        try db.execute(sql: "INSERT INTO total VALUES (?)", arguments: [sum])
+        return removed
     }
 
     private static var migrator: DatabaseMigrator {
@@ -70,9 +112,9 @@ enum CacheFile {
 
     static func delete(artifact id: Int64, _ db: Database) throws {
         let size = try Int.fetchOne(db, sql: "SELECT size FROM artifact WHERE id = ?", arguments: [id])
-        guard let size else { return }
+        // Whatever its size says, it goes: an eviction that removed nothing would never end.
         try db.execute(sql: "DELETE FROM artifact WHERE id = ?", arguments: [id])
-        try add(-size, db)
+        if let size, (0...1 << 40).contains(size) { try add(-size, db) }
     }
 
     /// Lets go of the least recently used artifacts of users, never of the global model's.

@@ -16,23 +16,30 @@ extension ModelCache {
         return active
     }
 
+    /// Damaged rows are passed over; `CacheFile.mend` removes them at the next start.
+    ///
     /// - Parameter body: Told the user's id in UTF-8, empty for the global model. It must not use this cache.
     func forEachActive(_ body: (UnsafeRawBufferPointer, ActiveModel) throws -> Void) throws {
         try database.read { db in
             let rows = try Row.fetchCursor(db, sql: "SELECT tenant, version, sha256, sequence FROM active")
             while let row = try rows.next() {
-                let sha256 = try row.withUnsafeData(atIndex: 2) { data in
-                    data.flatMap { data in
-                        data.count == ArtifactHash.size
-                            ? data.withUnsafeBytes { ArtifactHash(stored: $0) } : nil
-                    }
-                }
-                let model = ActiveModel(version: row[1], sha256: sha256, sequence: row[3])
+                guard let model = try? Self.model(row) else { continue }
                 try row.withUnsafeData(atIndex: 0) { user in
-                    try (user ?? Data()).withUnsafeBytes { try body($0, model) }
+                    guard let user else { return }
+                    try user.withUnsafeBytes { try body($0, model) }
                 }
             }
         }
+    }
+
+    /// - Throws: `StoredValueError`.
+    private static func model(_ row: Row) throws -> ActiveModel {
+        let sha256 = try row.storedIfAny("sha256", as: Data.self).flatMap { data in
+            data.count == ArtifactHash.size ? data.withUnsafeBytes { ArtifactHash(stored: $0) } : nil
+        }
+        return ActiveModel(
+            version: try row.stored("version", in: ModelNumbers.versions), sha256: sha256,
+            sequence: try row.stored("sequence", in: ModelNumbers.sequences))
     }
 
     /// What is active for a tenant.
@@ -41,14 +48,7 @@ extension ModelCache {
             let row = try Row.fetchOne(
                 db, sql: "SELECT version, sha256, sequence FROM active WHERE tenant = ?",
                 arguments: [tenant.cacheKey])
-            guard let row else { return nil }
-            let sha256: Data? = row[1]
-            return ActiveModel(
-                version: row[0],
-                sha256: sha256.flatMap { data in
-                    data.count == ArtifactHash.size
-                        ? data.withUnsafeBytes { ArtifactHash(stored: $0) } : nil
-                }, sequence: row[2])
+            return try row.map(Self.model)
         }
     }
 
@@ -57,7 +57,12 @@ extension ModelCache {
         try database.read { db in
             var tags: [String: VersionTag] = [:]
             let rows = try Row.fetchCursor(db, sql: "SELECT key, tag FROM shard")
-            while let row = try rows.next() { tags[row[0]] = VersionTag(row[1]) }
+            while let row = try rows.next() {
+                guard let key = try? row.stored("key", as: String.self),
+                    let tag = try? row.stored("tag", as: String.self)
+                else { continue }
+                tags[key] = VersionTag(tag)
+            }
             return tags
         }
     }
@@ -75,18 +80,39 @@ extension ModelCache {
                 try db.execute(
                     sql: "INSERT OR REPLACE INTO shard VALUES (?, ?)", arguments: [shard.key, shard.tag.text])
             }
-            guard !shards.isEmpty else { return }
-            // Somebody may have been erased while this machine was away.
-            let orphans = try Int64.fetchAll(
+        }
+        guard !shards.isEmpty else { return }
+        // Somebody may have been erased while this machine was away.
+        let orphans = try database.read { db in
+            try Int64.fetchAll(
                 db, sql: "SELECT id FROM artifact WHERE tenant NOT IN (SELECT tenant FROM active)")
-            for id in orphans { try CacheFile.delete(artifact: id, db) }
+        }
+        guard !orphans.isEmpty else { return }
+        try overwriting { db in for id in orphans { try CacheFile.delete(artifact: id, db) } }
+    }
+
+    /// What the table says of the tenants of one manifest, by the user's id in UTF-8; empty: the global model.
+    func active(inShard key: String) throws -> [Data: ActiveModel] {
+        try database.read { db in
+            var active: [Data: ActiveModel] = [:]
+            let rows = try Row.fetchCursor(
+                db, sql: "SELECT tenant, version, sha256, sequence FROM active WHERE shard = ?",
+                arguments: [key])
+            while let row = try rows.next() {
+                guard let tenant = try? row.stored("tenant", as: Data.self), let model = try? Self.model(row)
+                else { continue }
+                active[tenant] = model
+            }
+            return active
         }
     }
 
     /// Applies changes that are newer than what the table says.
     ///
-    /// - Parameter announcing: Keeps them also among those that others have to be told of.
-    func apply(_ changes: [ModelChange], announcing: Bool) throws {
+    /// - Parameters:
+    ///   - announcing: Keeps them also among those that others have to be told of.
+    ///   - isDecided: The changes are what the catalogue says now, whatever the table says.
+    func apply(_ changes: [ModelChange], announcing: Bool, isDecided: Bool = false) throws {
         let encoder = JSONEncoder()
         try database.write { db in
             for change in changes {
@@ -98,7 +124,7 @@ extension ModelCache {
                 let known = try Int.fetchOne(
                     db, sql: "SELECT sequence FROM active WHERE tenant = ?",
                     arguments: [change.tenant.cacheKey])
-                guard known.map({ $0 < change.sequence }) ?? true else { continue }
+                guard isDecided || known.map({ $0 < change.sequence }) ?? true else { continue }
                 let model = change.to.map { version in
                     ActiveModel(
                         version: version, sha256: change.sha256.flatMap { ArtifactHash(hexadecimal: $0) },
@@ -136,10 +162,26 @@ extension ModelCache {
             let rows = try Row.fetchCursor(
                 db, sql: "SELECT id, change FROM announcement ORDER BY id LIMIT ?", arguments: [limit])
             while let row = try rows.next() {
-                last = row[0]
-                changes.append(try decoder.decode(ModelChange.self, from: row[1] as Data))
+                last = try row.stored("id")
+                // One that cannot be read is let go of: it was a hint, and the catalogue has what it told of.
+                guard let json = try? row.stored("change", as: Data.self),
+                    let change = try? decoder.decode(ModelChange.self, from: json)
+                else { continue }
+                changes.append(change)
             }
             return (changes, last)
+        }
+    }
+
+    static func removeAnnouncements(of tenant: Tenant, _ db: Database) throws {
+        let rows = try Row.fetchAll(db, sql: "SELECT id, change FROM announcement")
+        for row in rows {
+            guard let json = try? row.stored("change", as: Data.self),
+                (try? JSONDecoder().decode(ModelChange.self, from: json))?.tenant == tenant
+            else { continue }
+            try db.execute(
+                sql: "DELETE FROM announcement WHERE id = ?",
+                arguments: [try row.stored("id", as: Int64.self)])
         }
     }
 

@@ -40,10 +40,10 @@ public final class ModelCache: Sendable {
         self.logger = logger
         if CacheFile.isMarkedDamaged(path) { try CacheFile.moveAside(path, logger: logger) }
         do {
-            database = try CacheFile.open(path)
+            database = try CacheFile.open(path, logger: logger)
         } catch let error as DatabaseError where error.isDamage {
             try CacheFile.moveAside(path, logger: logger)
-            database = try CacheFile.open(path)
+            database = try CacheFile.open(path, logger: logger)
         }
     }
 
@@ -91,26 +91,28 @@ public final class ModelCache: Sendable {
         try database.unsafeRead { db -> StoredArtifact? in
             let statement = try db.cachedStatement(
                 sql: """
-                    SELECT id, bytes, artifact.sha256, checksum, signer, active.sha256
+                    SELECT id, bytes, artifact.sha256 AS hash, checksum, signer, active.sha256 AS promoted
                     FROM artifact LEFT JOIN active USING (tenant, version)
                     WHERE tenant = ? AND version = ?
                     """)
             let rows = try Row.fetchCursor(statement, arguments: [tenant.cacheKey, version])
             guard let row = try rows.next() else { return nil }
+            // Texts give their bytes here, and NULL none: then the checksum is another.
             let bytes = try row.withUnsafeData(atIndex: 1) { data in
                 let data = data ?? Data()
                 return ArtifactBytes(count: data.count) { target in
                     data.withUnsafeBytes { target.copyMemory(from: $0) }
                 }
             }
-            let hash = try row.withUnsafeData(atIndex: 2) { ArtifactHash(stored: $0) }
-            let activeHash = try row.withUnsafeData(atIndex: 5) { ArtifactHash(stored: $0) }
+            let hash = ArtifactHash(stored: try? row.storedIfAny("hash", as: Data.self))
+            let promoted = ArtifactHash(stored: try? row.storedIfAny("promoted", as: Data.self))
             let isSound =
-                hash != nil && (activeHash == nil || activeHash == hash)
-                && row[3] as Int64 == CacheFile.checksum(bytes)
+                hash != nil && (promoted == nil || promoted == hash)
+                && (try? row.stored("checksum", as: Int64.self)) == CacheFile.checksum(bytes)
             return StoredArtifact(
-                id: row[0], artifact: Artifact(bytes: bytes, sha256: hash ?? ArtifactHash(of: bytes.bytes)),
-                signer: row[4], isSound: isSound)
+                id: try row.stored("id"),
+                artifact: Artifact(bytes: bytes, sha256: hash ?? ArtifactHash(of: bytes.bytes)),
+                signer: (try? row.stored("signer", as: Data.self)) ?? Data(), isSound: isSound)
         }
     }
 
@@ -161,21 +163,49 @@ public final class ModelCache: Sendable {
     /// Bytes of artifacts.
     public func sizeBytes() throws -> Int { try database.read { try CacheFile.size($0) } }
 
+    /// Whether anything of a tenant is here.
+    func holds(_ tenant: Tenant) throws -> Bool {
+        try database.read { db in
+            try Bool.fetchOne(
+                db,
+                sql: """
+                    SELECT EXISTS (SELECT 1 FROM active WHERE tenant = ?)
+                        OR EXISTS (SELECT 1 FROM artifact WHERE tenant = ?)
+                    """, arguments: [tenant.cacheKey, tenant.cacheKey]) ?? true
+        }
+    }
+
     /// Forgets a tenant, and overwrites what was kept.
-    public func remove(_ tenant: Tenant) throws {
-        try database.writeWithoutTransaction { db in
+    ///
+    /// - Returns: How many artifacts there were.
+    @discardableResult
+    public func remove(_ tenant: Tenant) throws -> Int {
+        try overwriting { db in
+            try db.execute(sql: "DELETE FROM active WHERE tenant = ?", arguments: [tenant.cacheKey])
+            let artifacts = try Int64.fetchAll(
+                db, sql: "SELECT id FROM artifact WHERE tenant = ?", arguments: [tenant.cacheKey])
+            for id in artifacts { try CacheFile.delete(artifact: id, db) }
+            try Self.removeAnnouncements(of: tenant, db)
+            return artifacts.count
+        }
+    }
+
+    /// Deletes so that nothing is left in the file.
+    func overwriting<Value>(_ body: (Database) throws -> Value) throws -> Value {
+        let value = try database.writeWithoutTransaction { db -> Value in
             try db.execute(sql: "PRAGMA secure_delete = ON")
+            var value: Value?
             try db.inTransaction {
-                try db.execute(sql: "DELETE FROM active WHERE tenant = ?", arguments: [tenant.cacheKey])
-                let artifacts = try Int64.fetchAll(
-                    db, sql: "SELECT id FROM artifact WHERE tenant = ?", arguments: [tenant.cacheKey])
-                for id in artifacts { try CacheFile.delete(artifact: id, db) }
+                value = try body(db)
                 return .commit
             }
             try db.execute(sql: "PRAGMA secure_delete = OFF")
+            guard let value else { throw DatabaseError(message: "nothing was deleted") }
+            return value
         }
         // The log still has it. Readers may be in the way: then a later checkpoint takes it.
         _ = try? database.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+        return value
     }
 
     // MARK: Failures

@@ -27,6 +27,17 @@ public final class InProcessModelEvents: ModelEvents, @unchecked Sendable {
         condition.broadcast()
     }
 
+    public func erase(_ tenant: Tenant) -> Int {
+        condition.lock()
+        defer { condition.unlock() }
+        let count = log.count { $0.tenant == tenant }
+        // Nobody's place is in the stream any more.
+        first += log.count + 1
+        log = []
+        condition.broadcast()
+        return count
+    }
+
     public func read(after cursor: String?, waitMilliseconds: Int) throws -> (
         changes: [ModelChange], cursor: String
     ) {

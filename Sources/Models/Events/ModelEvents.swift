@@ -2,6 +2,11 @@
 public protocol ModelEvents: Sendable {
     func publish(_ changes: [ModelChange]) throws
 
+    /// Removes what names a tenant, and sends every follower to the catalogue.
+    ///
+    /// - Returns: How many changes were removed.
+    func erase(_ tenant: Tenant) throws -> Int
+
     /// Changes after a place in the stream, waiting a while for the first.
     ///
     /// - Parameter cursor: What the last call gave; nil: from now on.

@@ -54,6 +54,32 @@ public final class RedisModelEvents: ModelEvents {
             Self.append, keys: [.text(stream), .text(counter)], arguments: arguments)
     }
 
+    public func erase(_ tenant: Tenant) throws -> Int {
+        guard let userID = tenant.userID else { return 0 }
+        try writer.command(["HDEL", .text(current), .text("user:\(userID)")])
+        var removed = 0
+        var after = "0-0"
+        let decoder = JSONDecoder()
+        while true {
+            let entries = try writer.readStream(key: stream, after: after, count: 1_000)
+            guard let last = entries.last else { break }
+            after = last.id
+            let named = entries.filter { entry in
+                let json = entry.fields.first { $0.name == "change" }?.value ?? []
+                return (try? decoder.decode(ModelChange.self, from: Data(json)))?.tenant == tenant
+            }
+            guard !named.isEmpty else { continue }
+            var delete: RedisArguments = ["XDEL", .text(stream)]
+            for entry in named { delete.append(.text(entry.id)) }
+            try writer.command(delete)
+            removed += named.count
+        }
+        // Without a change: everybody reads the catalogue.
+        _ = try writer.evaluate(
+            Self.append, keys: [.text(stream), .text(counter)], arguments: [.integer(Self.maximumLength)])
+        return removed
+    }
+
     private func setCurrent(_ changes: ArraySlice<ModelChange>) throws {
         var set: RedisArguments = ["HSET", .text(current)]
         var deleted: RedisArguments = ["HDEL", .text(current)]
@@ -74,20 +100,31 @@ public final class RedisModelEvents: ModelEvents {
         changes: [ModelChange], cursor: String
     ) {
         guard let cursor else { return ([], try end().description) }
-        guard var place = Place(cursor) else { throw ModelEventsError.placeLost }
+        guard let place = Place(cursor) else { throw ModelEventsError.placeLost }
         let entries = try reader.readStream(
             key: stream, after: place.id, count: 1_000, blockMilliseconds: waitMilliseconds)
+        let (changes, end) = try Self.changes(in: entries, after: place)
+        return (changes, end.description)
+    }
+
+    /// What entries say that come right after a place.
+    ///
+    /// - Throws: `ModelEventsError.placeLost` when they do not, or are none of ours.
+    static func changes(
+        in entries: [RedisStreamEntry], after place: Place
+    ) throws -> (changes: [ModelChange], end: Place) {
+        var place = place
         let decoder = JSONDecoder()
         var changes: [ModelChange] = []
         for entry in entries {
-            guard let number = entry.text("number").flatMap(Int.init), number == place.number + 1,
+            guard let number = entry.text("number").flatMap(Int.init), number == place.number &+ 1,
                 let json = entry.fields.first(where: { $0.name == "change" })?.value, !json.isEmpty,
                 let change = try? decoder.decode(ModelChange.self, from: Data(json))
             else { throw ModelEventsError.placeLost }
             changes.append(change)
             place = Place(id: entry.id, number: number)
         }
-        return (changes, place.description)
+        return (changes, place)
     }
 
     /// Where the stream ends now. `$` would lose what comes between two reads.
@@ -104,7 +141,7 @@ public final class RedisModelEvents: ModelEvents {
     }
 
     /// A place in the stream: the entry read last and its number.
-    private struct Place: CustomStringConvertible {
+    struct Place: CustomStringConvertible, Equatable {
         let id: String
         let number: Int
 

@@ -260,7 +260,7 @@ extension JSONReader {
             guard at < bytes.count, let digit = Hex.value(ofDigit: bytes[at]) else {
                 throw malformed("an unknown escape")
             }
-            code = code << 4 | UInt32(digit)
+            code = code << 4 | UInt32(digit)  // fits: four bits
         }
         return code
     }
@@ -294,6 +294,14 @@ extension JSONReader {
 
     mutating func integer() throws -> Int {
         guard let value = Self.whole(try numberToken()) else { throw malformed("no whole number") }
+        return value
+    }
+
+    mutating func integer(in range: ClosedRange<Int>) throws -> Int {
+        let value = try integer()
+        guard range.contains(value) else {
+            throw malformed("\(value) is not from \(range.lowerBound) to \(range.upperBound)")
+        }
         return value
     }
 

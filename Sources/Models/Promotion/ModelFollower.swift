@@ -2,17 +2,26 @@ import Foundation
 import Logging
 import Synchronization
 
-/// Follows the events of promotions, on the thread that calls `run`, and applies them here.
+/// Follows the events of promotions, on the thread that calls `run`, and has this process serve what the catalogue says
+/// then. Once in a while it looks into the catalogue without having heard anything.
 public final class ModelFollower: Sendable {
     private let events: any ModelEvents
     private let promotion: Promotion
     private let logger: Logger
+    private let pollInterval: Duration
+    private let erasures: ErasureFollower?
     private let isStopping = Mutex(false)
 
-    public init(events: any ModelEvents, promotion: Promotion, logger: Logger) {
+    /// - Parameter erasures: nil: this process keeps no windows.
+    public init(
+        events: any ModelEvents, promotion: Promotion, pollSeconds: Int, logger: Logger,
+        erasures: ErasureFollower? = nil
+    ) {
         self.events = events
         self.promotion = promotion
         self.logger = logger
+        pollInterval = .seconds(pollSeconds)
+        self.erasures = erasures
     }
 
     public func stop() { isStopping.withLock { $0 = true } }
@@ -20,6 +29,8 @@ public final class ModelFollower: Sendable {
     public func run() {
         var cursor: String?
         var isBehind = false
+        // At once: somebody may have been erased while this process was away.
+        var polled = ContinuousClock.now - pollInterval
         while !isStopping.withLock({ $0 }) {
             do {
                 // What was said while nobody listened is in the catalogue.
@@ -27,17 +38,14 @@ public final class ModelFollower: Sendable {
                     cursor = try events.read(after: nil, waitMilliseconds: 1).cursor
                     isBehind = try !promotion.start(logger: logger)
                 }
-                let (changes, next) = try events.read(after: cursor, waitMilliseconds: 500)
-                try promotion.apply(changes)
-                for change in changes {
-                    logger.notice(
-                        change.to == nil ? "a tenant has no model any more" : "a model was promoted",
-                        metadata: [
-                            "tenant": "\(change.tenant)",
-                            "version": "\(change.to.map(String.init) ?? "none")",
-                        ])
-                }
+                let (hints, next) = try events.read(after: cursor, waitMilliseconds: 500)
+                if !hints.isEmpty { tell(try promotion.apply(hints)) }
                 cursor = next
+                if ContinuousClock.now - polled >= pollInterval {
+                    polled = .now
+                    tell(try promotion.poll(logger: logger))
+                    try erasures?.run()
+                }
             } catch ModelEventsError.placeLost {
                 isBehind = true
             } catch {
@@ -47,6 +55,19 @@ public final class ModelFollower: Sendable {
                 isBehind = true
                 Thread.sleep(forTimeInterval: 0.5)
             }
+        }
+    }
+
+    private func tell(_ changes: [ModelChange]) {
+        for change in changes.prefix(20) {
+            logger.notice(
+                change.to == nil ? "a tenant has no model any more" : "a model was promoted",
+                metadata: [
+                    "tenant": "\(change.tenant)", "version": "\(change.to.map(String.init) ?? "none")",
+                ])
+        }
+        if changes.count > 20 {
+            logger.notice("further models were promoted", metadata: ["count": "\(changes.count - 20)"])
         }
     }
 }

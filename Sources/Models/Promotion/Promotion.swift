@@ -1,6 +1,8 @@
 import Foundation
 import Logging
+import Metrics
 import ObjectStore
+import Synchronization
 
 /// Makes versions active: for people, for training, and at start. Thread-safe; calls block.
 public final class Promotion: Sendable {
@@ -10,6 +12,9 @@ public final class Promotion: Sendable {
     private let router: ModelRouter
     private let events: any ModelEvents
     private let now: @Sendable () -> Int64
+    /// Held from reading the catalogue to applying what it said, so that what was read first is applied first.
+    private let applying = Mutex(())
+    private let damaged = Gauge(label: "ml_catalogue_objects_damaged")
 
     /// - Parameter now: Epoch milliseconds, for the history.
     public init(
@@ -27,6 +32,25 @@ public final class Promotion: Sendable {
 
     /// Whether transactions can be scored: those of users without a model of their own need the global one.
     public var hasGlobalModel: Bool { router.snapshot().global != nil }
+
+    /// The versions that do not serve in this process although they are, or were, active.
+    public var quarantinedModels: [QuarantinedModel] { router.quarantinedModels }
+
+    /// Whose model scores a user's transactions in this process now.
+    ///
+    /// - Returns: No version where there is no global model; why the user's own one does not serve.
+    public func serving(userID: String) -> (tenant: Tenant, version: Int?, reason: String?) {
+        let table = router.snapshot()
+        let user = Tenant.user(userID)
+        guard let own = table.version(of: user) else {
+            return (.global, table.global, "the user has no model of their own")
+        }
+        if let quarantined = router.quarantinedModels.first(where: { $0.tenant == user && $0.version == own })
+        {
+            return (.global, table.global, "v\(own) is out of service: \(quarantined.reason)")
+        }
+        return (user, own, nil)
+    }
 
     // MARK: Use cases
 
@@ -54,27 +78,50 @@ public final class Promotion: Sendable {
             }
         }
         let changes = try change(activations, ready: ready, by: by, reason: reason)
+        // The catalogue may have had them active while this process did not know.
+        let lagging = versions.filter { router.snapshot().version(of: $0.key) != $0.value }.map(\.key)
+        if !lagging.isEmpty { try refresh(Set(lagging), ready: ready) }
         // They work, so those that are active already may serve again if they were taken out of service.
         for (tenant, version) in versions { router.release(tenant, version: version) }
         return changes
     }
 
-    /// Removes a tenant's models, active version, history and cached bytes, here and where the event is heard.
+    /// What `erase` removed.
+    public struct Erased: Sendable, Hashable {
+        /// Whether the catalogue knew the tenant.
+        public var wasKnown = false
+        public var history = 0
+        public var versions = 0
+        /// Artifacts in this machine's cache.
+        public var cached = 0
+        public var events = 0
+        /// Events that name the tenant could not be removed: erase again. Nothing else is missing.
+        public var eventsFailure: String?
+    }
+
+    /// Removes a tenant's models, active version, history, cached bytes and events. Other processes are told to read the
+    /// catalogue, and forget what they find is gone; one that cannot be told finds out when it looks.
     ///
     /// Done again after a failure it goes on where it was.
-    public func erase(_ tenant: Tenant, by: String) throws {
-        let reason = "erased"
-        let changes = try change([Activation(tenant, version: nil)], ready: [:], by: by, reason: reason)
-        if changes.isEmpty {
-            // Nothing was active, but others may have something in their caches.
-            announce([
-                ModelChange(
-                    userID: tenant.userID, sequence: 0, by: by, reason: reason, timeMilliseconds: now())
-            ])
+    public func erase(_ tenant: Tenant) throws -> Erased {
+        var erased = Erased()
+        // First, so that nobody serves it any more.
+        (erased.wasKnown, erased.history) = try catalogue.remove(tenant)
+        erased.versions = try store.removeAll(of: tenant)
+        try applying.withLock { _ in
+            let from = router.snapshot().version(of: tenant)
+            let change = ModelChange(
+                userID: tenant.userID, sequence: 0, from: from, by: "", reason: "", timeMilliseconds: now())
+            try router.apply([change], isDecided: true)
+            router.forget(tenant)
+            erased.cached = try cache.remove(tenant)
         }
-        try store.removeAll(of: tenant)
-        try cache.remove(tenant)
-        try catalogue.remove(tenant)
+        do {
+            erased.events = try events.erase(tenant)
+        } catch {
+            erased.eventsFailure = "\(error)"
+        }
+        return erased
     }
 
     /// Stores a version that differs from another by a lower threshold alone.
@@ -98,23 +145,75 @@ public final class Promotion: Sendable {
         _ activations: [Activation], ready: [Tenant: ReadyModel], by: String, reason: String
     ) throws -> [ModelChange] {
         try catalogue.activate(activations, by: by, reason: reason, timeMilliseconds: now()) { changes in
-            try router.apply(changes, ready: ready)
+            try applying.withLock { _ in try router.apply(changes, ready: ready) }
             announce(changes)
+            if let change = changes.first, changes.count == 1 {
+                router.logger.notice(
+                    change.to == nil ? "a tenant has no model any more" : "a model was promoted",
+                    metadata: [
+                        "tenant": "\(change.tenant)", "version": "\(change.to.map(String.init) ?? "none")",
+                        "by": "\(by)",
+                    ])
+            } else {
+                router.logger.notice("models were promoted", metadata: ["count": "\(changes.count)"])
+            }
         }
     }
 
     // MARK: Events
 
-    /// What an event says, on this machine. Changes that are older than what is known here change nothing.
+    /// What this process does when it hears of changes. An event is a hint, which may be old, doubled or forged: what is
+    /// active the catalogue says, in the manifests of the tenants that the event names.
     ///
-    /// - Throws: `ObjectStoreError` when the new global model has to be fetched and the store is away.
-    public func apply(_ changes: [ModelChange]) throws {
+    /// - Returns: What has changed here.
+    /// - Throws: `ObjectStoreError` when the store is away; `CatalogueError` for a damaged manifest.
+    @discardableResult
+    public func apply(_ hints: [ModelChange]) throws -> [ModelChange] {
+        try refresh(Set(hints.map(\.tenant)))
+    }
+
+    /// Reads what is active for some tenants, and has this process serve it.
+    @discardableResult
+    private func refresh(
+        _ tenants: Set<Tenant>, ready: [Tenant: ReadyModel] = [:]
+    ) throws -> [ModelChange] {
+        try applying.withLock { _ in
+            let active = try catalogue.active(tenants)
+            let table = router.snapshot()
+            let changes = tenants.compactMap { tenant in
+                difference(tenant, table.entry(of: tenant), active[tenant])
+            }
+            // Whoever has no model may have been erased: nothing of theirs may be found here, even if none was active.
+            for tenant in tenants where active[tenant] == nil {
+                inCache { if try cache.holds(tenant) { try cache.remove(tenant) } }
+            }
+            try settle(changes, ready: ready)
+            return changes
+        }
+    }
+
+    /// - Returns: nil when both are the same.
+    private func difference(
+        _ tenant: Tenant, _ known: (version: Int, sequence: Int)?, _ active: ActiveModel?
+    ) -> ModelChange? {
+        guard known?.version != active?.version || known?.sequence != active?.sequence else { return nil }
+        return ModelChange(
+            userID: tenant.userID, sequence: active?.sequence ?? 0, from: known?.version, to: active?.version,
+            sha256: active?.sha256?.description, by: "catalogue", reason: "", timeMilliseconds: now())
+    }
+
+    /// Has the router and the cache know what the catalogue says.
+    private func settle(_ changes: [ModelChange], ready: [Tenant: ReadyModel] = [:]) throws {
         // Erased, or another artifact under the same number: nothing of it may be found here.
         for change in changes where change.to == change.from || change.to == nil {
             inCache { try cache.remove(change.tenant) }
         }
-        try router.apply(changes)
-        inCache { try cache.apply(changes, announcing: false) }
+        // Before the router, which asks it which artifact is meant; a user's only, so that a start without the store
+        // finds a global model that can be loaded.
+        let users = changes.filter { $0.userID != nil }
+        inCache { try cache.apply(users, announcing: false, isDecided: true) }
+        try router.apply(changes, ready: ready, isDecided: true)
+        inCache { try cache.apply(changes, announcing: false, isDecided: true) }
     }
 
     /// Notes changes in the cache, together with having to tell others of them, and tells.
@@ -163,17 +262,20 @@ public final class Promotion: Sendable {
     // MARK: Start
 
     /// Reads the catalogue, as far as it has changed, into the cache and the router; when the store is away, what the
-    /// cache knew serves. Also tells others what they could not be told before.
+    /// cache knew serves, and where a manifest is damaged, what the cache knew of its tenants. Also tells others what they
+    /// could not be told before.
     ///
     /// - Returns: false when the store was away.
-    /// - Throws: `CatalogueError`; `ObjectStoreError` for anything but absence.
+    /// - Throws: `ObjectStoreError` for anything but absence, where the cache knows nothing either.
     public func start(logger: Logger) throws -> Bool {
         announcePending()
         do {
-            try reload(logger: logger)
+            try applying.withLock { _ in try reload(logger: logger) }
             return true
-        } catch let error as ObjectStoreError where error.isRetryable {
+        } catch let error as ObjectStoreError {
             let table = try cachedTable()
+            // A store that refuses may get over it, too; but there has to be something to serve meanwhile.
+            guard error.isRetryable || table.global != nil || table.userCount > 0 else { throw error }
             try router.replace(with: table)
             logger.warning(
                 "the catalogue cannot be read; serving what this machine knew",
@@ -185,16 +287,61 @@ public final class Promotion: Sendable {
     private func reload(logger: Logger) throws {
         var known: [String: VersionTag] = [:]
         inCache { known = try cache.shardTags() }
-        let (changed, keys) = try catalogue.load(except: known)
+        let loaded = try catalogue.load(except: known)
+        note(loaded.damaged, logger)
         // Before the cache says that it is active, so that a start without the store finds one that can be loaded.
-        let global = changed.lazy.compactMap { $0.active[.global] }.first
+        let global = loaded.changed.lazy.compactMap { $0.active[.global] }.first
         if let global { try router.prepareGlobal(global.version) }
         var table: RoutingTable?
         inCache {
-            try cache.replace(changed, keys: keys)
+            try cache.replace(loaded.changed, keys: loaded.keys)
             table = try cachedTable()
         }
         try router.replace(with: try table ?? RoutingTable(catalogue.all()))
+    }
+
+    /// Looks whether the catalogue has changed without a word: an event may be lost, or come from somebody who tells none.
+    ///
+    /// - Returns: What has changed here.
+    /// - Throws: `ObjectStoreError` when the store is away.
+    public func poll(logger: Logger) throws -> [ModelChange] {
+        announcePending()
+        return try applying.withLock { _ in
+            let known = try cache.shardTags()
+            let loaded = try catalogue.load(except: known)
+            note(loaded.damaged, logger)
+            var changes: [ModelChange] = []
+            for shard in loaded.changed {
+                var before = try cache.active(inShard: shard.key)
+                var here: [ModelChange] = []
+                for (tenant, model) in shard.active {
+                    before[tenant.cacheKey] = nil
+                    let entry = router.snapshot().entry(of: tenant)
+                    if let change = difference(tenant, entry, model) { here.append(change) }
+                }
+                // Those who are left are not in it any more.
+                for user in before.keys {
+                    let tenant = user.isEmpty ? Tenant.global : .user(String(decoding: user, as: UTF8.self))
+                    let entry = router.snapshot().entry(of: tenant)
+                    if let change = difference(tenant, entry, nil) { here.append(change) }
+                }
+                try settle(here)
+                changes += here
+            }
+            if !loaded.changed.isEmpty || loaded.keys != Set(known.keys) {
+                try cache.replace(loaded.changed, keys: loaded.keys)
+            }
+            return changes
+        }
+    }
+
+    private func note(_ damaged: [CatalogueError], _ logger: Logger) {
+        self.damaged.record(damaged.count)
+        for error in damaged {
+            logger.error(
+                "a part of the catalogue is damaged; what this machine knew of it serves",
+                metadata: ["reason": "\(error)"])
+        }
     }
 
     private func cachedTable() throws -> RoutingTable {

@@ -15,6 +15,8 @@ extension ModelRouter {
                 entry.model.fallback == .quarantined && table.version(of: entry.model.tenant) == key.version
             }
             state.table = table
+            // Nothing of somebody who was erased while nobody listened.
+            state.models.removeUsers { table.version(of: $0.tenant) != $0.version }
             settleGlobals(&state)
         }
     }
@@ -32,11 +34,15 @@ extension ModelRouter {
     /// Applies changes for the next batch, after loading and checking the models that batches are waiting for: the global
     /// one, and those of users whose models are in memory. A version that is promoted again leaves quarantine.
     ///
-    /// - Parameter ready: Models that are loaded already.
+    /// - Parameters:
+    ///   - ready: Models that are loaded already.
+    ///   - isDecided: The changes are what the catalogue says now, see `RoutingTable.applying`.
     /// - Throws: `ObjectStoreError` when the global model has to be fetched and the store is away: nothing is changed then.
-    public func apply(_ changes: [ModelChange], ready: [Tenant: ReadyModel] = [:]) throws {
+    public func apply(
+        _ changes: [ModelChange], ready: [Tenant: ReadyModel] = [:], isDecided: Bool = false
+    ) throws {
         let table = snapshot()
-        let fresh = changes.filter { !table.isKnown($0) }
+        let fresh = isDecided ? changes : changes.filter { !table.isKnown($0) }
         guard !fresh.isEmpty else { return }
         for change in fresh {
             guard let version = change.to else { continue }
@@ -54,7 +60,7 @@ extension ModelRouter {
             }
         }
         state.withLock { state in
-            state.table = state.table.applying(fresh)
+            state.table = state.table.applying(fresh, isDecided: isDecided)
             for change in fresh {
                 guard let from = change.from, from != change.to else { continue }
                 let old = ModelKey(change.tenant, version: from)

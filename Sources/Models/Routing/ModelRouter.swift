@@ -82,6 +82,13 @@ public final class ModelRouter: Sendable {
         return .global(global, fallback: fallback)
     }
 
+    /// A stored version, active or not, which serves nobody by that.
+    ///
+    /// - Throws: As loading does; `ObjectStoreError` when the store is away.
+    public func model(of tenant: Tenant, version: Int) throws -> ReadyModel {
+        try loader.fetch(tenant, version: version, isPromoted: false)
+    }
+
     /// - Throws: `ObjectStoreError` when it has to be fetched and the store is away.
     public func globalModel() throws -> ReadyModel? { try globalModel(in: snapshot()) }
 
@@ -218,6 +225,15 @@ public final class ModelRouter: Sendable {
     func release(_ tenant: Tenant, version: Int) {
         state.withLock { state in
             state.quarantine[ModelKey(tenant, version: version)] = nil
+            quarantined.record(state.quarantine.count)
+        }
+    }
+
+    /// Lets go of everything that names a tenant.
+    func forget(_ tenant: Tenant) {
+        state.withLock { state in
+            state.models.removeUsers { $0.tenant == tenant }
+            state.quarantine = state.quarantine.filter { $0.value.model.tenant != tenant }
             quarantined.record(state.quarantine.count)
         }
     }

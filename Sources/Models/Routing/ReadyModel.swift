@@ -58,13 +58,17 @@ public final class ReadyModel: Sendable {
         tenant = header.tenant
         self.hash = hash
         sha256 = hash.description
-        self.sizeBytes = Self.sizeInMemory(fileSize: sizeBytes)
+        let payloadSize = artifact.payload.bytes.count
+        let modelSize = (model as? any Sizing)?.sizeInMemory ?? Self.guess(payloadSize: payloadSize)
+        self.sizeBytes = Self.sizeOfRest + 3 * max(0, sizeBytes - payloadSize) + modelSize
         try probe()
     }
 
-    /// A detector may expand its payload, and does not say to what: the forest's short form becomes three times as long
-    /// and goes. The rest is the header and the plan.
-    private static func sizeInMemory(fileSize: Int) -> Int { 3 * fileSize + 12_288 }
+    /// Plan, tables of names, and what every object costs; the header's texts come on top.
+    private static let sizeOfRest = 8_192
+
+    /// For a model that does not say what it holds: its payload as it is, and three times that unpacked.
+    private static func guess(payloadSize: Int) -> Int { 4 * payloadSize }
 
     /// A model that cannot score a row of nothing but missing values, or of zeros, will not score real ones either.
     private func probe() throws {

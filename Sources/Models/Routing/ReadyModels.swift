@@ -60,7 +60,7 @@ struct ReadyModels {
             free = nodes[Int(place)].older
             nodes[Int(place)] = node
         } else {
-            place = Int32(nodes.count)
+            place = Int32(nodes.count)  // fits: two thousand million models do not
             nodes.append(node)
         }
         places[key] = place
@@ -82,6 +82,12 @@ struct ReadyModels {
         nodes[Int(place)].model = nil
         nodes[Int(place)].older = free
         free = place
+    }
+
+    /// Lets go of users' models that fulfil a condition.
+    mutating func removeUsers(where isGone: (ReadyModel) -> Bool) {
+        let gone = nodes.filter { $0.model.map(isGone) ?? false }.map(\.key)
+        for key in gone { remove(key) }
     }
 
     /// Lets go of global models but this one; while it is not here the last one may still be needed.

@@ -86,24 +86,39 @@ public final class RoutingTable: Sendable {
 
     // MARK: Changes
 
-    /// - Parameter changes: In their order; those that are known already change nothing.
-    func applying(_ changes: [ModelChange]) -> RoutingTable {
+    /// The version and the number of the change that made it active; nil: no model of the tenant's own.
+    func entry(of tenant: Tenant) -> (version: Int, sequence: Int)? {
+        guard var id = tenant.userID else { return global.map { ($0, globalSequence) } }
+        return id.withUTF8 { id in
+            let id = UnsafeRawBufferPointer(id)
+            let hash = TextHash.hash(id)
+            return shards[Self.shard(of: hash)].find(hash, id)
+        }
+    }
+
+    /// - Parameters:
+    ///   - changes: In their order; those that are known already change nothing.
+    ///   - isDecided: The changes are what the catalogue says now, whatever the table knows: a tenant that was erased
+    ///     begins anew with number 1.
+    func applying(_ changes: [ModelChange], isDecided: Bool = false) -> RoutingTable {
         var global = global.map { ActiveModel(version: $0, sequence: globalSequence) }
         var latestGlobal = globalSequence
         var byShard: [Int: [RoutedUser]] = [:]
-        for change in changes where !isKnown(change) {
+        for change in changes where isDecided || !isKnown(change) {
             if let id = change.userID {
                 let user = RoutedUser(
                     hash: TextHash.hash(id), id: Array(id.utf8), change.to ?? RoutedUser.none,
                     sequence: change.sequence)
                 byShard[Self.shard(of: user.hash), default: []].append(user)
-            } else if change.sequence > latestGlobal {
+            } else if isDecided || change.sequence > latestGlobal {
                 latestGlobal = change.sequence
                 global = change.to.map { ActiveModel(version: $0, sequence: change.sequence) }
             }
         }
         var shards = shards
-        for (index, users) in byShard { shards[index] = shards[index].applying(users) }
+        for (index, users) in byShard {
+            shards[index] = shards[index].applying(users, isDecided: isDecided)
+        }
         return RoutingTable(global: global, shards: shards)
     }
 }
@@ -202,17 +217,19 @@ final class RoutingShard: Sendable {
         return ids.withUnsafeBytes { UnsafeRawBufferPointer(rebasing: $0[range]).elementsEqual(id) }
     }
 
-    /// - Parameter changed: In the order of the changes: the last one of a user counts.
-    func applying(_ changed: [RoutedUser]) -> RoutingShard {
+    /// - Parameter changed: Of several of one user the latest counts; of decided ones there is one.
+    func applying(_ changed: [RoutedUser], isDecided: Bool = false) -> RoutingShard {
         var latest: [[UInt8]: RoutedUser] = [:]
-        for user in changed where user.sequence > latest[user.id]?.sequence ?? 0 { latest[user.id] = user }
+        for user in changed where isDecided || user.sequence > latest[user.id]?.sequence ?? 0 {
+            latest[user.id] = user
+        }
         var users = rows.indices.compactMap { number -> RoutedUser? in
             let id = Array(ids[idRange(number)])
             guard latest[id] == nil else { return nil }
             let row = rows[number]
             return RoutedUser(hash: row.hash, id: id, Int(row.version), sequence: Int(row.sequence))
         }
-        users += latest.values.filter { $0.version != Int32(RoutedUser.none) }
+        users += latest.values.filter { Int($0.version) != RoutedUser.none }
         return RoutingShard(users)
     }
 }

@@ -26,6 +26,8 @@ public final class Catalogue: Sendable {
     /// Changes that an entry holds before they are folded into an object.
     static let maximumChangesPerEntry = 4
     private static let maximumAttempts = 200
+    /// A manifest of a hundred thousand users with long names and reasons.
+    private static let maximumObjectSize = 128 << 20
 
     private let objects: any ObjectStore
 
@@ -59,7 +61,20 @@ public final class Catalogue: Sendable {
     /// Everything that is active.
     public func all() throws -> [Tenant: ActiveModel] {
         var active: [Tenant: ActiveModel] = [:]
-        for shard in try load(except: [:]).changed { active.merge(shard.active) { $1 } }
+        let loaded = try load(except: [:])
+        if let damaged = loaded.damaged.first { throw damaged }
+        for shard in loaded.changed { active.merge(shard.active) { $1 } }
+        return active
+    }
+
+    /// What is active now for some tenants, by one read of each manifest they lie in; tenants without a model are left
+    /// out.
+    public func active(_ tenants: Set<Tenant>) throws -> [Tenant: ActiveModel] {
+        var active: [Tenant: ActiveModel] = [:]
+        for (key, tenants) in Dictionary(grouping: tenants, by: \.manifestKey) {
+            let manifest = try read(key).manifest
+            for tenant in tenants { active[tenant] = manifest.active(tenant) }
+        }
         return active
     }
 
@@ -70,31 +85,56 @@ public final class Catalogue: Sendable {
         public let active: [Tenant: ActiveModel]
     }
 
+    /// What `load` found.
+    public struct Loaded: Sendable {
+        /// Manifests whose tag is another now.
+        public var changed: [Shard] = []
+        /// Of all there are, damaged ones too.
+        public var keys: Set<String> = []
+        /// Those that cannot be read.
+        public var damaged: [CatalogueError] = []
+    }
+
     /// Reads the manifests that have changed.
     ///
     /// - Parameter known: The tags of manifests as they were read before, by key.
-    /// - Returns: Those whose tag is another now, and the keys of all there are.
-    public func load(except known: [String: VersionTag]) throws -> (changed: [Shard], keys: Set<String>) {
-        let summaries = try objects.listAll(prefix: Tenant.manifestPrefix)
-        let changed = try summaries.filter { known[$0.key] != $0.tag }.compactMap { summary -> Shard? in
-            let (manifest, tag) = try read(summary.key)
-            guard let tag else { return nil }
-            var active: [Tenant: ActiveModel] = [:]
-            active.reserveCapacity(manifest.entries.count)
-            for tenant in manifest.entries.keys { active[tenant] = manifest.active(tenant) }
-            return Shard(key: summary.key, tag: tag, active: active)
+    public func load(except known: [String: VersionTag]) throws -> Loaded {
+        var loaded = Loaded()
+        for summary in try objects.listAll(prefix: Tenant.manifestPrefix) {
+            loaded.keys.insert(summary.key)
+            guard known[summary.key] != summary.tag else { continue }
+            do {
+                let (manifest, tag) = try read(summary.key)
+                guard let tag else { continue }
+                var active: [Tenant: ActiveModel] = [:]
+                active.reserveCapacity(manifest.entries.count)
+                for tenant in manifest.entries.keys { active[tenant] = manifest.active(tenant) }
+                loaded.changed.append(Shard(key: summary.key, tag: tag, active: active))
+            } catch let error as CatalogueError {
+                loaded.damaged.append(error)
+            }
         }
-        return (changed, Set(summaries.map(\.key)))
+        return loaded
     }
 
     private func read(_ key: String) throws -> (manifest: Manifest, tag: VersionTag?) {
-        guard let object = try objects.get(key) else { return (Manifest(), nil) }
+        guard let object = try bounded(key) else { return (Manifest(), nil) }
         do {
             let manifest = try object.bytes.withUnsafeBytes {
                 try Manifest(json: $0, isGlobal: key == Tenant.globalManifestKey)
             }
             return (manifest, object.tag)
         } catch {
+            throw CatalogueError.malformed(key: key, reason: "\(error)")
+        }
+    }
+
+    /// Reads an object of the catalogue; one that is larger than any of ours is damaged.
+    private func bounded(_ key: String) throws -> StoredObject? {
+        do {
+            return try objects.get(key, maximumSize: Self.maximumObjectSize)
+        } catch {
+            guard case .tooLarge = error else { throw error }
             throw CatalogueError.malformed(key: key, reason: "\(error)")
         }
     }
@@ -146,14 +186,17 @@ public final class Catalogue: Sendable {
     }
 
     /// Removes a tenant and its history.
-    public func remove(_ tenant: Tenant) throws {
-        for summary in try objects.listAll(prefix: tenant.historyPrefix + "/") {
-            try objects.delete(summary.key)
-        }
+    ///
+    /// - Returns: Whether there was anything, and how many objects of history.
+    public func remove(_ tenant: Tenant) throws -> (wasKnown: Bool, history: Int) {
+        var wasKnown = false
         try update(tenant.manifestKey) { manifest in
-            manifest.entries[tenant] = nil
+            wasKnown = manifest.entries.removeValue(forKey: tenant) != nil
             return []
         }
+        let summaries = try objects.listAll(prefix: tenant.historyPrefix + "/")
+        for summary in summaries { try objects.delete(summary.key) }
+        return (wasKnown, summaries.count)
     }
 
     /// Reads, changes and writes a manifest, anew whenever somebody else has written it meanwhile.
@@ -193,11 +236,11 @@ public final class Catalogue: Sendable {
     }
 
     private func history(of tenant: Tenant, key: String) throws -> [ModelChange] {
-        guard let object = try objects.get(key) else { return [] }
+        guard let object = try bounded(key) else { return [] }
         do {
-            guard let name = key.split(separator: "/").last, let first = Int(name.prefix { $0 != "." }) else {
-                throw JSONReader.Malformed(description: "its name is no number")
-            }
+            guard let name = key.split(separator: "/").last, let first = Int(name.prefix { $0 != "." }),
+                ModelNumbers.versions.contains(first)
+            else { throw JSONReader.Malformed(description: "its name is no number of a change") }
             return try object.bytes.withUnsafeBytes { bytes in
                 var changes: [ModelChange] = []
                 var reader = JSONReader(bytes)

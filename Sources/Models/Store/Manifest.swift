@@ -77,7 +77,8 @@ struct Manifest {
             default: try reader.skip()
             }
         }
-        guard !entry.changes.isEmpty, (0..<1 << 31).contains(entry.folded) else {
+        // Leaves room for the changes of the entry behind those that are folded.
+        guard !entry.changes.isEmpty, (0..<1 << 30).contains(entry.folded) else {
             throw JSONReader.Malformed(description: "'\(tenant.manifestName)' has no changes")
         }
         entry.changes.number(after: entry.folded)
@@ -121,11 +122,11 @@ struct Manifest {
             try reader.object { reader, name in
                 switch name {
                 case "by": change.by = try reader.text()
-                case "from": change.from = try reader.integer()
+                case "from": change.from = try reader.integer(in: ModelNumbers.versions)
                 case "reason": change.reason = try reader.text()
                 case "sha256": change.sha256 = try reader.text()
                 case "timeMilliseconds": change.timeMilliseconds = Int64(try reader.integer())
-                case "to": change.to = try reader.integer()
+                case "to": change.to = try reader.integer(in: ModelNumbers.versions)
                 default: try reader.skip()
                 }
             }

@@ -35,7 +35,7 @@ struct DirectoryLayout: Sendable {
     func lockFile(of key: String) -> String {
         // FNV-1a; a fixed hash, because other processes must come to the same file.
         var hash: UInt32 = 2_166_136_261
-        for byte in key.utf8 { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
+        for byte in key.utf8 { hash = (hash ^ UInt32(truncatingIfNeeded: byte)) &* 16_777_619 }
         return "\(root)/\(Self.lockFolder)/\(hash % 256).lock"
     }
 

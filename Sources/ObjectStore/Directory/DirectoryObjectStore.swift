@@ -26,13 +26,20 @@ public struct DirectoryObjectStore: ObjectStore {
 
     // MARK: Reading
 
-    public func get(_ key: String) throws(ObjectStoreError) -> StoredObject? {
+    public func get(_ key: String, maximumSize: Int) throws(ObjectStoreError) -> StoredObject? {
         let path = try layout.file(of: key)
-        return try filing { () throws(FileError) in
-            try reading(path) { file, status throws(FileError) in
-                StoredObject(bytes: try file.read(offset: 0, count: status.sizeBytes), tag: status.tag)
+        let found = try filing { () throws(FileError) in
+            try reading(path) { file, status throws(FileError) -> (object: StoredObject?, sizeBytes: Int) in
+                guard status.sizeBytes <= maximumSize else { return (nil, status.sizeBytes) }
+                let bytes = try file.read(offset: 0, count: status.sizeBytes)
+                return (StoredObject(bytes: bytes, tag: status.tag), status.sizeBytes)
             }
         }
+        guard let found else { return nil }
+        guard let object = found.object else {
+            throw .tooLarge(key: key, sizeBytes: found.sizeBytes, maximumSize: maximumSize)
+        }
+        return object
     }
 
     public func get(_ key: String, range: Range<Int>) throws(ObjectStoreError) -> [UInt8] {
@@ -136,7 +143,7 @@ public struct DirectoryObjectStore: ObjectStore {
             }
             // Held for a rename only, so rarely for more than the first wait.
             let pause = min(20, 1 + waitedMilliseconds / 4)
-            usleep(UInt32(pause) * 1000)
+            usleep(UInt32(pause) * 1000)  // fits: 20 ms at most
             waitedMilliseconds += pause
         }
         return lock

@@ -99,7 +99,8 @@ struct FileStatus {
         isRegular = status.st_mode & S_IFMT == S_IFREG
         isFolder = status.st_mode & S_IFMT == S_IFDIR
         sizeBytes = Int(status.st_size)
-        let changed = Int(status.st_mtim.tv_sec) * 1_000_000_000 + Int(status.st_mtim.tv_nsec)
+        // A file may be dated to any year; the number has to differ, not to be right.
+        let changed = Int(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int(status.st_mtim.tv_nsec)
         tag = VersionTag(
             "\(String(status.st_ino, radix: 16))-\(String(changed, radix: 16))-\(String(status.st_size, radix: 16))"
         )

@@ -24,7 +24,9 @@ final class ConnectionPool: Sendable {
         guard let handle = idle.withLock({ $0.popLast() }) ?? CurlHandle() else {
             throw TransportError(reason: "libcurl cannot start", isRetryable: false)
         }
-        defer { idle.withLock { $0.append(handle) } }
-        return try handle.send(request, settings: settings)
+        // After an error the handle goes, and its connection with it: the next one may be led to another server.
+        let answer = try handle.send(request, settings: settings)
+        if answer.status < 500 { idle.withLock { $0.append(handle) } }
+        return answer
     }
 }

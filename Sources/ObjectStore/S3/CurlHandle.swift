@@ -8,6 +8,8 @@ struct HTTPRequest {
     var body: [UInt8]?
     /// An answer with more bytes is an error.
     var maximumAnswerSize: Int
+    /// On a connection of its own: the one before led to something that failed, and a name may lead elsewhere now.
+    var needsNewConnection = false
 }
 
 struct HTTPAnswer {
@@ -22,6 +24,8 @@ struct TransportError: Error {
     let reason: String
     /// Whether another attempt may get one.
     let isRetryable: Bool
+    /// The answer has more bytes than the request allowed.
+    var isTooLarge = false
 }
 
 /// One of libcurl's easy handles, which keeps its connection open between requests.
@@ -61,6 +65,7 @@ final class CurlHandle: @unchecked Sendable {
         defer { curl_slist_free_all(list) }
 
         apply(settings)
+        if request.needsNewConnection { ccurl_set_number(handle, CURLOPT_FRESH_CONNECT, 1) }
         ccurl_set_text(handle, CURLOPT_URL, request.url)
         ccurl_set_pointer(handle, CURLOPT_HTTPHEADER, list)
         let collector = AnswerCollector(maximumSize: request.maximumAnswerSize)
@@ -73,7 +78,8 @@ final class CurlHandle: @unchecked Sendable {
 
         guard !collector.isTooLarge else {
             throw TransportError(
-                reason: "the answer has more than \(request.maximumAnswerSize) bytes", isRetryable: false)
+                reason: "the answer has more than \(request.maximumAnswerSize) bytes", isRetryable: false,
+                isTooLarge: true)
         }
         guard code == CURLE_OK else {
             let text = String(cString: problem[0] == 0 ? curl_easy_strerror(code) : UnsafePointer(problem))
@@ -146,7 +152,9 @@ private final class AnswerCollector {
             isTooLarge = true
             return false
         }
-        if body.isEmpty, let size = headers["content-length"].flatMap({ Int($0) }), size <= maximumSize {
+        if body.isEmpty, let size = headers["content-length"].flatMap({ Int($0) }),
+            (0...maximumSize).contains(size)
+        {
             body.reserveCapacity(size)
         }
         body.append(contentsOf: bytes)

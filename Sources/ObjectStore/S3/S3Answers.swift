@@ -27,7 +27,7 @@ struct S3ListPage: Sendable, Equatable {
             case .text(["ListBucketResult", "Contents", "Key"], let text):
                 page.entries[page.entries.count - 1].key = text
             case .text(["ListBucketResult", "Contents", "Size"], let text):
-                page.entries[page.entries.count - 1].sizeBytes = Int(text)
+                page.entries[page.entries.count - 1].sizeBytes = Int(text).flatMap { $0 >= 0 ? $0 : nil }
             case .text(["ListBucketResult", "Contents", "ETag"], let text):
                 page.entries[page.entries.count - 1].tag = VersionTag(entityTag: text).text
             default: break
@@ -90,6 +90,8 @@ private final class XMLText: NSObject, XMLParserDelegate {
     static func read(_ xml: [UInt8], _ onEvent: (Event) -> Void) -> String? {
         // Every answer to HEAD is empty, and FoundationXML loses memory over what is no document.
         guard xml.first(where: { $0 > 0x20 }) == UInt8(ascii: "<") else { return nil }
+        // FoundationXML ends the process at a name that is not UTF-8.
+        guard String(validating: xml, as: UTF8.self) != nil else { return nil }
         return withoutActuallyEscaping(onEvent) { onEvent in
             let parser = XMLParser(data: Data(xml))
             let reader = XMLText(onEvent: onEvent)

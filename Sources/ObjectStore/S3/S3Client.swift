@@ -35,10 +35,16 @@ struct S3Client: Sendable {
         while true {
             let reason: String
             do throws(TransportError) {
-                let answer = try pool.send(signed(request, payloadHash: payloadHash))
+                var attempted = signed(request, payloadHash: payloadHash)
+                attempted.needsNewConnection = attempt > 1
+                let answer = try pool.send(attempted)
                 guard Self.isPassing(answer) else { return answer }
                 reason = Self.reason(answer)
             } catch {
+                if error.isTooLarge {
+                    throw .tooLarge(
+                        key: request.key, sizeBytes: nil, maximumSize: request.maximumAnswerSize)
+                }
                 guard error.isRetryable else { throw .failed(location: location, reason: error.reason) }
                 reason = error.reason
             }
@@ -46,7 +52,8 @@ struct S3Client: Sendable {
                 let attempts = attempt == 1 ? "" : " (\(attempt) attempts)"
                 throw .unavailable(location: location, reason: reason + attempts)
             }
-            usleep(UInt32(Self.pauseMilliseconds(after: attempt, settings.backoffMilliseconds) * 1000))
+            usleep(
+                UInt32(clamping: Self.pauseMilliseconds(after: attempt, settings.backoffMilliseconds) * 1000))
             attempt += 1
         }
     }

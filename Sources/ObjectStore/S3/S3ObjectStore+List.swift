@@ -72,7 +72,8 @@ extension S3ObjectStore {
             throw .failed(location: location, reason: "the list answers HTTP status 404")
         }
         guard let page = S3ListPage(answer.body) else {
-            throw .failed(location: location, reason: "the list is no answer of S3")
+            // Cut off, or somebody else's answer on the way: another attempt may get the store's own.
+            throw .unavailable(location: location, reason: "the list is no answer of S3")
         }
         if answer.headers["server"]?.contains("SeaweedFS") == true {
             listsInOtherOrder.store(true, ordering: .relaxed)

@@ -12,8 +12,6 @@ public final class S3ObjectStore: ObjectStore {
     /// Whether the server has been seen to list in another order than that of bytes.
     let listsInOtherOrder = Atomic(false)
 
-    /// Larger than any object that is read whole.
-    private static let maximumObjectSize = 8 << 30
     private static let writeHeader = "x-amz-meta-write-id"
 
     /// - Throws: `.invalidLocation`. Nothing is contacted yet.
@@ -29,11 +27,15 @@ public final class S3ObjectStore: ObjectStore {
 
     // MARK: Reading
 
-    public func get(_ key: String) throws(ObjectStoreError) -> StoredObject? {
+    public func get(_ key: String, maximumSize: Int) throws(ObjectStoreError) -> StoredObject? {
         var request = S3Client.Request(method: "GET", key: try fullKey(key))
-        request.maximumAnswerSize = Self.maximumObjectSize
+        // Room for an error's text, too.
+        request.maximumAnswerSize = max(maximumSize, 1 << 20)
         let answer = try client.send(request)
         if answer.status == 200 {
+            guard answer.body.count <= maximumSize else {
+                throw .tooLarge(key: key, sizeBytes: answer.body.count, maximumSize: maximumSize)
+            }
             return StoredObject(bytes: answer.body, tag: try tag(of: answer, key: key))
         }
         return try missing(answer, key: key)
@@ -57,6 +59,13 @@ public final class S3ObjectStore: ObjectStore {
         }
         // S3 cuts a range that passes the end; whoever asks for that has a wrong idea of the object.
         guard answer.body.count == range.count else {
+            let total = answer.headers["content-range"]?.split(separator: "/").last.flatMap { Int($0) }
+            if let total, total >= range.upperBound {
+                throw .unavailable(
+                    location: location,
+                    reason: "\(key): \(range) was asked for and is there, but \(answer.body.count) bytes came"
+                )
+            }
             throw .failed(
                 location: location,
                 reason: "\(key): \(range) was asked for, and \(answer.body.count) bytes came")
@@ -67,7 +76,7 @@ public final class S3ObjectStore: ObjectStore {
     public func head(_ key: String) throws(ObjectStoreError) -> ObjectSummary? {
         let answer = try client.send(S3Client.Request(method: "HEAD", key: try fullKey(key)))
         guard answer.status == 200 else { return try missing(answer, key: key) }
-        guard let size = answer.headers["content-length"].flatMap({ Int($0) }) else {
+        guard let size = answer.headers["content-length"].flatMap({ Int($0) }), size >= 0 else {
             throw .failed(location: location, reason: "the store did not say how large \(key) is")
         }
         return ObjectSummary(key: key, sizeBytes: size, tag: try tag(of: answer, key: key))

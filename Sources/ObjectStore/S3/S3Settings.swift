@@ -21,8 +21,9 @@ public struct S3Settings: Sendable {
     public var connectTimeoutMilliseconds = 5_000
     /// For one attempt, from its start to the last byte.
     public var requestTimeoutMilliseconds = 300_000
-    /// An attempt ends when less than 1 KiB a second comes or goes for so long.
-    public var stallTimeoutSeconds = 15
+    /// An attempt ends when less than 1 KiB a second comes or goes for so long: a store that hung and is back is noticed
+    /// by the next attempt.
+    public var stallTimeoutSeconds = 8
     /// How often a request is tried at most when the store does not answer or is too busy.
     public var maximumAttempts = 4
     /// Before the first repetition half to all of the lower bound, doubled each time up to the upper one.

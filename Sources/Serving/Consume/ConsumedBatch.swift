@@ -13,8 +13,53 @@ public struct ConsumedBatch: Sendable {
     public let assignment: UInt64
     /// Transactions whose record is not keyed by their user: another partition may hold that user's window.
     public let wronglyKeyed: Int
+    /// One for each transaction: when the stream took its record in, milliseconds since 1970 UTC; `.min`: unknown. nil:
+    /// the stream knows of none.
+    var recordTimes: [Int64]?
 
     public var count: Int { transactions.count }
+
+    /// When the stream took a transaction's record in, milliseconds since 1970 UTC; nil: unknown.
+    func recordMilliseconds(_ row: Int) -> Int64? {
+        guard let time = recordTimes?[row], time != .min else { return nil }
+        return time
+    }
+}
+
+extension ConsumedBatch {
+    /// Cuts the batch in two at an offset of each partition.
+    ///
+    /// - Parameter offset: Of a partition: records below it are in the first part.
+    /// - Returns: nil for a part without records.
+    func split(at offset: (Int32) -> Int64) -> (part: ConsumedBatch?, rest: ConsumedBatch?) {
+        let cuts = slices.map { min(max(offset($0.source.partition), $0.start), $0.end) }
+        if zip(cuts, slices).allSatisfy({ $0 == $1.end }) { return (self, nil) }
+        let rows = 0..<count
+        func part(_ isIn: (Int) -> Bool, _ range: (Int) -> Range<Int64>) -> ConsumedBatch? {
+            let kept = slices.indices.filter { !range($0).isEmpty }
+            guard !kept.isEmpty else { return nil }
+            let chosen = rows.filter(isIn)
+            var transactions = TransactionBatch()
+            for row in chosen { transactions.append(self.transactions.transaction(row)) }
+            return ConsumedBatch(
+                transactions: transactions, offsets: chosen.map { offsets[$0] },
+                sliceIndex: chosen.map { row in
+                    Int32(kept.firstIndex(of: Int(sliceIndex[row])) ?? 0)
+                },
+                slices: kept.map { index in
+                    PartitionSlice(
+                        source: slices[index].source, start: range(index).lowerBound,
+                        end: range(index).upperBound,
+                        isAtBeginning: slices[index].isAtBeginning
+                            && range(index).lowerBound == slices[index].start)
+                }, deadLetters: [], assignment: assignment, wronglyKeyed: 0,
+                recordTimes: recordTimes.map { times in chosen.map { times[$0] } })
+        }
+        return (
+            part({ offsets[$0] < cuts[Int(sliceIndex[$0])] }, { slices[$0].start..<cuts[$0] }),
+            part({ offsets[$0] >= cuts[Int(sliceIndex[$0])] }, { cuts[$0]..<slices[$0].end })
+        )
+    }
 }
 
 /// Parses records into columns; what is no transaction becomes a dead letter.
@@ -26,13 +71,15 @@ public final class ConsumeStage {
     public init() {}
 
     public func consume(_ records: RawRecords) -> ConsumedBatch {
-        var transactions = TransactionBatch()
-        let rejections = parser.parse(records.payloads, into: &transactions)
+        let parsed = records.parsed ?? parser.parsed(records.payloads)
+        let (transactions, rejections) = (parsed.transactions, parsed.rejections)
         let deadLetters = rejections.map { rejection in
             let index = Int(rejection.messageIndex)
             let source = records.slices[Int(records.sliceIndex[index])].source
             return DeadLetter(
-                payload: Array(records.payloads[index]), source: source, offset: records.offsets[index],
+                payload: Self.bytes(records.payloads[index]),
+                key: records.keys.flatMap { Self.bytes($0[index]) },
+                headers: records.headers?(index) ?? [], source: source, offset: records.offsets[index],
                 reason: rejection.reason.rawValue, detail: rejection.detail)
         }
         let messages = transactions.messageIndex
@@ -41,9 +88,16 @@ public final class ConsumeStage {
                 transactions: transactions,
                 offsets: messages.map { records.offsets[Int($0)] },
                 sliceIndex: messages.map { records.sliceIndex[Int($0)] },
-                slices: records.slices, deadLetters: deadLetters, assignment: records.assignment,
-                wronglyKeyed: records.keys.map { wronglyKeyed(transactions, keys: $0) } ?? 0)
+                slices: records.slices, deadLetters: records.unreadable + deadLetters,
+                assignment: records.assignment,
+                wronglyKeyed: records.keys.map { wronglyKeyed(transactions, keys: $0) } ?? 0,
+                recordTimes: records.recordMilliseconds.map { times in messages.map { times[Int($0)] } })
         }
+    }
+
+    /// A copy; nil for what the record does not have.
+    private static func bytes(_ buffer: UnsafeRawBufferPointer) -> [UInt8]? {
+        buffer.baseAddress == nil ? nil : Array(buffer)
     }
 
     private func wronglyKeyed(_ transactions: TransactionBatch, keys: [UnsafeRawBufferPointer]) -> Int {
@@ -57,5 +111,13 @@ public final class ConsumeStage {
                 return memcmp(text, start, key.count) != 0
             }
         }
+    }
+}
+
+extension TransactionParser {
+    func parsed(_ payloads: [UnsafeRawBufferPointer]) -> ParsedRecords {
+        var transactions = TransactionBatch()
+        let rejections = parse(payloads, into: &transactions)
+        return ParsedRecords(transactions: transactions, rejections: rejections)
     }
 }

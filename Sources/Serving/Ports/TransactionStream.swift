@@ -1,4 +1,5 @@
 import Kafka
+import Transactions
 
 /// Where transactions come from and verdicts go: one port, because reading, writing and remembering how far
 /// one has read are one atomic step where the stream can make them one.
@@ -71,11 +72,15 @@ public struct PartitionSlice: Sendable, Hashable {
     public let start: Int64
     /// The offset to commit once the batch is delivered.
     public let end: Int64
+    /// Nothing of the partition has ever been committed, so that there are no windows of records below `start`.
+    public let isAtBeginning: Bool
 
-    public init(source: TopicPartition, start: Int64, end: Int64) {
+    /// - Parameter isAtBeginning: nil: when `start` is 0.
+    public init(source: TopicPartition, start: Int64, end: Int64, isAtBeginning: Bool? = nil) {
         self.source = source
         self.start = start
         self.end = end
+        self.isAtBeginning = isAtBeginning ?? (start == 0)
     }
 }
 
@@ -91,12 +96,27 @@ public struct RawRecords {
     public let assignment: UInt64
     /// One for each payload, in a stream that is to be keyed by user; nil: the stream has no keys.
     public let keys: [UnsafeRawBufferPointer]?
+    /// A record's own headers, copied; nil: the stream has none.
+    public let headers: ((Int) -> [KafkaHeader])?
+    /// What lies between the records and could not be read.
+    public let unreadable: [DeadLetter]
+    /// One for each payload: when the stream took the record in, milliseconds since 1970 UTC; `.min`: unknown.
+    /// nil: the stream knows of none.
+    public let recordMilliseconds: [Int64]?
+    /// The payloads, parsed, where the stream has looked into them already.
+    let parsed: ParsedRecords?
     let owner: AnyObject
 
     public init(
         payloads: [UnsafeRawBufferPointer], offsets: [Int64], sliceIndex: [Int32], slices: [PartitionSlice],
-        assignment: UInt64, keys: [UnsafeRawBufferPointer]? = nil, owner: AnyObject
+        assignment: UInt64, keys: [UnsafeRawBufferPointer]? = nil, recordMilliseconds: [Int64]? = nil,
+        parsed: ParsedRecords? = nil, headers: ((Int) -> [KafkaHeader])? = nil, unreadable: [DeadLetter] = [],
+        owner: AnyObject
     ) {
+        self.recordMilliseconds = recordMilliseconds
+        self.parsed = parsed
+        self.headers = headers
+        self.unreadable = unreadable
         self.payloads = payloads
         self.offsets = offsets
         self.sliceIndex = sliceIndex
@@ -105,6 +125,12 @@ public struct RawRecords {
         self.keys = keys
         self.owner = owner
     }
+}
+
+/// What a parser made of a batch's payloads.
+public struct ParsedRecords: Sendable {
+    let transactions: TransactionBatch
+    let rejections: [Rejection]
 }
 
 /// What a batch gives to the outside: verdicts, dead letters and how far the stream has been read.
@@ -129,42 +155,44 @@ public struct Delivery: Sendable {
 public struct OutputRecords: Sendable {
     public private(set) var bytes: [UInt8] = []
     private var ends: [(key: Int, payload: Int)] = []
+    /// Where the record of each came from: which of the batch's slices, and its offset there.
+    private var places: [(slice: Int32, offset: Int64)] = []
 
     public init() {}
 
     public var count: Int { ends.count }
 
     /// Adds one record whose payload `write` appends to the bytes.
-    public mutating func append(key: UnsafeBufferPointer<UInt8>, _ write: (inout [UInt8]) -> Void) {
+    ///
+    /// - Parameters:
+    ///   - slice: Which of the batch's slices the transaction came from.
+    ///   - offset: Its offset there.
+    public mutating func append(
+        key: UnsafeBufferPointer<UInt8>, slice: Int32, offset: Int64, _ write: (inout [UInt8]) -> Void
+    ) {
         bytes.append(contentsOf: key)
         let keyEnd = bytes.count
         write(&bytes)
         ends.append((keyEnd, bytes.count))
+        places.append((slice, offset))
     }
 
-    /// Visits each record's key and payload, borrowed for the call.
+    /// Which of the batch's slices a record's transaction came from, and its offset there.
+    public func place(_ index: Int) -> (slice: Int32, offset: Int64) { places[index] }
+
+    /// Visits each record's number, key and payload, borrowed for the call.
     public func visit(
-        _ body: (_ key: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer) throws -> Void
+        _ body: (_ index: Int, _ key: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer) throws ->
+            Void
     ) rethrows {
         try bytes.withUnsafeBytes { all in
             var start = 0
-            for end in ends {
+            for (index, end) in ends.enumerated() {
                 try body(
-                    UnsafeRawBufferPointer(rebasing: all[start..<end.key]),
+                    index, UnsafeRawBufferPointer(rebasing: all[start..<end.key]),
                     UnsafeRawBufferPointer(rebasing: all[end.key..<end.payload]))
                 start = end.payload
             }
         }
     }
-}
-
-/// A message that is no transaction, whole, with what is wrong with it.
-public struct DeadLetter: Sendable, Hashable {
-    public let payload: [UInt8]
-    public let source: TopicPartition
-    public let offset: Int64
-    /// A word for machines, `missing-field`.
-    public let reason: String
-    /// A sentence for people.
-    public let detail: String
 }

@@ -13,13 +13,19 @@ public enum PublishedVerdicts: String, Sendable, CaseIterable {
 /// Stage 5: the verdicts to publish, as JSON keyed by user.
 ///
 /// A payload is a pure function of the transaction, its user's window and the model: no clock, no host.
-public func verdicts(_ scored: ScoredBatch, publish: PublishedVerdicts) -> OutputRecords {
+///
+/// - Parameter rows: Which transactions; nil: all.
+public func verdicts(
+    _ scored: ScoredBatch, publish: PublishedVerdicts, rows: [Int]? = nil
+) -> OutputRecords {
     var writer = VerdictWriter(scored)
     var records = OutputRecords()
-    for row in 0..<scored.count where publish == .all || scored.isAnomaly(row) {
+    for row in rows ?? Array(0..<scored.count) where publish == .all || scored.isAnomaly(row) {
         writer.transactions.withText(.userID, row) { user in
             guard let user else { preconditionFailure("a parsed transaction has a user") }
-            records.append(key: user) { bytes in
+            let consumed = scored.windowed.consumed
+            records.append(key: user, slice: consumed.sliceIndex[row], offset: consumed.offsets[row]) {
+                bytes in
                 var json = JSONWriter(reusing: bytes)
                 bytes = []
                 writer.write(row, user: user, into: &json)
@@ -45,7 +51,8 @@ private struct VerdictWriter {
         consumed = scored.windowed.consumed
         transactions = consumed.transactions
         thresholds = scored.groups.map(Self.thresholdMember)
-        models = scored.groups.map(Self.modelMembers)
+        let references = scored.windowed.references
+        models = scored.groups.map { Self.modelMembers($0, references) }
     }
 
     private static func thresholdMember(_ group: RouteGroup) -> [UInt8] {
@@ -54,7 +61,7 @@ private struct VerdictWriter {
         return json.bytes
     }
 
-    private static func modelMembers(_ group: RouteGroup) -> [UInt8] {
+    private static func modelMembers(_ group: RouteGroup, _ references: BatchReferences?) -> [UInt8] {
         var json = JSONWriter()
         json.beginObject("model")
         json.field("tenant", group.model.tenant.description)
@@ -66,6 +73,15 @@ private struct VerdictWriter {
             json.field("fallback", fallback.rawValue)
         } else {
             json.nullField("fallback")
+        }
+        // Named where the model looks at it.
+        if let references, group.model.plan.usesReferences {
+            json.beginObject("reference")
+            json.field("version", Int64(references.ready.version))
+            json.field("sha256", references.ready.sha256)
+            json.endObject()
+        } else {
+            json.nullField("reference")
         }
         return json.bytes
     }
@@ -93,8 +109,10 @@ private struct VerdictWriter {
         let marks = scored.windowed.marks[row]
         for (mark, name) in TransactionMarks.names where marks.contains(mark) { json.element(name) }
         if scored.groups[group].model.header.uncappedThreshold != nil { json.element("capped") }
+        let plan = scored.groups[group].model.plan
+        if plan.usesReferences { writeReferenceMark(row, into: &json) }
         json.endArray()
-        let sha256 = digest.of(row, scored.windowed.features, transactions)
+        let sha256 = digest.of(row, scored.windowed.features, count: plan.featureCount, transactions)
         json.field("features_sha256") { Hex.append(sha256, to: &$0) }
         let source = consumed.slices[Int(consumed.sliceIndex[row])].source
         json.beginObject("source")
@@ -104,6 +122,11 @@ private struct VerdictWriter {
         json.endObject()
         json.field("event_time") { TimeText.append(transactions.timestampMilliseconds[row], to: &$0) }
         json.endObject()
+    }
+
+    private func writeReferenceMark(_ row: Int, into json: inout JSONWriter) {
+        guard let references = scored.windowed.references else { return json.element("reference-missing") }
+        if references.isStale(at: transactions.timestampMilliseconds[row]) { json.element("reference-stale") }
     }
 }
 
@@ -133,10 +156,13 @@ private struct FeaturesDigest {
     /// One row's, kept from row to row: one update of the hash is cheaper than one a feature.
     private var bytes: [UInt8] = []
 
-    mutating func of(_ row: Int, _ features: [Float], _ transactions: TransactionBatch) -> SHA256.Digest {
+    /// - Parameter count: Numeric features, the schema's first ones, that the model may look at.
+    mutating func of(
+        _ row: Int, _ features: [Float], count: Int, _ transactions: TransactionBatch
+    ) -> SHA256.Digest {
         bytes.removeAll(keepingCapacity: true)
         let width = UserWindow.featureCount
-        for value in features[row * width..<(row + 1) * width] {
+        for value in features[row * width..<row * width + count] {
             append((value.isNaN ? Float.nan : value).bitPattern)
         }
         for (_, field) in FeatureSchema.categorical {

@@ -2,7 +2,7 @@ import Models
 
 /// Stage 3: each transaction with the model that will score it.
 public struct RoutedBatch: Sendable {
-    public let windowed: WindowedBatch
+    public internal(set) var windowed: WindowedBatch
     /// Every transaction is in exactly one group.
     public let groups: [RouteGroup]
 }

@@ -2,8 +2,8 @@ import Foundation
 import Kafka
 import Logging
 import Models
-import ObjectStore
-import Redis
+import Outcomes
+import Retrying
 import Synchronization
 
 /// Runs the five stages over a stream until it ends or is told to stop.
@@ -17,6 +17,11 @@ public final class ScoringWorker: Sendable {
         public var publish = PublishedVerdicts.anomalies
         /// Features named for each anomaly.
         public var reasonCount = 3
+        public var windows = WindowStage.Settings()
+        /// Called once with the first batch, before its windows are read; a batch that it throws for waits.
+        public var prepareWindows: (@Sendable (ConsumedBatch) throws -> Void)?
+        /// A reference table older than that is marked in verdicts. Hours, of event time.
+        public var referenceAgeHours = 48
         /// Waits between two attempts: doubled from the first to the last, milliseconds.
         public var backoffMilliseconds = 100...5_000
 
@@ -26,6 +31,7 @@ public final class ScoringWorker: Sendable {
     private let makeStream: @Sendable () throws -> any TransactionStream
     private let windows: any WindowStore
     private let router: ModelRouter
+    private let references: CurrentReferences?
     private let settings: Settings
     private let status: ServingStatus
     private let onDelivered: @Sendable (ScoredBatch, any TransactionStream) -> Void
@@ -34,23 +40,27 @@ public final class ScoringWorker: Sendable {
     private let control = Mutex(Control())
 
     private struct Control {
+        var isPrepared = false
         var isStopping = false
         var reader: BatchReader?
     }
 
     /// - Parameters:
     ///   - makeStream: Opens the stream; called again, after a wait, when a session has failed.
+    ///   - references: nil: models that look at reference tables score without.
     ///   - onDelivered: Called on the scoring thread after each delivered batch.
     ///   - onEnded: Called on the scoring thread when a session has ended, before its stream is closed.
     public init(
         makeStream: @escaping @Sendable () throws -> any TransactionStream, windows: any WindowStore,
-        router: ModelRouter, settings: Settings, status: ServingStatus, logger: Logger,
+        router: ModelRouter, references: CurrentReferences? = nil, settings: Settings, status: ServingStatus,
+        logger: Logger,
         onDelivered: @escaping @Sendable (ScoredBatch, any TransactionStream) -> Void = { _, _ in },
         onEnded: @escaping @Sendable (any TransactionStream) -> Void = { _ in }
     ) {
         self.makeStream = makeStream
         self.windows = windows
         self.router = router
+        self.references = references
         self.settings = settings
         self.status = status
         self.onDelivered = onDelivered
@@ -68,13 +78,25 @@ public final class ScoringWorker: Sendable {
     }
 
     /// Serves, blocking the calling thread, until the stream ends or `stop` is called.
-    public func run() {
+    ///
+    /// - Throws: What is lasting: no other session would fare better. What says nothing of itself is taken for lasting
+    ///   when it has ended five sessions in a row without a batch between them.
+    public func run() throws {
         var backoff = Backoff(settings.backoffMilliseconds)
+        var unexplained = 0
         while !isStopped {
             do {
-                try runSession { backoff.reset() }
+                try runSession {
+                    backoff.reset()
+                    unexplained = 0
+                }
                 break
             } catch {
+                if !error.isPassing { unexplained += 1 }
+                if error.isLasting || unexplained == 5 {
+                    status.enter(.waiting("\(error)"))
+                    throw (error as? SessionEnded)?.reason ?? error
+                }
                 logger.warning("serving starts a new session", metadata: ["reason": "\(error)"])
                 status.enter(.waiting("\(error)"))
                 backoff.wait { isStopped }
@@ -109,12 +131,21 @@ public final class ScoringWorker: Sendable {
         }
         reader.start()
         var stages = Stages(
-            window: WindowStage(store: windows, writer: .random(in: 0...UInt64.max)), stream: stream)
+            window: WindowStage(
+                store: windows, writer: .random(in: 0...UInt64.max), settings: settings.windows),
+            stream: stream)
         while !isStopped, let batch = reader.batches.take() {
+            try prepareWindows(batch)
             try process(batch, stages: &stages)
             onProgress()
         }
         if !isStopped, let failure = reader.failure { throw failure }
+    }
+
+    private func prepareWindows(_ batch: ConsumedBatch) throws {
+        guard let prepare = settings.prepareWindows, !control.withLock({ $0.isPrepared }) else { return }
+        try prepare(batch)
+        control.withLock { $0.isPrepared = true }
     }
 
     private struct Stages {
@@ -135,15 +166,19 @@ public final class ScoringWorker: Sendable {
                     status.enter(.running)
                     status.count(scored)
                     warn(of: batch)
+                    status.report(scored.windowed.notices, windows: windows.location, logger: logger)
                     onDelivered(scored, stages.stream)
                     return
                 case .assignmentEnded: return drop(batch)
                 case .windowsChanged:
                     conflicts += 1
                     status.countConflict()
-                    if conflicts == 5 { throw ServingError.windowConflicts(attempts: conflicts) }
+                    if conflicts == 5 {
+                        let error = ServingError.windowConflicts(attempts: conflicts)
+                        throw SessionEnded(error, isRetryable: true)
+                    }
                 }
-            } catch  where Self.canRetryInPlace(error) {
+            } catch  where error.isPassing && !(error is SessionEnded) {
                 logger.warning("the batch waits", metadata: ["reason": "\(error)"])
                 status.enter(.waiting("\(error)"))
                 backoff.wait { isStopped }
@@ -173,7 +208,12 @@ public final class ScoringWorker: Sendable {
         let windowed = try status.timing(.window) {
             try stages.window.window(batch) { try stages.stream.committedOffset(partition: $0) }
         }
-        let routed = try status.timing(.route) { try route(windowed, with: router) }
+        let references = references?.current.map {
+            BatchReferences(ready: $0, staleMilliseconds: Int64(settings.referenceAgeHours) * 3_600_000)
+        }
+        let routed = try status.timing(.route) {
+            refer(try route(windowed, with: router), to: references, global: try router.globalModel())
+        }
         let scored = try status.timing(.score) {
             try score(routed, with: router, reasonCount: settings.reasonCount)
         }
@@ -185,17 +225,6 @@ public final class ScoringWorker: Sendable {
             try stages.stream.deliver(delivery) { try windows.write(windowed.writes) }
         }
         return (scored, outcome)
-    }
-
-    /// Whether the stream itself is well, so that the batch need not be read again.
-    private static func canRetryInPlace(_ error: any Error) -> Bool {
-        switch error {
-        case let error as RedisError: error.isRetryable
-        case let error as ObjectStoreError: error.isRetryable
-        case let error as KafkaError: error.requiresAbort && !error.isFatal
-        case ServingError.noGlobalModel, ServingError.globalModelFails: true
-        default: false
-        }
     }
 }
 

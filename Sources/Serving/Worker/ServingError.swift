@@ -1,11 +1,16 @@
+import Retrying
+
 /// Why the stream waits or a worker starts anew.
-public enum ServingError: Error, Sendable, CustomStringConvertible {
+public enum ServingError: Retryable, Sendable, CustomStringConvertible {
     case noGlobalModel
     case globalModelFails(String)
     /// Somebody else wrote a window of this batch again and again: two workers own one partition.
     case windowConflicts(attempts: Int)
     /// The broker has refused this member's offsets for a while, and no rebalance has come that would say why.
     case assignmentRefused
+
+    /// A model is promoted, another worker ends: all of it passes.
+    public var isRetryable: Bool { true }
 
     public var description: String {
         switch self {

@@ -1,3 +1,4 @@
+import Logging
 import Metrics
 import Synchronization
 
@@ -21,6 +22,16 @@ public final class ServingStatus: Sendable {
         public var late = 0
         public var windowsMoved = 0
         public var windowsAhead = 0
+        /// Events dated in the future, which moved no window.
+        public var future = 0
+        /// Transactions scored from windows of which something is missing: damaged, lost or skipped.
+        public var windowsIncomplete = 0
+        /// Transactions of users with less history than configured.
+        public var cold = 0
+        /// Stored windows and records that were damaged.
+        public var windowsDamaged = 0
+        /// Times that the window store was found to have forgotten.
+        public var windowLosses = 0
         /// Records that are not keyed by their user.
         public var wronglyKeyed = 0
         public var batches = 0
@@ -44,6 +55,8 @@ public final class ServingStatus: Sendable {
         var phase = Phase.starting
         var streamTrouble: String?
         var totals = Totals()
+        /// What is wrong with windows, the latest.
+        var windowTrouble: String?
     }
 
     private let state = Mutex(State())
@@ -96,6 +109,24 @@ public final class ServingStatus: Sendable {
         counters.dropped.increment()
     }
 
+    /// What is wrong with windows, for people: the latest that was found; nil: nothing was.
+    public var windowTrouble: String? { state.withLock { $0.windowTrouble } }
+
+    /// Counts and logs what was found wrong with stored windows.
+    func report(_ notices: [WindowNotice], windows: String, logger: Logger) {
+        for notice in notices {
+            let message = notice.message(store: windows)
+            state.withLock { state in
+                if notice.isDamage { state.totals.windowsDamaged += 1 }
+                if notice.isLoss { state.totals.windowLosses += 1 }
+                if notice.isLoss || notice.isDamage { state.windowTrouble = message }
+            }
+            if notice.isDamage { counters.damaged.increment() }
+            if notice.isLoss { counters.losses.increment() }
+            logger.log(level: notice.isLoss || notice.isDamage ? .error : .warning, "\(message)")
+        }
+    }
+
     func count(_ scored: ScoredBatch) {
         var change = Totals()
         change.transactions = scored.count
@@ -114,6 +145,11 @@ public final class ServingStatus: Sendable {
             if marks.contains(.late) { change.late += 1 }
             if marks.contains(.windowMoved) { change.windowsMoved += 1 }
             if marks.contains(.windowAhead) { change.windowsAhead += 1 }
+            if marks.contains(.future) { change.future += 1 }
+            if !marks.isDisjoint(with: [.windowDamaged, .windowsLost, .windowBehind]) {
+                change.windowsIncomplete += 1
+            }
+            if marks.contains(.cold) { change.cold += 1 }
         }
         state.withLock { state in
             state.totals.transactions += change.transactions
@@ -123,6 +159,9 @@ public final class ServingStatus: Sendable {
             state.totals.late += change.late
             state.totals.windowsMoved += change.windowsMoved
             state.totals.windowsAhead += change.windowsAhead
+            state.totals.future += change.future
+            state.totals.windowsIncomplete += change.windowsIncomplete
+            state.totals.cold += change.cold
             state.totals.wronglyKeyed += change.wronglyKeyed
             state.totals.batches += 1
         }
@@ -140,6 +179,11 @@ private struct Counters: Sendable {
     let late = Counter(label: "ml_transactions_late_total")
     let moved = Counter(label: "ml_windows_moved_total")
     let ahead = Counter(label: "ml_windows_ahead_total")
+    let future = Counter(label: "ml_transactions_future_total")
+    let incomplete = Counter(label: "ml_transactions_with_incomplete_windows_total")
+    let cold = Counter(label: "ml_transactions_cold_total")
+    let damaged = Counter(label: "ml_windows_damaged_total")
+    let losses = Counter(label: "ml_window_losses_total")
     let wronglyKeyed = Counter(label: "ml_records_wrongly_keyed_total")
     let batches = Counter(label: "ml_batches_total")
     let conflicts = Counter(label: "ml_window_conflicts_total")
@@ -158,6 +202,9 @@ private struct Counters: Sendable {
         late.increment(by: change.late)
         moved.increment(by: change.windowsMoved)
         ahead.increment(by: change.windowsAhead)
+        future.increment(by: change.future)
+        incomplete.increment(by: change.windowsIncomplete)
+        cold.increment(by: change.cold)
         wronglyKeyed.increment(by: change.wronglyKeyed)
         batches.increment()
     }

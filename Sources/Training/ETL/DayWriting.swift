@@ -10,6 +10,8 @@ struct DayWriting {
     /// In the order in which sources were read.
     private let sourceNames: [String]
     private let ourNames: Set<String>
+    /// Sources that have rows which cannot be read.
+    private let damaged: Set<String>
     private let limits: ETL.Limits
 
     private(set) var transactions = 0
@@ -40,10 +42,18 @@ struct DayWriting {
         var textBytes = 0
     }
 
-    init(lake: any ObjectStore, sourceNames: [String], limits: ETL.Limits) {
+    /// - Parameters:
+    ///   - damaged: Names of sources with rejected rows: what they gave earlier and do not give now may be among those.
+    ///   - refused: Those of them that gave no row. Their files in the lake are then like those of others: they stay, and
+    ///     their transactions go before ours.
+    init(
+        lake: any ObjectStore, sourceNames: [String], damaged: Set<String>, refused: Set<String>,
+        limits: ETL.Limits
+    ) {
         self.lake = lake
         self.sourceNames = sourceNames
-        ourNames = Set(sourceNames)
+        self.damaged = damaged
+        ourNames = Set(sourceNames).subtracting(refused)
         self.limits = limits
     }
 
@@ -89,11 +99,22 @@ struct DayWriting {
         filling.textBytes = 0
     }
 
-    /// Removes files that our sources gave in an earlier run and no longer give.
-    func removeStale() throws {
-        for file in before.values.joined() where isOurs(file) && !written.contains(file.key) {
-            try lake.delete(file.key)
+    /// Removes files that our sources gave in an earlier run and no longer give, but not those of a damaged source.
+    ///
+    /// - Returns: The keys of those that stay.
+    func removeStale() throws -> [String] {
+        var kept: [String] = []
+        for file in before.values.joined().sorted(by: { $0.key < $1.key }) where !written.contains(file.key) {
+            guard let source = source(of: file), damaged.contains(source) || ourNames.contains(source) else {
+                continue
+            }
+            if damaged.contains(source) {
+                kept.append(file.key)
+            } else {
+                try lake.delete(file.key)
+            }
         }
+        return kept
     }
 
     /// Ids in the day's files that none of our sources gave.
@@ -109,9 +130,12 @@ struct DayWriting {
         return known
     }
 
-    private func isOurs(_ file: LakeFile) -> Bool {
+    private func isOurs(_ file: LakeFile) -> Bool { source(of: file).map(ourNames.contains) ?? false }
+
+    /// The name of the source in the name of a file that a run of ours wrote.
+    private func source(of file: LakeFile) -> String? {
         let name = file.key.split(separator: "/").last ?? ""
-        guard name.hasPrefix("part-") else { return false }
-        return ourNames.contains(String(name.dropFirst(5).prefix(ETL.nameLength)))
+        guard name.hasPrefix("part-") else { return nil }
+        return String(name.dropFirst(5).prefix(ETL.nameLength))
     }
 }

@@ -19,6 +19,9 @@ public struct ETL: Sendable {
     private let raw: any ObjectStore
     private let lake: any ObjectStore
     private let limits: Limits
+    /// How long after a transaction its `is_fraud` became known; nil: with it, and it stays in its row. Milliseconds.
+    private let labelDelay: Int64?
+    private let now: @Sendable () -> Int64
 
     public struct Limits: Sendable {
         /// Of a source are fetched at a time.
@@ -28,13 +31,23 @@ public struct ETL: Sendable {
         /// Rows of one written file, and bytes of their texts.
         public var fileRows = 1_000_000
         public var fileTextBytes = 256 << 20
+        /// Of the rejected rows of one source that are kept.
+        public var rejectedBytes = 64 << 20
+        /// Of times that do not say theirs; nil: they are refused.
+        public var zone: PlaceZone?
         /// Where temporary files go.
         public var scratchFolder = FileManager.default.temporaryDirectory.path
 
         public init() {}
     }
 
-    public init(raw: any ObjectStore, lake: any ObjectStore, limits: Limits = Limits()) {
+    /// - Parameter now: Epoch milliseconds: labels cannot have become known later.
+    public init(
+        raw: any ObjectStore, lake: any ObjectStore, limits: Limits = Limits(), labelDelay: Int64? = nil,
+        now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1_000) }
+    ) {
+        self.labelDelay = labelDelay
+        self.now = now
         self.raw = raw
         self.lake = lake
         self.limits = limits
@@ -48,8 +61,20 @@ public struct ETL: Sendable {
         public var duplicates = 0
         /// Rows that are no transactions.
         public var rejected = 0
+        /// Keys below `raw/` that are no data by their names.
+        public var passedOver: [String] = []
+        /// Sources of which every row was rejected, with the first reason.
+        public var refused: [String] = []
+        /// Files of the lake that earlier runs wrote, that this one would not, and that stay as their source has rows
+        /// that cannot be read any more.
+        public var kept: [String] = []
+        /// Labels of `raw/labels/`, and of transactions where they became known later.
+        public var labels = 0
 
-        public init(sources: Int = 0, transactions: Int = 0, duplicates: Int = 0, rejected: Int = 0) {
+        public init(
+            sources: Int = 0, transactions: Int = 0, duplicates: Int = 0, rejected: Int = 0, labels: Int = 0
+        ) {
+            self.labels = labels
             self.sources = sources
             self.transactions = transactions
             self.duplicates = duplicates
@@ -58,20 +83,35 @@ public struct ETL: Sendable {
     }
 
     /// - Parameter progress: Told what it does, and the finished part of it, 0 to 1.
-    /// - Throws: `TrainingError.invalidRequest` for a source of another kind, `.cancelled`, `.scratch`; `LakeError.changed` when a source was replaced while it was
-    ///   read, other `LakeError`s for damaged files of the lake; the stores' own errors.
+    /// - Throws: `TrainingError.invalidRequest` for a source of another kind, `.noData` when no source has a row that is
+    ///   a transaction and there are rejected ones, `.cancelled`, `.scratch`; `LakeError.changed` when a source was
+    ///   replaced while it was read, other `LakeError`s for damaged files of the lake; the stores' own errors.
     public func run(
         isCancelled: () -> Bool = { false }, progress: (String, Double) -> Void
     ) throws -> Result {
         var result = Result()
         var aside = RowsByDay(scratch: limits.scratchFolder, memoryBytes: limits.memoryBytes)
-        let sources = try sources()
+        let all = try sources(&result)
+        let labelled = try LabelLoading(raw: raw, lake: lake, limits: limits, now: now()).run(
+            all.filter { $0.key.hasPrefix(LabelLoading.prefix) }, isCancelled: isCancelled, progress: progress
+        )
+        result.sources = labelled.sources
+        result.labels = labelled.labels
+        result.rejected = labelled.rejected
+        let sources = all.filter { !$0.key.hasPrefix(LabelLoading.prefix) }
         let names = sources.map { Self.name(ofSource: $0.key) }
         let sizeBytes = max(1, sources.reduce(0) { $0 + $1.sizeBytes })
         var readBytes = 0
+        var damaged: Set<String> = []
+        var refused: Set<String> = []
         for (index, source) in sources.enumerated() {
             var reading = SourceReading(
-                key: source.key, index: index, rejections: RejectedRows(store: lake, name: names[index]))
+                key: source.key, index: index,
+                rejections: RejectedRows(
+                    store: lake, name: names[index], limitBytes: limits.rejectedBytes), zone: limits.zone)
+            if let labelDelay {
+                reading.labels = (LabelWriting(lake: lake, name: "own-\(names[index])"), labelDelay)
+            }
             try pieces(of: source, isCancelled: isCancelled) { piece in
                 try reading.read(piece, into: &aside)
                 readBytes += piece.count
@@ -79,9 +119,22 @@ public struct ETL: Sendable {
             }
             try reading.finish(into: &aside)
             result.rejected += reading.rejections.count
+            result.labels += reading.labels?.writing.count ?? 0
             result.sources += 1
+            guard let first = reading.rejections.first else { continue }
+            damaged.insert(names[index])
+            if reading.accepted == 0 {
+                refused.insert(names[index])
+                result.refused.append("\(source.key), \(first)")
+            }
         }
-        var writing = DayWriting(lake: lake, sourceNames: names, limits: limits)
+        if let first = result.refused.first, aside.days.isEmpty {
+            throw TrainingError.noData(
+                "no row of \(sources.count) files is a transaction; the first: \(first). All are in rejected/; the "
+                    + "lake's days are as they were")
+        }
+        var writing = DayWriting(
+            lake: lake, sourceNames: names, damaged: damaged, refused: refused, limits: limits)
         try writing.begin()
         let days = aside.days
         for (index, day) in days.enumerated() {
@@ -89,17 +142,25 @@ public struct ETL: Sendable {
             try writing.write(day, &aside)
             progress("\(day)", Double(index + 1) / Double(days.count))
         }
-        try writing.removeStale()
+        result.kept = try writing.removeStale()
         result.transactions = writing.transactions
         result.duplicates = writing.duplicates
         return result
     }
 
-    /// What is below `raw/`, but for names that start with `_` or `.`, which are no data: `_SUCCESS`.
-    private func sources() throws -> [ObjectSummary] {
-        let sources = try raw.listAll(prefix: "raw/").filter { source in
-            let name = source.key.split(separator: "/").last ?? ""
-            return !name.hasPrefix("_") && !name.hasPrefix(".")
+    /// What is below `raw/`, but for what is no data by its name: files and folders that start with `_` or `.`, such as
+    /// `_SUCCESS`, `_temporary/` and `.ipynb_checkpoints/`, which may hold half-written files; and markers of folders.
+    private func sources(_ result: inout Result) throws -> [ObjectSummary] {
+        var sources: [ObjectSummary] = []
+        for source in try raw.listAll(prefix: "raw/") {
+            let isHidden = source.key.split(separator: "/").contains {
+                $0.hasPrefix("_") || $0.hasPrefix(".")
+            }
+            if isHidden || source.key.hasSuffix("_$folder$") {
+                result.passedOver.append(source.key)
+            } else {
+                sources.append(source)
+            }
         }
         // Before anything is written: nobody should believe that such a file is in the lake.
         for source in sources where RecordSplitting.splitter(for: source.key) == nil {

@@ -46,7 +46,8 @@ struct JSONSplitter: RecordSplitter {
         if isArray, place != .end {
             try [].withUnsafeBufferPointer {
                 try body(
-                    RawRecord(line: line, bytes: $0, problem: "the file ends before its array does"))
+                    RawRecord(
+                        line: line, bytes: $0, source: $0, problem: "the file ends before its array does"))
             }
         }
     }
@@ -113,7 +114,7 @@ struct JSONSplitter: RecordSplitter {
 
     private mutating func emit(_ body: (RawRecord) throws -> Void) throws {
         try element.withUnsafeBufferPointer {
-            try body(RawRecord(line: elementLine, bytes: $0, problem: nil))
+            try body(RawRecord(line: elementLine, bytes: $0, source: $0, problem: nil))
         }
         element.removeAll(keepingCapacity: true)
         isInString = false

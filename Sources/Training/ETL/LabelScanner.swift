@@ -1,3 +1,5 @@
+import Exact
+
 /// Finds `is_fraud` in the JSON of a transaction, which the transaction's parser ignores.
 enum LabelScanner {
     /// - Parameter json: An object that the parser has accepted, so brackets and quotes are balanced.
@@ -39,18 +41,21 @@ enum LabelScanner {
         return min(position, json.count - 1)
     }
 
-    /// What stands after the key.
+    /// What stands after the key: a token, or a text without escapes.
     private static func value(_ rest: UnsafeBufferPointer<UInt8>) -> Int8? {
-        let text = rest.prefix { $0 != UInt8(ascii: ",") && $0 != UInt8(ascii: "}") }
-        let token = text.filter { $0 > 0x20 && $0 != UInt8(ascii: ":") && $0 != UInt8(ascii: "\"") }
-        let word = String(decoding: token, as: UTF8.self).lowercased()
-        switch word {
-        case "", "null": return -1
-        case "true": return 1
-        case "false": return 0
-        default:
-            guard let number = Double(word), number.isFinite else { return nil }
-            return number == 0 ? 0 : 1
+        func isBlank(_ byte: UInt8) -> Bool { byte <= 0x20 || byte == UInt8(ascii: ":") }
+        let start = rest.firstIndex { !isBlank($0) } ?? rest.endIndex
+        var text = UnsafeBufferPointer(rebasing: rest[start...])
+        if text.first == UInt8(ascii: "\"") {
+            text = UnsafeBufferPointer(rebasing: text[1..<endOfString(text, from: 0)])
+        } else {
+            text = UnsafeBufferPointer(
+                rebasing: text.prefix { $0 > 0x20 && $0 != UInt8(ascii: ",") && $0 != UInt8(ascii: "}") })
+        }
+        return switch ValueText.boolean(text) {
+        case .missing: -1
+        case .value(let label): label ? 1 : 0
+        case .refused: nil
         }
     }
 }

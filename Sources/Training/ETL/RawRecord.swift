@@ -6,6 +6,8 @@ struct RawRecord {
     let line: Int
     /// The JSON of a transaction, one hopes; of a record with a problem, what stands in the source.
     let bytes: UnsafeBufferPointer<UInt8>
+    /// What stands in the source; the same bytes, but for a source that is no JSON.
+    let source: UnsafeBufferPointer<UInt8>
     /// Why it cannot even be tried.
     let problem: String?
 }
@@ -20,6 +22,12 @@ protocol RecordSplitter {
 enum RecordSplitting {
     /// Of one record; the parser refuses longer ones, so no more is kept of them.
     static let maximumBytes = 65_537
+
+    /// What is wrong with a source that begins with these bytes; nil when it may be UTF-8.
+    static func encodingProblem(_ start: UnsafeBufferPointer<UInt8>) -> String? {
+        let isUTF16 = start.starts(with: [0xFF, 0xFE]) || start.starts(with: [0xFE, 0xFF])
+        return isUTF16 ? "the file is UTF-16; write it as UTF-8" : nil
+    }
 
     /// nil for a source of another kind than `.csv`, `.json`, `.jsonl` and `.ndjson`.
     static func splitter(for key: String) -> (any RecordSplitter)? {
@@ -36,6 +44,8 @@ enum RecordSplitting {
 struct LineSplitter: RecordSplitter {
     private var carried: [UInt8] = []
     private var line = 1
+    /// The first line shows an encoding that cannot be read: the rest of the file says nothing.
+    private var isUnusable = false
 
     mutating func split(_ piece: UnsafeBufferPointer<UInt8>, _ body: (RawRecord) throws -> Void) throws {
         var start = 0
@@ -63,15 +73,23 @@ struct LineSplitter: RecordSplitter {
     }
 
     private mutating func emitCarried(_ body: (RawRecord) throws -> Void) throws {
-        try carried.withUnsafeBufferPointer { try emit($0, body) }
-        carried.removeAll(keepingCapacity: true)
+        var text: [UInt8] = []
+        swap(&text, &carried)
+        try text.withUnsafeBufferPointer { try emit($0, body) }
+        text.removeAll(keepingCapacity: true)
+        swap(&text, &carried)
     }
 
-    private func emit(_ text: UnsafeBufferPointer<UInt8>, _ body: (RawRecord) throws -> Void) throws {
+    private mutating func emit(
+        _ text: UnsafeBufferPointer<UInt8>, _ body: (RawRecord) throws -> Void
+    ) throws {
+        if isUnusable { return }
         var text = text
         if text.last == UInt8(ascii: "\r") { text = UnsafeBufferPointer(rebasing: text.dropLast()) }
         guard text.contains(where: { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }) else { return }
         let kept = UnsafeBufferPointer(rebasing: text.prefix(RecordSplitting.maximumBytes))
-        try body(RawRecord(line: line, bytes: kept, problem: nil))
+        let problem = line == 1 ? RecordSplitting.encodingProblem(kept) : nil
+        isUnusable = problem != nil
+        try body(RawRecord(line: line, bytes: kept, source: kept, problem: problem))
     }
 }

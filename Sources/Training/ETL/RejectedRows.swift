@@ -26,28 +26,53 @@ struct RejectedRow: Codable, Sendable, Hashable {
 struct RejectedRows {
     private let store: any ObjectStore
     private let name: String
+    private let limitBytes: Int
     private var lines: [UInt8] = []
+    private var writtenBytes = 0
     private var files = 0
+    /// Those that are kept and those beyond the limit.
     private(set) var count = 0
+    private var countBeyond = 0
+    /// What is wrong with the first row.
+    private(set) var first: String?
+    private var last: RejectedRow?
 
     private static let fileBytes = 8 << 20
 
-    init(store: any ObjectStore, name: String) {
+    /// - Parameter limitBytes: Of all files together; further rows are counted, and the last line says how many.
+    init(store: any ObjectStore, name: String, limitBytes: Int) {
         self.store = store
         self.name = name
+        self.limitBytes = limitBytes
     }
 
     mutating func add(_ row: RejectedRow) throws {
+        count += 1
+        if first == nil { first = "line \(row.line): \(row.reason)" }
+        guard writtenBytes + lines.count < limitBytes else {
+            countBeyond += 1
+            last = row
+            return
+        }
+        try append(row)
+    }
+
+    private mutating func append(_ row: RejectedRow) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         lines.append(contentsOf: try encoder.encode(row))
         lines.append(UInt8(ascii: "\n"))
-        count += 1
         if lines.count > Self.fileBytes { try write() }
     }
 
     /// Writes the rest, and removes what an earlier run had more.
     mutating func finish() throws {
+        if let last {
+            let reason = "\(countBeyond) more rows, up to this line, are rejected and not kept"
+            try [].withUnsafeBufferPointer {
+                try append(RejectedRow(source: last.source, line: last.line, reason: reason, bytes: $0))
+            }
+        }
         if !lines.isEmpty { try write() }
         let written = Set((0..<files).map(key))
         for summary in try store.listAll(prefix: "rejected/\(name)") where !written.contains(summary.key) {
@@ -58,6 +83,7 @@ struct RejectedRows {
     private mutating func write() throws {
         try store.putIfDifferent(key(files), lines)
         files += 1
+        writtenBytes += lines.count
         lines.removeAll(keepingCapacity: true)
     }
 

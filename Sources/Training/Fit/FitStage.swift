@@ -39,7 +39,8 @@ func fit(_ rows: RowTable, names: CategoryNames, _ settings: FitSettings) throws
 }
 
 /// The same with a preprocessing that was fitted before.
-func fit(_ rows: RowTable, preprocessing: Preprocessing, _ settings: FitSettings) throws -> FittedModel {
+func fit(_ all: RowTable, preprocessing: Preprocessing, _ settings: FitSettings) throws -> FittedModel {
+    let rows = labelled(all, settings)
     let plan = try PreprocessingPlan(preprocessing)
     precondition(
         preprocessing.encoding == .oneHot || settings.detector.info.uses.contains(.categories),
@@ -73,6 +74,15 @@ func fit(_ rows: RowTable, preprocessing: Preprocessing, _ settings: FitSettings
         trainingScores: scores)
 }
 
+/// What a detector that learns from labels learns from: rows whose label may still come would teach it that frauds are
+/// genuine.
+private func labelled(_ rows: RowTable, _ settings: FitSettings) -> RowTable {
+    guard settings.detector.info.learnsFromReferences, rows.labels.contains(1),
+        rows.labels.contains(where: { $0 < 0 })
+    else { return rows }
+    return rows.gathering(rows.labels.indices.filter { rows.labels[$0] >= 0 })
+}
+
 /// Scores encoded rows: `rows.count / columns` scores.
 func score(_ model: any DetectorModel, _ rows: [Float], columns: Int) throws -> [Double] {
     guard !rows.isEmpty else { return [] }
@@ -83,4 +93,9 @@ func score(_ model: any DetectorModel, _ rows: [Float], columns: Int) throws -> 
         }
     }
     return scores
+}
+
+extension DetectorInfo {
+    /// Whether rows should have what labels of earlier transactions say.
+    var learnsFromReferences: Bool { uses.contains(.references) }
 }

@@ -17,6 +17,8 @@ public final class JobStore: Sendable {
 
     private let database: DatabaseQueue
     private let now: @Sendable () -> Int64
+    /// Why records were damaged that this start moved out of the way, into the table `damaged`.
+    public let setAside: [String]
 
     /// - Parameters:
     ///   - path: The database; nil: in memory.
@@ -31,6 +33,7 @@ public final class JobStore: Sendable {
         database =
             try path.map { try DatabaseQueue(path: $0, configuration: configuration) } ?? DatabaseQueue()
         try JobTable.migrator.migrate(database)
+        setAside = try database.write { try JobTable.setAside($0, now: now()) }
     }
 
     // MARK: For its users
@@ -73,10 +76,31 @@ public final class JobStore: Sendable {
         }
     }
 
+    /// Removes what names a user: their jobs, of which a running one stops soon, and their lines in what jobs for all
+    /// users made.
+    ///
+    /// - Returns: How many jobs were removed or changed.
+    public func erase(userID: String) throws -> Int {
+        try database.write { try JobTable.erase($0, userID: userID) }
+    }
+
     // MARK: For workers
 
     /// Takes the oldest job that waits, or whose worker is dead; nil when there is none.
+    ///
+    /// - Throws: `TrainingError.damagedJob`, or what decoding a column throws, for a record that was in the way, and is out of it now.
     func claim(worker: String) throws -> ClaimedJob? {
+        do {
+            return try claimNext(worker)
+        } catch {
+            // The database's own troubles are no record's, but for a NULL that the table does not allow.
+            if let error = error as? DatabaseError, error.resultCode != .SQLITE_CONSTRAINT { throw error }
+            _ = try database.write { try JobTable.setAside($0, now: now()) }
+            throw error
+        }
+    }
+
+    private func claimNext(_ worker: String) throws -> ClaimedJob? {
         try database.write { db in
             while var job = try JobTable.job(
                 db,

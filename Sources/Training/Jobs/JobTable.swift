@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import Models
 
 /// The SQL of `JobStore`: one row a job, one a finished part of it.
 enum JobTable {
@@ -34,6 +35,11 @@ enum JobTable {
                         job TEXT NOT NULL, number INTEGER NOT NULL, result TEXT NOT NULL,
                         PRIMARY KEY (job, number)) WITHOUT ROWID;
                     """)
+        }
+        // Rows that cannot be read, moved out of everybody's way by `setAside`.
+        migrator.registerMigration("2") { db in
+            try db.execute(
+                sql: "CREATE TABLE damaged (found INTEGER NOT NULL, reason TEXT NOT NULL, job, content)")
         }
         return migrator
     }
@@ -78,7 +84,10 @@ enum JobTable {
     static func newest(_ db: Database, limit: Int) throws -> [TrainingJob] {
         try Row.fetchAll(
             db, sql: "SELECT * FROM job ORDER BY sequence DESC LIMIT ?", arguments: [limit]
-        ).map(job)
+        ).compactMap { row in
+            // Damage of this moment: the next start, or the worker that meets it, sets the row aside and says so.
+            do { return try job(row) } catch is TrainingError { return nil }
+        }
     }
 
     static func count(_ db: Database, state: TrainingJob.State) throws -> Int {
@@ -110,22 +119,71 @@ enum JobTable {
                 """, arguments: [limit])
     }
 
+    /// - Throws: `TrainingError.damagedJob`.
     private static func job(_ row: Row) throws -> TrainingJob {
-        var job = TrainingJob(
-            id: row["id"], request: try decoded(row["request"]), createdMilliseconds: row["created"])
-        guard let state = TrainingJob.State(rawValue: row["state"]) else {
-            throw DatabaseError(message: "job \(job.id) is in an unknown state: a later version wrote it")
+        do {
+            var job = TrainingJob(
+                id: try row.stored("id"), request: try decoded(row.stored("request")),
+                createdMilliseconds: try row.stored("created"))
+            let state: String = try row.stored("state")
+            guard let known = TrainingJob.State(rawValue: state) else {
+                throw TrainingError.damagedJob(
+                    id: job.id, reason: "its state is \(state), which a later version may know")
+            }
+            job.state = known
+            job.stage = try row.storedIfAny("stage").flatMap(TrainingStage.init)
+            job.progress = try row.stored("progress", as: Double.self)
+            guard (0...1).contains(job.progress) else {
+                throw TrainingError.damagedJob(id: job.id, reason: "its progress is \(job.progress)")
+            }
+            job.outcome = try row.storedIfAny("outcome", as: String.self).map(decoded)
+            job.error = try row.storedIfAny("error")
+            job.attempts = try row.stored("attempts", in: 0...maximumAttempts)
+            job.startedMilliseconds = try row.storedIfAny("started")
+            job.updatedMilliseconds = try row.stored("updated")
+            job.finishedMilliseconds = try row.storedIfAny("finished")
+            return job
+        } catch let error as TrainingError {
+            throw error
+        } catch {
+            let id = (try? row.stored("id", as: String.self)) ?? "without an id"
+            throw TrainingError.damagedJob(id: id, reason: "\(error)")
         }
-        job.state = state
-        job.stage = (row["stage"] as String?).flatMap(TrainingStage.init)
-        job.progress = row["progress"]
-        job.outcome = try (row["outcome"] as String?).map(decoded)
-        job.error = row["error"]
-        job.attempts = row["attempts"]
-        job.startedMilliseconds = row["started"]
-        job.updatedMilliseconds = row["updated"]
-        job.finishedMilliseconds = row["finished"]
-        return job
+    }
+
+    /// More attempts than any job of ours has.
+    static let maximumAttempts = 1_000_000
+
+    /// Moves rows that cannot be read to a table of their own, so that they neither hold up the queue nor are lost.
+    ///
+    /// - Returns: Why, for each.
+    static func setAside(_ db: Database, now: Int64) throws -> [String] {
+        var reasons: [String] = []
+        for number in try Int64.fetchAll(db, sql: "SELECT rowid FROM job") {
+            let row = try Row.fetchOne(db, sql: "SELECT * FROM job WHERE rowid = ?", arguments: [number])
+            guard let row else { continue }
+            do {
+                _ = try job(row)
+                _ = try row.stored("sequence", in: 1...Int(Int32.max))
+                _ = try row.stored("strikes", in: -maximumAttempts...maximumAttempts)
+                _ = try row.stored("lease", as: Int64.self)
+                _ = try row.stored("available", as: Int64.self)
+            } catch {
+                let reason = "\(error)"
+                reasons.append(reason)
+                try db.execute(
+                    sql: """
+                        INSERT INTO damaged SELECT ?, ?, id, ? FROM job WHERE rowid = ?
+                        """, arguments: [now, reason, row.description, number])
+                try db.execute(sql: "DELETE FROM job WHERE rowid = ?", arguments: [number])
+            }
+        }
+        // The newest hundred are enough to look into.
+        try db.execute(
+            sql: """
+                DELETE FROM damaged WHERE rowid NOT IN (SELECT rowid FROM damaged ORDER BY rowid DESC LIMIT 100)
+                """)
+        return reasons
     }
 
     // MARK: Finished parts
@@ -133,7 +191,15 @@ enum JobTable {
     static func parts(_ db: Database, of job: String) throws -> [Int: UsersPart] {
         let rows = try Row.fetchAll(
             db, sql: "SELECT number, result FROM part WHERE job = ?", arguments: [job])
-        return try Dictionary(rows.map { ($0["number"], try decoded($0["result"])) }) { $1 }
+        var parts: [Int: UsersPart] = [:]
+        for row in rows {
+            // A part that cannot be read is done again.
+            guard let number = try? row.stored("number", in: 0...Int(Int32.max)),
+                let result: UsersPart = try? decoded(row.stored("result"))
+            else { continue }
+            parts[number] = result
+        }
+        return parts
     }
 
     static func insertPart(_ db: Database, of job: String, _ number: Int, _ result: UsersPart) throws {
@@ -143,6 +209,45 @@ enum JobTable {
 
     static func removeParts(_ db: Database, of job: String) throws {
         try db.execute(sql: "DELETE FROM part WHERE job = ?", arguments: [job])
+    }
+
+    // MARK: Erasing
+
+    /// - Returns: How many jobs were removed or changed.
+    static func erase(_ db: Database, userID: String) throws -> Int {
+        var touched = 0
+        // In a text it stands in quotes; a job of another user whose id contains this one is told apart below.
+        let quoted = try json(userID)
+        let rows = try Row.fetchAll(
+            db, sql: "SELECT * FROM job WHERE instr(request, ?1) OR instr(coalesce(outcome, ''), ?1)",
+            arguments: [quoted])
+        for row in rows {
+            guard let job = try? job(row) else { continue }
+            if let owner = job.request.userID, owner.utf8.elementsEqual(userID.utf8) {
+                try removeParts(db, of: job.id)
+                try db.execute(sql: "DELETE FROM job WHERE id = ?", arguments: [job.id])
+                touched += 1
+            } else if var outcome = job.outcome {
+                let before = outcome.models.count
+                outcome.models.removeAll { $0.tenant.utf8.elementsEqual(userID.utf8) }
+                guard outcome.models.count < before else { continue }
+                try db.execute(
+                    sql: "UPDATE job SET outcome = ? WHERE id = ?", arguments: [try json(outcome), job.id])
+                touched += 1
+            }
+        }
+        let parts = try Row.fetchAll(
+            db, sql: "SELECT job, number, result FROM part WHERE instr(result, ?)", arguments: [quoted])
+        for row in parts {
+            guard let job = try? row.stored("job", as: String.self),
+                let number = try? row.stored("number", as: Int.self),
+                var result: UsersPart = try? decoded(row.stored("result"))
+            else { continue }
+            result.models.removeAll { $0.userID.utf8.elementsEqual(userID.utf8) }
+            try insertPart(db, of: job, number, result)
+        }
+        try db.execute(sql: "DELETE FROM damaged WHERE instr(content, ?)", arguments: [quoted])
+        return touched
     }
 
     // MARK: JSON

@@ -3,6 +3,7 @@ import Lake
 import Logging
 import Metrics
 import ObjectStore
+import Retrying
 import Synchronization
 
 /// Runs jobs one after the other, on the thread that calls `run`, with a second thread that keeps the lease.
@@ -73,7 +74,7 @@ public final class TrainingWorker: Sendable {
         case .failure(TrainingError.cancelled) where isStopped:
             outcome = "stopped"
             try jobs.giveBack(claimed, reason: nil)
-        case .failure(let error) where Self.isRetryable(error):
+        case .failure(let error) where error.isPassing:
             outcome = "postponed"
             let delay = Self.retryMilliseconds << Int64(min(claimed.attempt - 1, 6))
             try jobs.giveBack(claimed, reason: "\(error)", delayMilliseconds: delay)
@@ -85,15 +86,6 @@ public final class TrainingWorker: Sendable {
         var metadata: Logger.Metadata = ["job": "\(claimed.job.id)", "outcome": "\(outcome)"]
         if case .failure(let error) = result { metadata["error"] = "\(error)" }
         logger.log(level: outcome == "failed" ? .warning : .info, "training ended", metadata: metadata)
-    }
-
-    private static func isRetryable(_ error: any Error) -> Bool {
-        switch error {
-        case let error as ObjectStoreError: error.isRetryable
-        case let error as LakeError: error.isRetryable
-        case let error as TrainingError: error.isRetryable
-        default: false
-        }
     }
 
     @discardableResult

@@ -1,7 +1,9 @@
+import Exact
 import Features
 import Foundation
 import Lake
 import ObjectStore
+import Outcomes
 import Transactions
 
 /// What the lake has of the days in range and the warm-up days before: rows in parts by user.
@@ -15,24 +17,44 @@ struct History {
     let span: ClosedRange<Int64>?
     /// Rows in range.
     let rowCount: Int
-    /// Rows without a user or a finite amount: of no use.
-    let skippedRows: Int
+    /// Rows of files in range whose time lies outside the range and its warm-up days.
+    let strayRows: Int
+    /// Rows that are no transactions.
+    let passedOver: PassedOverRows
+    /// Whether each row of a part is followed by what reference tables said of it.
+    let hasReferences: Bool
+    /// A transaction up to then that nobody has labelled counts as genuine. Milliseconds since 1970 UTC.
+    let genuineUntil: Int64
 
     /// A user's part is the first byte of the id's hash.
     static let partCount = 256
 
     /// Reads a part, which is then gone.
-    func takePart(_ part: Int) throws -> [HistoryRow] {
-        var rows: [HistoryRow] = []
+    func takePart(_ part: Int) throws -> HistoryPart {
+        var taken = HistoryPart()
         let stride = MemoryLayout<HistoryRow>.stride
-        try parts.take(part, recordSize: stride) { bytes in
-            rows.reserveCapacity(rows.count + bytes.count / stride)
-            for offset in Swift.stride(from: 0, to: bytes.count, by: stride) {
-                rows.append(bytes.loadUnaligned(fromByteOffset: offset, as: HistoryRow.self))
+        let size = stride + (hasReferences ? ReferencePast.width * MemoryLayout<Float>.size : 0)
+        try parts.take(part, recordSize: size) { bytes in
+            taken.rows.reserveCapacity(taken.rows.count + bytes.count / size)
+            for offset in Swift.stride(from: 0, to: bytes.count, by: size) {
+                var row = bytes.loadUnaligned(fromByteOffset: offset, as: HistoryRow.self)
+                if row.label < 0, row.timestampMilliseconds <= genuineUntil { row.label = 0 }
+                taken.rows.append(row)
+                for place in Swift.stride(
+                    from: offset + stride, to: offset + size, by: MemoryLayout<Float>.size)
+                {
+                    taken.references.append(bytes.loadUnaligned(fromByteOffset: place, as: Float.self))
+                }
             }
         }
-        return rows
+        return taken
     }
+}
+
+/// Rows of some users, with `ReferencePast.width` reference features each, or none at all.
+struct HistoryPart: Sendable {
+    var rows: [HistoryRow] = []
+    var references: [Float] = []
 }
 
 /// What threads that work on parts share; immutable.
@@ -60,14 +82,22 @@ struct HistoryScan {
     let userID: String?
     let scratch: String
     let memoryBytes: Int
+    /// What is known of transactions besides what came with them.
+    var labels = LabelIndex.none
+    /// nil: rows get no reference features.
+    var references: ReferencePast?
 
     /// - Parameter progress: Told the finished part.
     func run(isCancelled: () -> Bool, progress: (Double) -> Void) throws -> History {
         var rows = Rows(scan: self)
-        let files = try reader.files(in: days.lowerBound.adding(days: -warmUpDays)...days.upperBound)
+        let first = days.lowerBound.adding(days: -warmUpDays)
+        try rows.references?.warmUp(before: first, reader: reader, labels: labels, isCancelled: isCancelled)
+        let files = try reader.files(in: first...days.upperBound)
         let sizeBytes = max(1, files.reduce(0) { $0 + $1.sizeBytes })
         var readBytes = 0
         for file in files {
+            if file.day != rows.day { try rows.finishDay() }
+            rows.day = file.day
             try reader.scan(
                 files: [file], columns: TransactionColumns.required,
                 optionalColumns: TransactionColumns.optional, userID: userID, isCancelled: isCancelled
@@ -75,36 +105,49 @@ struct HistoryScan {
             readBytes += file.sizeBytes
             progress(Double(readBytes) / Double(sizeBytes))
         }
+        try rows.finishDay()
         return History(
             parts: rows.parts, users: rows.users, categories: rows.categories, span: rows.span,
-            rowCount: rows.rowCount, skippedRows: rows.skippedRows)
+            rowCount: rows.rowCount, strayRows: rows.strayRows, passedOver: rows.passedOver,
+            hasReferences: references != nil, genuineUntil: rows.maturity.genuineUntil(labels))
     }
 
     /// What the scan has found so far.
     private struct Rows {
         let parts: SpillFiles
         let range: Range<Int64>
+        let warmUpStart: Int64
+        let labels: LabelIndex
+        var references: ReferencePast?
+        var maturity = LabelMaturity()
+        /// The folder that is being read, and its rows as far as references need them together.
+        var day: LakeDay?
+        var ofDay = ReferencePast.Day()
         var users = HistoryUsers()
         var categories = CategoryNames()
         var span: ClosedRange<Int64>?
         var rowCount = 0
-        var skippedRows = 0
+        var strayRows = 0
+        var passedOver = PassedOverRows()
 
         init(scan: HistoryScan) {
+            labels = scan.labels
+            references = scan.references
             parts = SpillFiles(keys: History.partCount, scratch: scan.scratch, budgetBytes: scan.memoryBytes)
             range =
                 scan.days.lowerBound
                 .startMilliseconds..<scan.days.upperBound.adding(days: 1).startMilliseconds
+            warmUpStart = scan.days.lowerBound.adding(days: -scan.warmUpDays).startMilliseconds
         }
 
         mutating func add(_ batch: RecordBatch) throws {
             let ids = try batch.texts(TransactionColumns.userID)
             let transactions = try hashes(batch, TransactionColumns.transactionID)
-            let amounts = try batch.reals(TransactionColumns.amount)
-            let times = try batch.timestamps(TransactionColumns.timestamp)
-            let latitudes = try batch.reals(TransactionColumns.latitude)
-            let longitudes = try batch.reals(TransactionColumns.longitude)
-            let labels = try labels(batch)
+            let amounts = try batch.readReals(TransactionColumns.amount)
+            let times = try batch.readTimestamps(TransactionColumns.timestamp)
+            let latitudes = try batch.readReals(TransactionColumns.latitude)
+            let longitudes = try batch.readReals(TransactionColumns.longitude)
+            let own = try batch.readLabels(TransactionColumns.label)
             let merchants = try hashes(batch, TextField.merchantID.key)
             let devices = try hashes(batch, TextField.deviceID.key)
             let countries = try namedHashes(batch, TextField.country.key)
@@ -112,40 +155,80 @@ struct HistoryScan {
             let channels = try namedHashes(batch, TextField.channel.key)
             let currencies = try namedHashes(batch, TextField.currency.key)
             for row in 0..<batch.count {
-                let user = ids.withBytes(row) { id -> (index: UInt32, hash: UInt64)? in
-                    guard let id, !id.isEmpty, amounts[row].isFinite else { return nil }
+                let check = RowCheck(batch: batch, row: row)
+                guard
+                    check.isTransaction(
+                        ids, amounts, times, latitudes, longitudes, own, &passedOver)
+                else {
+                    continue
+                }
+                let user = ids.withBytes(row) { id -> (index: UInt32, hash: UInt64) in
+                    let id = id ?? UnsafeBufferPointer(start: nil, count: 0)
                     let hash = TextHash.hash(UnsafeRawBufferPointer(id))
                     return (users.index(of: id, hash: hash), hash)
                 }
-                guard let user else {
-                    skippedRows += 1
-                    continue
-                }
                 let found = HistoryRow(
-                    timestampMilliseconds: times[row], amount: amounts[row], latitude: latitudes[row],
-                    longitude: longitudes[row], merchant: merchants[row], country: countries[row],
+                    timestampMilliseconds: times.values[row], amount: amounts.values[row],
+                    latitude: latitudes.values[row], longitude: longitudes.values[row],
+                    merchant: merchants[row], country: countries[row],
                     device: devices[row], category: kinds[row], channel: channels[row],
                     currency: currencies[row], transaction: transactions[row], user: user.index,
-                    label: labels.map { Int32($0[row]) } ?? -1)
-                try keep(found, part: Int(user.hash >> 56))
+                    label: label(transactions[row], own: own.values[row], at: times.values[row]))
+                if references == nil {
+                    try keep(found, part: Int(user.hash >> 56))
+                } else {
+                    ofDay.append(found, userHash: user.hash, own: own.values[row])
+                }
             }
         }
 
-        private mutating func keep(_ row: HistoryRow, part: Int) throws {
+        /// Gives the rows of the day what tables said of them.
+        mutating func finishDay() throws {
+            guard let day, references != nil else { return }
+            let values = references?.values(of: ofDay, day: day, labels: labels) ?? []
+            for index in ofDay.rows.indices {
+                let width = ReferencePast.width
+                try keep(
+                    ofDay.rows[index], part: Int(ofDay.userHashes[index] >> 56),
+                    references: values[index * width..<(index + 1) * width])
+            }
+            ofDay.removeAll()
+        }
+
+        /// The label that stands, of those known: 1 anomalous, 0 not, -1 unknown.
+        private mutating func label(_ transaction: UInt64, own: Int8, at time: Int64) -> Int32 {
+            let history = labels.history(of: transaction)
+            guard let last = history.last else {
+                // What came with a transaction was known when it happened.
+                return time <= labels.asOfMilliseconds ? Int32(own) : -1
+            }
+            if last.isFraud { maturity.add(delay: last.knownAt - time) }
+            return last.isFraud ? 1 : 0
+        }
+
+        private mutating func keep(
+            _ row: HistoryRow, part: Int, references: ArraySlice<Float> = []
+        ) throws {
             let time = row.timestampMilliseconds
             // Days are told apart by event time; a file may hold rows of other days.
+            if time < warmUpStart || time >= range.upperBound { strayRows += 1 }
             guard time < range.upperBound else { return }
             if time >= range.lowerBound {
                 rowCount += 1
                 span = min(span?.lowerBound ?? time, time)...max(span?.upperBound ?? time, time)
             }
-            try withUnsafeBytes(of: row) { try parts.append($0, to: part) }
+            try withUnsafeBytes(of: row) { row in
+                try references.withUnsafeBytes { try parts.append(row, and: $0, to: part) }
+            }
         }
 
         private func hashes(_ batch: RecordBatch, _ name: String) throws -> [UInt64] {
             let texts = try batch.texts(name)
             return (0..<batch.count).map { row in
-                texts.withBytes(row) { $0.map { TextHash.hash(UnsafeRawBufferPointer($0)) } ?? 0 }
+                texts.withBytes(row) { text in
+                    guard let text, !ValueText.isMissing(text) else { return 0 }
+                    return TextHash.hash(UnsafeRawBufferPointer(text))
+                }
             }
         }
 
@@ -155,19 +238,13 @@ struct HistoryScan {
             var last: UInt64 = 0
             return (0..<batch.count).map { row in
                 texts.withBytes(row) { text in
-                    guard let text else { return 0 }
+                    guard let text, !ValueText.isMissing(text) else { return 0 }
                     let hash = TextHash.hash(UnsafeRawBufferPointer(text))
                     if hash != last { categories.add(hash, text) }
                     last = hash
                     return hash
                 }
             }
-        }
-
-        /// Booleans or numbers; nil when the file has no labels.
-        private func labels(_ batch: RecordBatch) throws -> [Int8]? {
-            if batch.isMissing(TransactionColumns.label) { return nil }
-            return try batch.reals(TransactionColumns.label).map { $0.isNaN ? -1 : $0 == 0 ? 0 : 1 }
         }
     }
 }

@@ -1,48 +1,63 @@
 import Foundation
+import Glibc
 
-/// Bytes by key, kept in memory up to a budget and in temporary files beyond it.
+/// Bytes by key, kept in memory up to a budget and in a temporary file beyond it.
 ///
 /// Appending is sequential and so is reading: memory stays within the budget however much is appended. Used by one
-/// thread at a time; the files end with this object, or with the process's folder for temporary files.
+/// thread at a time. The file has no name, so nobody else can open it and it is gone with the process, however that
+/// ends.
 final class SpillFiles {
-    private let folder: URL
+    private struct Extent {
+        let offset: Int
+        let count: Int
+    }
+
+    private let scratch: String
     private let budgetBytes: Int
     private var buffers: [[UInt8]]
     private var buffered = 0
-    private var isOnDisk: [Bool]
-    /// Whether the folder exists.
-    private var hasFolder = false
+    /// Where in the file each key's bytes are, in the order in which they were appended.
+    private var extents: [[Extent]]
+    private var descriptor: Int32 = -1
+    private var fileBytes = 0
 
     /// - Parameters:
     ///   - keys: Keys are `0..<keys`.
-    ///   - scratch: A folder for temporary files; a folder of its own is made in it when the budget is passed.
+    ///   - scratch: A folder for the temporary file, which is made when the budget is passed.
     ///   - budgetBytes: Of all buffers together.
     init(keys: Int, scratch: String, budgetBytes: Int) {
-        folder = URL(filePath: scratch).appending(path: "ml-service-\(UUID().uuidString)")
+        self.scratch = scratch
         self.budgetBytes = budgetBytes
         buffers = Array(repeating: [], count: keys)
-        isOnDisk = Array(repeating: false, count: keys)
+        extents = Array(repeating: [], count: keys)
     }
 
     deinit {
-        if hasFolder { try? FileManager.default.removeItem(at: folder) }
+        if descriptor >= 0 { close(descriptor) }
     }
 
     /// Whether anything was written to disk.
-    var hasSpilled: Bool { hasFolder }
+    var hasSpilled: Bool { descriptor >= 0 }
 
     /// One more key.
     func addKey() -> Int {
         buffers.append([])
-        isOnDisk.append(false)
+        extents.append([])
         return buffers.count - 1
     }
 
-    func isEmpty(_ key: Int) -> Bool { buffers[key].isEmpty && !isOnDisk[key] }
+    func isEmpty(_ key: Int) -> Bool { buffers[key].isEmpty && extents[key].isEmpty }
 
-    func append(_ bytes: UnsafeRawBufferPointer, to key: Int) throws {
+    /// Appends a record whole: a file's extent never ends within one.
+    ///
+    /// - Parameter rest: The record's second part.
+    func append(
+        _ bytes: UnsafeRawBufferPointer, and rest: UnsafeRawBufferPointer = .init(start: nil, count: 0),
+        to key: Int
+    ) throws {
         buffers[key].append(contentsOf: bytes)
-        buffered += bytes.count
+        buffers[key].append(contentsOf: rest)
+        buffered += bytes.count + rest.count
         if buffered > budgetBytes { try flush() }
     }
 
@@ -50,54 +65,73 @@ final class SpillFiles {
     ///
     /// - Parameter recordSize: Pieces are cut at multiples of it.
     func take(_ key: Int, recordSize: Int = 1, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
-        if isOnDisk[key] {
-            let pieceSize = max(1, (4 << 20) / recordSize) * recordSize
-            try onDisk {
-                let file = try FileHandle(forReadingFrom: file(key))
-                defer { try? file.close() }
-                while let piece = try file.read(upToCount: pieceSize), !piece.isEmpty {
-                    try piece.withUnsafeBytes(body)
-                }
+        let pieceSize = max(1, (4 << 20) / recordSize) * recordSize
+        for extent in extents[key] {
+            // Each was one buffer, so it holds whole records.
+            for start in stride(from: 0, to: extent.count, by: pieceSize) {
+                let piece = try read(at: extent.offset + start, count: min(pieceSize, extent.count - start))
+                try piece.withUnsafeBytes(body)
             }
-            try? FileManager.default.removeItem(at: file(key))
-            isOnDisk[key] = false
         }
+        extents[key] = []
         let rest = buffers[key]
         buffers[key] = []
         buffered -= rest.count
         if !rest.isEmpty { try rest.withUnsafeBytes(body) }
     }
 
-    private func file(_ key: Int) -> URL { folder.appending(path: "\(key)") }
-
     private func flush() throws {
-        try onDisk {
-            if !hasFolder {
-                try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-                hasFolder = true
-            }
-            for key in buffers.indices where !buffers[key].isEmpty {
-                if !isOnDisk[key] {
-                    try Data(buffers[key]).write(to: file(key))
-                    isOnDisk[key] = true
-                } else {
-                    let file = try FileHandle(forWritingTo: file(key))
-                    defer { try? file.close() }
-                    try file.seekToEnd()
-                    try file.write(contentsOf: buffers[key])
-                }
-                buffers[key].removeAll(keepingCapacity: true)
-            }
+        if descriptor < 0 { descriptor = try Self.openNameless(in: scratch) }
+        for key in buffers.indices where !buffers[key].isEmpty {
+            try write(buffers[key])
+            extents[key].append(Extent(offset: fileBytes, count: buffers[key].count))
+            fileBytes += buffers[key].count
+            buffers[key].removeAll(keepingCapacity: true)
         }
         buffered = 0
     }
 
-    /// Foundation's errors of files as ours; others pass.
-    private func onDisk(_ body: () throws -> Void) throws {
-        do {
-            try body()
-        } catch let error as CocoaError {
-            throw TrainingError.scratch(folder: folder.path, reason: error.localizedDescription)
+    private func write(_ bytes: [UInt8]) throws {
+        try bytes.withUnsafeBytes { bytes in
+            var done = 0
+            while done < bytes.count {
+                let count = pwrite(
+                    descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(fileBytes + done))
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { throw Self.failure(scratch) }
+                done += count
+            }
         }
+    }
+
+    private func read(at offset: Int, count: Int) throws -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        try bytes.withUnsafeMutableBytes { bytes in
+            var done = 0
+            while done < bytes.count {
+                let count = pread(
+                    descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { throw Self.failure(scratch) }
+                done += count
+            }
+        }
+        return bytes
+    }
+
+    /// A file for this user alone that no folder names.
+    private static func openNameless(in folder: String) throws -> Int32 {
+        try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        // mkstemp makes it with mode 0600; without a name it lives as long as the descriptor.
+        var path = Array("\(folder)/ml-service-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&path)
+        guard descriptor >= 0 else { throw failure(folder) }
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        unlink(path)
+        return descriptor
+    }
+
+    private static func failure(_ folder: String) -> TrainingError {
+        .scratch(folder: folder, reason: String(cString: strerror(errno)))
     }
 }

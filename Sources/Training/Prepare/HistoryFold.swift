@@ -17,13 +17,15 @@ struct HistoryFold {
     let startMilliseconds: Int64
 
     /// - Parameters:
-    ///   - rows: A part of the history.
+    ///   - part: Of the history.
     ///   - visit: Called for each row in range, with the user's window before it.
     ///   - endUser: Called after each user that has rows in range.
     func run(
-        _ rows: [HistoryRow], isCancelled: () -> Bool, visit: (PreparedRow, UserWindow) throws -> Void,
+        _ part: HistoryPart, isCancelled: () -> Bool, visit: (PreparedRow, UserWindow) throws -> Void,
         endUser: (UInt32) throws -> Void = { _ in }
     ) throws {
+        let rows = part.rows
+        let width = ReferencePast.width
         var features = [Float](repeating: 0, count: UserWindow.featureCount)
         var window = UserWindow()
         var previous: HistoryRow?
@@ -48,12 +50,45 @@ struct HistoryFold {
                 hasVisited = true
                 try features.withUnsafeMutableBufferPointer { features in
                     window.writeFeatures(for: event, into: features)
+                    if !part.references.isEmpty {
+                        let first = UserWindow.referenceRange.lowerBound
+                        for place in 0..<width {
+                            features[first + place] = part.references[Int(index) * width + place]
+                        }
+                    }
                     try visit(PreparedRow(row: row, features: UnsafeBufferPointer(features)), window)
                 }
             }
             window.fold(event)
         }
         if let previous, hasVisited { try endUser(previous.user) }
+    }
+
+    /// The windows after the last row of each user.
+    ///
+    /// - Parameter body: Is given the user, the window, and how many rows it is of.
+    func windows(
+        _ rows: [HistoryRow], isCancelled: () -> Bool, _ body: (UInt32, UserWindow, Int) throws -> Void
+    ) throws {
+        var window = UserWindow()
+        var count = 0
+        var previous: HistoryRow?
+        for (place, index) in order(rows).enumerated() {
+            if place % 4096 == 0, isCancelled() { throw TrainingError.cancelled }
+            let row = rows[Int(index)]
+            if let previous, previous.user != row.user {
+                try body(previous.user, window, count)
+                (window, count) = (UserWindow(), 0)
+            } else if let previous, previous.timestampMilliseconds == row.timestampMilliseconds,
+                previous.transaction == row.transaction, row.transaction != 0
+            {
+                continue
+            }
+            previous = row
+            window.fold(row.event)
+            count += 1
+        }
+        if let previous { try body(previous.user, window, count) }
     }
 
     private struct Key {

@@ -30,6 +30,10 @@ struct SplitRows {
         features.withUnsafeMutableBufferPointer { features in
             let changed = Injection(priority: priority, row: prepared.row).apply(
                 to: prepared.row, window: window, into: features)
+            // A table cannot be asked again; a stranger's merchant would be one that it does not know.
+            for place in UserWindow.referenceRange where changed.merchant == prepared.row.merchant {
+                features[place] = prepared.features[place]
+            }
             injected.keep(changed, features: UnsafeBufferPointer(features), priority: priority)
         }
     }

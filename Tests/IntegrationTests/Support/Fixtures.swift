@@ -66,10 +66,12 @@ struct Deployment {
         let bucket = try Stack.variable("S3_BUCKET")
         return try [
             "stream.brokers": Stack.brokers, "redis.url": Stack.redis, "redis.prefix": "\(run):",
+            "windows.warm": "never",
             "store.uri": "s3://\(bucket)/\(run)",
             "lake.uri": "s3://\(bucket)/\(run)/lake", "stream.topic": topic("transactions"),
             "stream.anomalies": topic("anomalies"), "stream.deadletters": topic("dlq"),
-            "stream.group": "group-\(run)", "stream.partitions": "\(partitions)",
+            // This broker answers a reader of an empty topic at once, which would then ask without a pause.
+            "labels.topic": "", "stream.group": "group-\(run)", "stream.partitions": "\(partitions)",
         ].merging(Stack.s3Settings) { $1 }.merging(more) { $1 }
     }
 

@@ -10,12 +10,21 @@ enum PythonScript {
 
     /// Runs a script to its end.
     static func run(_ name: String, _ arguments: [String]) throws {
+        try start(name, [script(name).path] + arguments)
+    }
+
+    /// Runs a module's own commands to their end.
+    static func module(_ name: String, _ arguments: [String]) throws {
+        try start(name, ["-m", name] + arguments)
+    }
+
+    private static func start(_ name: String, _ arguments: [String]) throws {
         guard FileManager.default.isExecutableFile(atPath: python.path) else {
             throw ServiceFailure("\(python.path) is missing: run scripts/setup --tests")
         }
         let process = Process()
         process.executableURL = python
-        process.arguments = ["-W", "ignore", script(name).path] + arguments
+        process.arguments = ["-W", "ignore"] + arguments
         let output = Pipe()
         process.standardOutput = output
         process.standardError = output

@@ -64,7 +64,16 @@ struct RawRows {
     /// The files that `score.py` reads.
     func write(_ preprocessing: Preprocessing, to folder: TemporaryFolder) throws {
         let places = preprocessing.numeric.compactMap { FeatureSchema.index(of: $0.feature) }
-        let features = (0..<count).flatMap { row in places.map { numeric[row * Self.width + $0] } }
+        let month = FeatureSchema.index(of: "count_30d") ?? 0
+        let cold = Set(Preprocessing.coldFeatures.compactMap { FeatureSchema.index(of: $0) })
+        // Of a user who is hardly known whoever scores leaves some features out, as the graph's description says.
+        let features = (0..<count).flatMap { row in
+            let isCold = numeric[row * Self.width + month] < Float(preprocessing.coldBelow ?? 0)
+            return places.map { place in
+                isCold && preprocessing.coldBelow != nil && cold.contains(place)
+                    ? .nan : numeric[row * Self.width + place]
+            }
+        }
         try PythonScript.write(features, to: folder.file("features"))
         var texts: [String: [String]] = [:]
         for group in preprocessing.categorical {

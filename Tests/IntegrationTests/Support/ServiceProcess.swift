@@ -14,13 +14,25 @@ final class ServiceProcess {
     private let log: URL
 
     /// Starts `ml-service serve` and waits until it answers `/healthz`.
-    init(settings: [String: String], folder: URL) async throws {
+    ///
+    /// - Parameters:
+    ///   - arguments: Behind `serve`.
+    ///   - fileHandles: That it may open; nil: as many as this process.
+    init(
+        settings: [String: String], folder: URL, arguments: [String] = [], fileHandles: Int? = nil
+    ) async throws {
         let port = try Self.freePort()
         baseURL = try #require(URL(string: "http://127.0.0.1:\(port)"))
         log = folder.appending(path: "service-\(port).log")
         try Data().write(to: log)
-        process.executableURL = Self.executable
-        process.arguments = ["serve"]
+        if let fileHandles, let executable = Self.executable {
+            process.executableURL = URL(filePath: "/bin/sh")
+            process.arguments =
+                ["-c", "ulimit -n \(fileHandles) && exec \"$0\" \"$@\"", executable.path, "serve"] + arguments
+        } else {
+            process.executableURL = Self.executable
+            process.arguments = ["serve"] + arguments
+        }
         var environment = Self.environment
         for (key, value) in settings { environment[Self.environmentName(key)] = value }
         environment[Self.environmentName("http.port")] = "\(port)"
@@ -64,7 +76,15 @@ final class ServiceProcess {
         var text: String { String(decoding: body, as: UTF8.self) }
 
         /// A value inside, by names and indices.
-        func value(_ path: Any...) -> Any? {
+        func value(_ path: Any...) -> Any? { value(at: path) }
+
+        /// The number of a version, which is a text: `v3`.
+        func version(_ path: Any...) -> Int? {
+            guard let text = value(at: path) as? String, text.hasPrefix("v") else { return nil }
+            return Int(text.dropFirst())
+        }
+
+        private func value(at path: [Any]) -> Any? {
             var value = try? JSONSerialization.jsonObject(with: body)
             for step in path {
                 if let name = step as? String { value = (value as? [String: Any])?[name] }
@@ -75,6 +95,11 @@ final class ServiceProcess {
             }
             return value
         }
+    }
+
+    func delete(_ path: String, key: String? = adminKey) async throws -> Answer {
+        try await send(
+            "DELETE", path, body: nil, headers: key.map { ["Authorization": "Bearer \($0)"] } ?? [:])
     }
 
     func get(_ path: String) async throws -> Answer { try await send("GET", path, body: nil, headers: [:]) }

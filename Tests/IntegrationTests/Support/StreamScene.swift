@@ -26,29 +26,65 @@ struct StreamScene {
     var settings: KafkaSettings { KafkaSettings(bootstrapServers: proxy.address) }
     var direct: KafkaSettings { get throws { KafkaSettings(bootstrapServers: try Stack.brokers) } }
 
-    func stream(_ instance: String) throws -> KafkaTransactionStream {
+    func stream(
+        _ instance: String, guarantee: KafkaTransactionStream.DeliveryGuarantee
+    ) throws -> KafkaTransactionStream {
         try KafkaTransactionStream(
             .init(
                 kafka: settings, group: name("group"), topic: topic, verdictTopic: name("verdicts"),
-                deadLetterTopic: name("dlq"), instance: instance),
+                deadLetterTopic: name("dlq"), guarantee: guarantee, instance: instance),
             logger: logger)
     }
 
     func consumer(
-        onAssigned: @escaping @Sendable ([TopicPartition], KafkaGroupMetadata) -> Void = { _, _ in }
+        onAssigned: @escaping @Sendable (KafkaAssignment) -> Void = { _ in }
     ) throws -> KafkaConsumer {
         try KafkaConsumer(
             settings: settings, groupID: name("group"), topics: [topic], onAssigned: onAssigned,
             logger: logger)
     }
 
-    /// Not by way of the proxy.
+    /// Not by way of the proxy. One call makes one batch in each partition.
     func fill(_ payloads: [String]) throws {
-        let producer = try KafkaProducer(settings: try direct, logger: logger)
-        for payload in payloads {
-            try producer.produce(topic: topic, key: payload, payload: Array(payload.utf8))
+        try fill(payloads.map { Record(key: Array($0.utf8), payload: Array($0.utf8)) })
+    }
+
+    struct Record {
+        var key: [UInt8]?
+        var payload: [UInt8]?
+        var headers: [KafkaHeader] = []
+    }
+
+    func fill(_ records: [Record]) throws {
+        var settings = try direct
+        settings.extra = ["compression.codec": "none", "linger.ms": "200"]
+        let producer = try KafkaProducer(settings: settings, logger: logger)
+        for record in records {
+            try producer.produce(
+                topic: topic, key: record.key, payload: record.payload, headers: record.headers)
         }
         try producer.close()
+    }
+
+    func deadLetters(count: Int) throws -> [Record] {
+        let consumer = try KafkaConsumer(
+            settings: try direct, groupID: name("letters"), topics: [name("dlq")], logger: logger)
+        defer { consumer.close() }
+        var found: [Record] = []
+        let deadline = ContinuousClock.now + .seconds(30)
+        while found.count < count, .now < deadline {
+            let messages = try consumer.poll(maximumCount: 100, timeoutMilliseconds: 100)
+            for index in 0..<messages.count {
+                func bytes(_ buffer: UnsafeRawBufferPointer) -> [UInt8]? {
+                    buffer.baseAddress == nil ? nil : Array(buffer)
+                }
+                found.append(
+                    Record(
+                        key: bytes(messages.key(index)), payload: bytes(messages.payload(index)),
+                        headers: messages.headers(index)))
+            }
+        }
+        return found
     }
 
     /// The committed verdicts, and a second longer than there ought to be any.
@@ -80,8 +116,18 @@ final class Worker {
     private(set) var delivered: [String] = []
     private(set) var sessions = 0
     var writeWindows: () throws -> Bool = { true }
+    /// What is no transaction becomes a dead letter, as in the service.
+    var parses = false
 
-    init(_ scene: StreamScene, _ instance: String) {
+    /// Why the last session ended.
+    private(set) var lastError: (any Error)?
+    private let guarantee: KafkaTransactionStream.DeliveryGuarantee
+
+    init(
+        _ scene: StreamScene, _ instance: String,
+        guarantee: KafkaTransactionStream.DeliveryGuarantee = .exactlyOnce
+    ) {
+        self.guarantee = guarantee
         self.scene = scene
         self.instance = instance
     }
@@ -90,7 +136,7 @@ final class Worker {
     var stream: KafkaTransactionStream {
         get throws {
             if let current { return current }
-            let stream = try scene.stream(instance)
+            let stream = try scene.stream(instance, guarantee: guarantee)
             current = stream
             sessions += 1
             return stream
@@ -115,17 +161,20 @@ final class Worker {
     func deliver(_ records: RawRecords) throws -> DeliveryOutcome {
         var verdicts = OutputRecords()
         var texts: [String] = []
-        for payload in records.payloads {
+        let letters = parses ? ConsumeStage().consume(records).deadLetters : records.unreadable
+        let rejected = Set(letters.map(\.offset))
+        for (index, payload) in records.payloads.enumerated() where !rejected.contains(records.offsets[index])
+        {
             texts.append(String(decoding: payload, as: UTF8.self))
-            payload.withMemoryRebound(to: UInt8.self) { bytes in
-                verdicts.append(key: UnsafeBufferPointer(start: nil, count: 0)) {
-                    $0.append(contentsOf: bytes)
-                }
-            }
+            verdicts.append(
+                key: UnsafeBufferPointer(start: nil, count: 0), slice: records.sliceIndex[index],
+                offset: records.offsets[index]
+            ) { $0.append(contentsOf: payload) }
         }
         let outcome = try stream.deliver(
             Delivery(
-                verdicts: verdicts, deadLetters: [], slices: records.slices, assignment: records.assignment),
+                verdicts: verdicts, deadLetters: letters, slices: records.slices,
+                assignment: records.assignment),
             writeWindows: writeWindows)
         if outcome == .delivered { delivered += texts }
         return outcome
@@ -138,11 +187,12 @@ final class Worker {
             while try stream.isCurrent(records.assignment) {
                 do {
                     if try deliver(records) == .delivered { return }
-                } catch let error as KafkaError where error.requiresAbort && !error.isFatal {
+                } catch is DeliveryAborted {
                     try stream.heartbeat()
                 }
             }
         } catch {
+            lastError = error
             close()
         }
     }
@@ -151,7 +201,9 @@ final class Worker {
     func work(until isDone: () -> Bool) throws {
         let deadline = ContinuousClock.now + .seconds(120)
         while !isDone(), .now < deadline { try step() }
-        #expect(isDone(), "\(delivered.count) delivered in \(sessions) sessions")
+        #expect(
+            isDone(), "\(delivered.count) delivered in \(sessions) sessions; \(String(describing: lastError))"
+        )
     }
 }
 

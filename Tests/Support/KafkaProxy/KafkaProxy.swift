@@ -23,6 +23,8 @@ public final class KafkaProxy: Sendable {
         var requestRule: Rule = { _ in .pass }
         var answerRule: Rule = { _ in .pass }
         var counts: [KafkaRequest.Call: Int] = [:]
+        var damage: (marker: [UInt8], kind: BatchDamage)?
+        var maximumRecordsSize = Int.max
         var isEnded = false
     }
 
@@ -73,6 +75,17 @@ public final class KafkaProxy: Sendable {
         }
         gate.open()
     }
+
+    /// Damages each batch that holds the marker, whenever it is fetched. Such records must not be compressed.
+    public func damageBatches(with marker: String, _ kind: BatchDamage) {
+        state.withLock { $0.damage = (Array(marker.utf8), kind) }
+    }
+
+    /// Refuses to store batches above a size in bytes, as a topic's max.message.bytes does.
+    public func refuseBatches(above sizeBytes: Int) { state.withLock { $0.maximumRecordsSize = sizeBytes } }
+
+    var damage: (marker: [UInt8], kind: BatchDamage)? { state.withLock { $0.damage } }
+    var maximumRecordsSize: Int { state.withLock { $0.maximumRecordsSize } }
 
     public func count(of call: KafkaRequest.Call) -> Int { state.withLock { $0.counts[call] ?? 0 } }
 
@@ -213,7 +226,10 @@ final class Connection: @unchecked Sendable {  // `waiting` and `isEnded` are us
                 guard let proxy else { break }
                 let request = KafkaRequest(bytes)
                 guard proxy.admits(request) else { break }
-                let answer = proxy.duties.answer(to: request)
+                var answer = proxy.duties.answer(to: request)
+                if request.call == .produce, request.recordsSize > proxy.maximumRecordsSize {
+                    answer = request.produceAnswer(error: KafkaRequest.messageTooLarge)
+                }
                 self.put(Waiting(request: request, answer: answer))
                 if answer == nil, !self.broker.write(bytes) { break }
             }
@@ -228,6 +244,9 @@ final class Connection: @unchecked Sendable {  // `waiting` and `isEnded` are us
                 default: break
                 }
                 answer = proxy.duties.passing(answer, to: next.request)
+                if next.request.call == .fetch, let (marker, damage) = proxy.damage {
+                    answer = damage.applied(to: answer, marker: marker)
+                }
                 // The stack's broker answers an empty fetch at once, and is then asked again at once.
                 if next.request.call == .fetch, answer.count < 200 { usleep(20_000) }
                 guard proxy.admits(answerTo: next.request), self.client.write(answer) else { break }

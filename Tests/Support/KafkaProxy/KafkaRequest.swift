@@ -58,6 +58,8 @@ public struct KafkaRequest: Sendable {
     public private(set) var isCommit = false
     /// Of a session or a transaction.
     public private(set) var timeoutMilliseconds: Int32 = 0
+    /// The largest batch that is to be stored.
+    public private(set) var recordsSize = 0
 
     var isFlexible: Bool { call.map { version >= $0.firstFlexibleVersion } ?? false }
 
@@ -71,6 +73,7 @@ public struct KafkaRequest: Sendable {
         body.isFlexible = isFlexible
         body.skipTags()
         switch call {
+        case .produce where version >= 3: readRecords(&body)
         case .joinGroup:
             group = body.string()
             timeoutMilliseconds = body.int32()
@@ -117,6 +120,51 @@ public struct KafkaRequest: Sendable {
             }
             body.skipTags()
         }
+    }
+
+    private mutating func readRecords(_ body: inout WireReader) {
+        transactionalID = body.string()
+        body.skip(2 + 4)
+        for _ in 0..<body.count() {
+            let topic = body.string()
+            for _ in 0..<body.count() {
+                places.append(Place(topic: topic, partition: body.int32(), offset: -1))
+                recordsSize = max(recordsSize, body.skipBytes())
+                body.skipTags()
+            }
+            body.skipTags()
+        }
+    }
+
+    static let messageTooLarge: Int16 = 10
+
+    /// The answer to records that refuses all of them.
+    func produceAnswer(error: Int16) -> [UInt8] {
+        var writer = WireWriter(isFlexible: isFlexible)
+        writer.append(correlation)
+        writer.endTags()
+        let topics = Dictionary(grouping: places, by: \.topic).sorted { $0.key < $1.key }
+        writer.append(count: topics.count)
+        for (topic, places) in topics {
+            writer.append(topic)
+            writer.append(count: places.count)
+            for place in places {
+                writer.append(place.partition)
+                writer.append(error)
+                writer.append(Int64(-1))
+                writer.append(Int64(-1))
+                if version >= 5 { writer.append(Int64(-1)) }
+                if version >= 8 {
+                    writer.append(count: 0)
+                    writer.append("refused")
+                }
+                writer.endTags()
+            }
+            writer.endTags()
+        }
+        writer.append(Int32(0))
+        writer.endTags()
+        return writer.bytes
     }
 
     /// The answer to a transaction's offsets that refuses all of them.
@@ -189,6 +237,13 @@ struct WireReader {
         guard size > 0, position + size <= bytes.count else { return "" }
         defer { position += size }
         return String(decoding: bytes[position..<position + size], as: UTF8.self)
+    }
+
+    /// - Returns: Their number.
+    mutating func skipBytes() -> Int {
+        let size = max(0, isFlexible ? variableInteger() - 1 : Int(int32()))
+        skip(size)
+        return size
     }
 
     /// Of an array; null is empty.

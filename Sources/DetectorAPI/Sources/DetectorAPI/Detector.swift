@@ -63,6 +63,14 @@ public protocol Explaining: DetectorModel {
     ) throws
 }
 
+/// A model that can say how much memory it holds, so that a host that keeps many keeps to its limit.
+///
+/// Without this a host guesses from the artifact's size, and is wrong about models that unpack it.
+public protocol Sizing: DetectorModel {
+    /// Bytes that are held as long as the model is, those of the artifact among them if it is scored from these.
+    var sizeInMemory: Int { get }
+}
+
 /// A model that can learn from further rows, one at a time, without the rows it was fitted on.
 public protocol Updating: DetectorModel {
     /// A learner that starts from this model, which stays as it is.

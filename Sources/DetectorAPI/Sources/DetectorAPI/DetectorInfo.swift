@@ -56,6 +56,9 @@ public enum FitInput: String, Sendable, Hashable, Codable, CaseIterable {
     case categories
     /// `FitContext.weights`.
     case weights
+    /// Columns of what labels of earlier transactions say of merchants, devices, countries, categories and users: of
+    /// use to a detector that learns from labels.
+    case references
 }
 
 /// One parameter: its type, range, default and meaning.

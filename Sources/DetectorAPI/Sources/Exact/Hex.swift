@@ -1,3 +1,5 @@
+import CExact
+
 /// Bytes as hexadecimal digits, and back.
 public enum Hex {
     /// Two lower-case digits a byte.
@@ -38,7 +40,7 @@ public enum Hex {
     /// The digit of a value below 16.
     @inlinable
     public static func digit(_ value: UInt8) -> UInt8 {
-        value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") - 10 + value
+        UInt8(bitPattern: exact_hex_digit(value))
     }
 
     /// The same, upper case.

@@ -107,6 +107,9 @@ public struct JSONWriter {
         bytes.append(contentsOf: UnsafeBufferPointer(start: plain.utf8Start, count: plain.utf8CodeUnitCount))
     }
 
+    /// Bytes that are JSON already, as they are.
+    public mutating func append(plain json: UnsafeBufferPointer<UInt8>) { bytes.append(contentsOf: json) }
+
     public mutating func append(_ number: some FixedWidthInteger) {
         if let small = UInt64(exactly: number) { return append(digitsOf: small) }
         if let negative = Int64(exactly: number) {

@@ -2,7 +2,10 @@ import CExact
 
 /// RFC 3339 times and milliseconds since 1970 UTC.
 public enum TimeText {
-    /// Reads `2018-06-01T12:30:00.250+02:00` and the like; nil when `text` is no RFC 3339 time.
+    /// The event times that a transaction may have: from 1971 up to, not including, 2200.
+    public static let acceptedMilliseconds = EXACT_EARLIEST_MILLISECONDS..<EXACT_LATEST_MILLISECONDS
+
+    /// Reads `2018-06-01T12:30:00.250+02:00` and its kin, as `exact_time` has them; nil when `text` is no such time.
     ///
     /// The zone is required. Digits past the millisecond are cut off; second 60, a leap second, counts as the first
     /// of the next minute. Years 0001 to 9999.
@@ -11,7 +14,7 @@ public enum TimeText {
         return text.withUTF8 { milliseconds($0) }
     }
 
-    /// Reads the ASCII bytes of an RFC 3339 time.
+    /// Reads the ASCII bytes of such a time.
     public static func milliseconds(_ text: UnsafeBufferPointer<UInt8>) -> Int64? {
         guard let start = text.baseAddress else { return nil }
         var milliseconds: Int64 = 0

@@ -1,4 +1,3 @@
-import Exact
 import Glibc
 import Kafka
 import Synchronization
@@ -27,6 +26,10 @@ public final class FileTransactionStream: TransactionStream {
         /// Records a second at most; nil: as fast as they can be scored.
         public var recordsPerSecond: Double?
         public var topic = "transactions"
+        /// How far an event may be dated ahead; see `LinesAhead`.
+        public var skewMilliseconds: Int64 = 86_400_000
+        /// Whether lines may be held back until the ones after them have come; not where somebody types them.
+        public var looksAhead = true
 
         public init(
             input: String, verdicts: String, deadLetters: String? = nil, checkpointPath: String? = nil,
@@ -48,14 +51,23 @@ public final class FileTransactionStream: TransactionStream {
         var inputByte: UInt64 = 0
         var verdictsSize: UInt64 = 0
         var deadLettersSize: UInt64 = 0
+        /// The time that the lines had come to, as `EventClock` encodes it.
+        var clock: [UInt8]?
+    }
+
+    /// Where a batch ends in the input.
+    private struct BatchEnd {
+        /// The byte after its last line.
+        let byte: UInt64
+        let clock: EventClock
     }
 
     private struct State: ~Copyable {
-        var lines: LineReader
+        var lines: LinesAhead
         var offset: Int64
         var isFinished = false
-        /// The byte after the last record handed out, for each batch that is not delivered yet.
-        var endBytes: [Int64: UInt64] = [:]
+        /// For each batch that is handed out and not delivered yet, by the offset after it.
+        var ends: [Int64: BatchEnd] = [:]
         var checkpoint: Checkpoint
         var started: ContinuousClock.Instant?
         var handedOut = 0
@@ -77,7 +89,13 @@ public final class FileTransactionStream: TransactionStream {
         self.settings = settings
         let saved = try Self.savedCheckpoint(bytes, settings)
         let checkpoint = saved ?? Checkpoint(input: settings.input)
-        let lines = try LineReader(path: settings.input, at: checkpoint.inputByte)
+        let clock = checkpoint.clock.flatMap { bytes in
+            bytes.count == EventClock.encodedSize
+                ? bytes.withUnsafeBytes { EventClock($0, at: 0) } : nil
+        }
+        let lines = LinesAhead(
+            try LineReader(path: settings.input, at: checkpoint.inputByte), clock: clock ?? EventClock(),
+            skewMilliseconds: settings.skewMilliseconds, looksAhead: settings.looksAhead)
         verdicts = try AppendedFile(path: settings.verdicts, size: checkpoint.verdictsSize)
         deadLetters = try settings.deadLetters.map {
             try AppendedFile(path: $0, size: checkpoint.deadLettersSize)
@@ -121,21 +139,22 @@ public final class FileTransactionStream: TransactionStream {
         let allowed = try allowedRecords(limits)
         guard allowed > 0 else { return nil }
         return try state.withLock { state in
-            guard let chunk = try state.lines.next(maximumCount: allowed, maximumSize: limits.sizeBytes)
+            guard let read = try state.lines.next(maximumCount: allowed, maximumSize: limits.sizeBytes)
             else {
                 state.isFinished = true
                 return nil
             }
+            let chunk = read.chunk
             let start = state.offset
             state.offset += Int64(chunk.lineCount)
             state.handedOut += chunk.lineCount
-            state.endBytes[state.offset] = state.lines.position
+            state.ends[state.offset] = BatchEnd(byte: read.endByte, clock: state.lines.clock)
             let slice = PartitionSlice(
                 source: TopicPartition(topic: settings.topic, partition: 0), start: start, end: state.offset)
             return RawRecords(
                 payloads: chunk.lines, offsets: chunk.numbers.map { start + Int64($0) },
                 sliceIndex: [Int32](repeating: 0, count: chunk.lines.count), slices: [slice], assignment: 0,
-                owner: chunk.owner)
+                recordMilliseconds: read.recordMilliseconds, parsed: read.parsed, owner: chunk.owner)
         }
     }
 
@@ -165,17 +184,21 @@ public final class FileTransactionStream: TransactionStream {
     ) throws -> DeliveryOutcome {
         guard try writeWindows() else { return .windowsChanged }
         try verdicts.append { file in
-            delivery.verdicts.visit { _, payload in file.append(line: payload) }
+            delivery.verdicts.visit { _, _, payload in file.append(line: payload) }
         }
         try deadLetters?.append { file in
             for letter in delivery.deadLetters { file.append(line: letter.jsonLine) }
         }
-        guard let end = delivery.slices.last?.end else { return .delivered }
+        guard let offset = delivery.slices.last?.end else { return .delivered }
         let checkpoint = state.withLock { state in
+            guard let end = state.ends.removeValue(forKey: offset) else {
+                preconditionFailure("a batch is delivered once, after it was handed out")
+            }
+            var clock: [UInt8] = []
+            end.clock.append(to: &clock)
             state.checkpoint = Checkpoint(
-                input: settings.input, offset: end,
-                inputByte: state.endBytes.removeValue(forKey: end) ?? state.lines.position,
-                verdictsSize: verdicts.size, deadLettersSize: deadLetters?.size ?? 0)
+                input: settings.input, offset: offset, inputByte: end.byte, verdictsSize: verdicts.size,
+                deadLettersSize: deadLetters?.size ?? 0, clock: clock)
             return state.checkpoint
         }
         if let path = settings.checkpointPath {
@@ -187,21 +210,5 @@ public final class FileTransactionStream: TransactionStream {
     public func close() {
         verdicts.close()
         deadLetters?.close()
-    }
-}
-
-extension DeadLetter {
-    /// As a line of a dead letter file: the same facts as the headers of the Kafka message.
-    var jsonLine: [UInt8] {
-        var json = JSONWriter()
-        json.beginObject()
-        json.field("reason", reason)
-        json.field("detail", detail)
-        json.field("topic", source.topic)
-        json.field("partition", Int64(source.partition))
-        json.field("offset", offset)
-        json.field("payload", String(decoding: payload, as: UTF8.self))
-        json.endObject()
-        return json.bytes
     }
 }

@@ -1,13 +1,19 @@
 import Glibc
+import Retrying
 import Synchronization
 
 /// A file of the stream that cannot be read or written.
-public struct StreamFileError: Error, Sendable, CustomStringConvertible {
+public struct StreamFileError: Retryable, Sendable, CustomStringConvertible {
     public let path: String
     public let action: String
     public let code: Int32
 
     public var description: String { "cannot \(action) \(path): \(String(cString: strerror(code)))" }
+
+    /// A full disk, too many open files, a disturbed network file system: these pass.
+    public var isRetryable: Bool {
+        [ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR, EIO, ESTALE, ETIMEDOUT].contains(code)
+    }
 }
 
 /// Reads whole lines from a file or standard input, in chunks that own their bytes.
@@ -148,7 +154,14 @@ final class AppendedFile: Sendable {
         }
         let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw StreamFileError(path: path, action: "write", code: errno) }
-        guard ftruncate(descriptor, off_t(size)) == 0, lseek(descriptor, 0, SEEK_END) >= 0 else {
+        var status = stat()
+        let isKnown = fstat(descriptor, &status) == 0
+        // A device or a pipe has no size to set.
+        let hasSize = isKnown && status.st_mode & S_IFMT == S_IFREG
+        guard
+            isKnown,
+            !hasSize || (ftruncate(descriptor, off_t(size)) == 0 && lseek(descriptor, 0, SEEK_END) >= 0)
+        else {
             let code = errno
             Glibc.close(descriptor)
             throw StreamFileError(path: path, action: "write", code: code)

@@ -11,7 +11,8 @@ final class KafkaAssignments: Sendable {
         var number: UInt64 = 1
         /// This member's place in the group when the partitions came; nil while there are none.
         var group: KafkaGroupMetadata?
-        /// The offset after the last record handed out; absent until the first.
+        /// The offset after the last record handed out; before the first one, where reading begins. Absent while
+        /// nothing is committed or read of a partition.
         var positions: [TopicPartition: Int64] = [:]
     }
 
@@ -23,12 +24,12 @@ final class KafkaAssignments: Sendable {
 
     /// Everything read so far and not delivered is void. Waits for a delivery that is under way.
     ///
-    /// - Parameter group: Under which what is read from now on may be committed; nil: partitions were given up.
-    func changed(to group: KafkaGroupMetadata?) {
+    /// - Parameter assignment: nil: partitions were given up.
+    func changed(to assignment: KafkaAssignment?) {
         state.withLock { state in
             state.number += 1
-            state.group = group
-            state.positions = [:]
+            state.group = assignment?.group
+            state.positions = assignment?.committed ?? [:]
         }
         delivery.withLock { _ in }
     }
@@ -48,19 +49,22 @@ final class KafkaAssignments: Sendable {
         }
     }
 
-    func withoutStart(_ partitions: [TopicPartition]) -> [TopicPartition] {
-        state.withLock { state in partitions.filter { state.positions[$0] == nil } }
+    /// Where reading stands in a partition; nil: nothing is committed or read of it.
+    func position(of partition: TopicPartition) -> Int64? { state.withLock { $0.positions[partition] } }
+
+    /// Reading goes on elsewhere.
+    func move(_ partition: TopicPartition, to offset: Int64) {
+        state.withLock { $0.positions[partition] = offset }
     }
 
-    func begin(_ partition: TopicPartition, at offset: Int64) {
-        state.withLock { $0.positions[partition] = min($0.positions[partition] ?? .max, offset) }
-    }
-
+    /// Hands out what lies before `end`.
+    ///
+    /// - Parameter first: The first offset that was read.
     /// - Returns: Where the partition stood.
-    func advance(_ partition: TopicPartition, to end: Int64) -> Int64? {
+    func advance(_ partition: TopicPartition, first: Int64, to end: Int64) -> Int64 {
         state.withLock { state in
-            defer { state.positions[partition] = end }
-            return state.positions[partition]
+            defer { state.positions[partition] = max(end, state.positions[partition] ?? end) }
+            return min(state.positions[partition] ?? first, first)
         }
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Kafka
 import Logging
+import Metrics
 import Synchronization
 
 /// Transactions from a Kafka topic, verdicts to others, offsets in the same Kafka transaction.
@@ -12,6 +13,15 @@ public final class KafkaTransactionStream: TransactionStream {
         case exactlyOnce = "exactly-once"
         /// For brokers without transactions: after a crash the same bytes may be published again.
         case atLeastOnce = "at-least-once"
+    }
+
+    /// What to do with a partition whose committed offset lies beyond its end: the log was cut, or the topic made
+    /// anew. Reading from the start would count its records twice if it was cut.
+    public enum BeyondEnd: String, Sendable, CaseIterable {
+        /// Nothing is read of it, and it is said, until the log has grown to the offset or somebody decides.
+        case wait
+        /// Reading goes on at the log's end.
+        case end
     }
 
     public struct Settings: Sendable {
@@ -26,6 +36,8 @@ public final class KafkaTransactionStream: TransactionStream {
         /// How long one delivery may take. After it the session ends: its clients are left behind, and new ones
         /// end its transaction.
         public var deliveryTimeout = Duration.seconds(10)
+        /// What becomes of a partition whose committed offset lies beyond the log's end.
+        public var beyondEnd = BeyondEnd.wait
 
         public init(
             kafka: KafkaSettings, group: String = "ml-service", topic: String = "transactions",
@@ -47,45 +59,85 @@ public final class KafkaTransactionStream: TransactionStream {
     let producer: KafkaProducer
     let assignments: KafkaAssignments
     let logger: Logger
-    private let state = Mutex(State())
+    let state = Mutex(State())
 
-    private struct State {
+    struct State {
         var trouble: String?
         /// Since when a delivery has been under way; nil: none is.
         var deliveringSince: ContinuousClock.Instant?
         /// Since when the broker has refused this assignment's offsets.
         var refused: (assignment: UInt64, since: ContinuousClock.Instant)?
+        var refusedOutputs: RefusedOutputs?
         /// Partitions that were told to pause. librdkafka remembers it of each, assigned or not.
         var paused: Set<TopicPartition> = []
-        /// Polled, and not handed out yet, with the assignment that they were read under.
-        var held: [(messages: KafkaMessages, assignment: UInt64)] = []
+        /// Read, and not handed out yet.
+        var held: [Held] = []
+        /// What keeps partitions from being read, and is not dealt with yet.
+        var failures: [(failure: KafkaReadFailure, assignment: UInt64)] = []
+        /// Partitions whose offset lies beyond the log's end.
+        var standing: [TopicPartition: Standing] = [:]
+    }
+
+    struct Held {
+        enum Content {
+            case messages(KafkaMessages)
+            /// Records that cannot be read, before this offset.
+            case unreadable(KafkaReadFailure, end: Int64)
+        }
+        let content: Content
+        /// The assignment that it was read under.
+        let assignment: UInt64
+    }
+
+    struct Standing {
+        let offset: Int64
+        let end: Int64
+        let assignment: UInt64
+        var checked = ContinuousClock.now
     }
 
     public var location: String { "kafka://\(settings.kafka.bootstrapServers)/\(settings.topic)" }
 
     /// Joins the group. Blocks until the broker has fenced an older producer of this instance.
     ///
-    /// - Throws: `KafkaError`: a wrong setting, or a broker that is away.
+    /// - Throws: `SessionEnded`: a wrong setting, or a broker that is away.
     public init(_ settings: Settings, logger: Logger) throws {
         self.settings = settings
         self.logger = logger
-        let isTransactional = settings.guarantee == .exactlyOnce
-        producer = try KafkaProducer(
-            settings: settings.kafka,
-            transactionalID: isTransactional ? "\(settings.group)-\(settings.instance)" : nil, logger: logger)
-        if isTransactional { try producer.initTransactions(timeoutMilliseconds: 30_000) }
-        var consumerSettings = settings.kafka
-        consumerSettings.extra["partition.assignment.strategy"] = "range"
-        // A static member: after a restart it has its partitions at once, where a new member would wait for the
-        // killed one's session to end; and a second process with this instance is fenced.
-        consumerSettings.extra["group.instance.id"] = settings.instance
         let assignments = KafkaAssignments()
         self.assignments = assignments
-        consumer = try KafkaConsumer(
-            settings: consumerSettings, groupID: settings.group, topics: [settings.topic],
-            onAssigned: { _, group in assignments.changed(to: group) },
-            onRevoked: { _, _ in assignments.changed(to: nil) },
-            logger: logger)
+        do {
+            let isTransactional = settings.guarantee == .exactlyOnce
+            producer = try KafkaProducer(
+                settings: settings.kafka,
+                transactionalID: isTransactional ? "\(settings.group)-\(settings.instance)" : nil,
+                logger: logger)
+            if isTransactional { try producer.initTransactions(timeoutMilliseconds: 30_000) }
+            var consumerSettings = settings.kafka
+            consumerSettings.extra["partition.assignment.strategy"] = "range"
+            // A static member: after a restart it has its partitions at once, where a new member would wait for the
+            // killed one's session to end; and a second process with this instance is fenced.
+            consumerSettings.extra["group.instance.id"] = settings.instance
+            consumer = try KafkaConsumer(
+                settings: consumerSettings, groupID: settings.group, topics: [settings.topic],
+                onAssigned: { assignments.changed(to: $0) },
+                onRevoked: { _, _ in assignments.changed(to: nil) }, logger: logger)
+        } catch {
+            throw error.endingSession
+        }
+    }
+
+    /// Properties that the stream's promises rest on, besides those that the Kafka module keeps to itself.
+    private static let fixedProperties: Set = ["partition.assignment.strategy", "group.instance.id"]
+
+    /// Tries the settings without contacting anybody.
+    ///
+    /// - Throws: `KafkaError` naming the property that is unknown, wrong, or not to be set.
+    public static func check(_ settings: KafkaSettings, logger: Logger) throws(KafkaError) {
+        if let name = settings.extra.keys.sorted().first(where: fixedProperties.contains) {
+            throw KafkaError(notToBeSet: name)
+        }
+        try settings.check(logger: logger)
     }
 
     public var isFinished: Bool { false }
@@ -94,8 +146,17 @@ public final class KafkaTransactionStream: TransactionStream {
     public var hasPartitions: Bool { !consumer.assignment.isEmpty }
 
     public var trouble: String? {
-        state.withLock { state in
+        let assignment = assignments.current
+        return state.withLock { state in
             if let trouble = state.trouble { return trouble }
+            if let (partition, standing) = state.standing.sorted(by: { $0.key < $1.key }).first(where: {
+                $0.value.assignment == assignment
+            }) {
+                return """
+                    \(partition) is not read: its committed offset \(standing.offset) lies beyond the log's end \
+                    \(standing.end); was the log cut, or the topic made anew? stream.beyondend=end goes on at its end
+                    """
+            }
             guard let since = state.deliveringSince, .now - since > .seconds(3) else { return nil }
             return "a delivery has been waiting for the broker or the windows for more than 3 s"
         }
@@ -105,7 +166,13 @@ public final class KafkaTransactionStream: TransactionStream {
 
     public func committedOffset(partition: Int32) throws -> Int64? {
         let source = TopicPartition(topic: settings.topic, partition: partition)
-        return try consumer.committed([source], timeoutMilliseconds: 10_000)[source]
+        do {
+            return try consumer.committed([source], timeoutMilliseconds: 3_000)[source]
+        } catch  where !error.isHopeless && !error.isFatal {
+            throw DeliveryAborted(error)
+        } catch {
+            throw error.endingSession
+        }
     }
 
     public func close() {
@@ -120,136 +187,9 @@ public final class KafkaTransactionStream: TransactionStream {
         }
         if isNew, let text { logger.warning("the stream is held up", metadata: ["reason": "\(text)"]) }
     }
-
-    func setDelivering(_ isDelivering: Bool) {
-        state.withLock { $0.deliveringSince = isDelivering ? .now : nil }
-    }
-
-    /// - Returns: Whether the broker has refused the offsets of this assignment for so long that the rebalance
-    ///   which would explain it is not to be expected any more.
-    func isRefusedForLong(_ assignment: UInt64) -> Bool {
-        state.withLock { state in
-            if let refused = state.refused, refused.assignment == assignment {
-                return .now - refused.since > .seconds(20)
-            }
-            state.refused = (assignment, .now)
-            return false
-        }
-    }
 }
 
-// MARK: Reading. Called by the reading thread alone, on which rebalances come too.
-
-extension KafkaTransactionStream {
-    /// A reader that finds nothing looks this often whether it is to stop.
-    private static let idleMilliseconds = 100
-
-    public func next(_ limits: BatchLimits) throws -> RawRecords? {
-        do {
-            if let records = try handOut() { return records }
-            try resume()
-            let messages = try consumer.poll(
-                maximumCount: limits.records, maximumBytes: limits.sizeBytes,
-                timeoutMilliseconds: Self.idleMilliseconds, lingerMilliseconds: limits.waitMilliseconds)
-            // A poll that brings nothing says nothing of the broker's health; an error it has kept would.
-            guard !messages.isEmpty else {
-                if trouble != nil, consumer.isConnected(timeoutMilliseconds: 200) { setTrouble(nil) }
-                return nil
-            }
-            hold(messages)
-            let records = try handOut()
-            setTrouble(nil)
-            return records
-        } catch let error as KafkaError where error.isRetryable && !error.isFatal {
-            setTrouble("\(error)")
-            Thread.sleep(forTimeInterval: 0.1)
-            // What is held waits for an answer of the broker; rebalances do not wait for that.
-            try heartbeat()
-            return nil
-        }
-    }
-
-    /// Polls with every partition paused, so that the group keeps this member while it may not read on.
-    public func heartbeat() throws {
-        do {
-            try pause()
-            // A partition that has just been assigned is not paused yet: what it brings is held.
-            hold(try consumer.poll(maximumCount: 1, timeoutMilliseconds: 0))
-        } catch let error as KafkaError where error.isRetryable && !error.isFatal {
-            setTrouble("\(error)")
-        }
-    }
-
-    private func hold(_ messages: KafkaMessages) {
-        guard !messages.isEmpty else { return }
-        let assignment = assignments.current
-        state.withLock { $0.held.append((messages, assignment)) }
-    }
-
-    /// The records that have been held longest. Those of an assignment that has ended are let go: their
-    /// partitions are read again from the committed offset.
-    ///
-    /// - Throws: `KafkaError`; a retryable one leaves everything held.
-    private func handOut() throws -> RawRecords? {
-        let assignment = assignments.current
-        let first = state.withLock { state in
-            state.held.removeAll { $0.assignment != assignment }
-            return state.held.first?.messages
-        }
-        guard let first else { return nil }
-        let records = try records(first, assignment: assignment)
-        state.withLock { _ = $0.held.removeFirst() }
-        return records
-    }
-
-    private func pause() throws {
-        let partitions = consumer.assignment.subtracting(state.withLock { $0.paused })
-        guard !partitions.isEmpty else { return }
-        // Noted first: a call that fails half way may have paused some of them.
-        state.withLock { $0.paused.formUnion(partitions) }
-        try consumer.pause(partitions.sorted())
-    }
-
-    /// A partition that is not ours now stays noted: should it come back, librdkafka has kept it paused.
-    private func resume() throws {
-        let partitions = consumer.assignment.intersection(state.withLock { $0.paused })
-        guard !partitions.isEmpty else { return }
-        try consumer.resume(partitions.sorted())
-        state.withLock { $0.paused.subtract(partitions) }
-    }
-
-    private func records(_ messages: KafkaMessages, assignment: UInt64) throws -> RawRecords {
-        let next = messages.nextOffsets
-        // Where reading begins in a partition is asked of the broker once: what lies below is committed.
-        let unknown = assignments.withoutStart(messages.partitions)
-        if !unknown.isEmpty {
-            let committed = try consumer.committed(unknown, timeoutMilliseconds: 5_000)
-            for index in 0..<messages.count where unknown.contains(messages.topicPartition(index)) {
-                let partition = messages.topicPartition(index)
-                assignments.begin(partition, at: min(committed[partition] ?? .max, messages.offset(index)))
-            }
-        }
-        let slices = messages.partitions.map { partition in
-            let end = next[partition] ?? 0
-            return PartitionSlice(
-                source: partition, start: assignments.advance(partition, to: end) ?? end, end: end)
-        }
-        var payloads: [UnsafeRawBufferPointer] = []
-        var offsets: [Int64] = []
-        var sliceIndex: [Int32] = []
-        var keys: [UnsafeRawBufferPointer] = []
-        keys.reserveCapacity(messages.count)
-        payloads.reserveCapacity(messages.count)
-        offsets.reserveCapacity(messages.count)
-        sliceIndex.reserveCapacity(messages.count)
-        for index in 0..<messages.count {
-            payloads.append(messages.payload(index))
-            keys.append(messages.key(index))
-            offsets.append(messages.offset(index))
-            sliceIndex.append(Int32(messages.partitionIndex(index)))
-        }
-        return RawRecords(
-            payloads: payloads, offsets: offsets, sliceIndex: sliceIndex, slices: slices,
-            assignment: assignment, keys: keys, owner: messages)
-    }
+extension KafkaError {
+    /// As the end of a session: a new one helps against all that nobody needs to change a setting or a right for.
+    var endingSession: SessionEnded { SessionEnded(self, isRetryable: !isHopeless) }
 }

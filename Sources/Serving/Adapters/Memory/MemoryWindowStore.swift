@@ -1,120 +1,218 @@
+import Features
 import Synchronization
+import Transactions
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-
-/// Windows in this process's memory, with a snapshot in a file.
+/// Windows in this process's memory; `WindowSnapshot` is its file.
 ///
-/// The snapshot is taken between two batches and carries the stream's own checkpoint, so that windows and
-/// offsets are of the same moment.
+/// It is bounded where a bound is given: users idle for longer than windows reach shrink to a few bytes by themselves, and
+/// above the bound they go, and after them those that were written longest ago, which is counted as a loss.
 public final class MemoryWindowStore: WindowStore {
-    private struct State {
-        var blobs: [[UInt8]: [UInt8]] = [:]
+    struct State {
+        var table = WindowTable()
+        var partitions: [Int32: [UInt8]] = [:]
+        /// Blobs that were found damaged, by user.
+        var damaged: [[UInt8]: [UInt8]] = [:]
+        /// Where going round the users stands.
+        var cursor = 0
+        var evictions = 0
+        /// The latest event time of all partitions, minutes.
+        var minute: UInt32 = 0
     }
 
-    private let state = Mutex(State())
+    let state = Mutex(State())
+    private let maximumSizeBytes: Int?
+    /// Random, so that a restart is a new store, whatever a snapshot brings back.
+    private let identity = UInt32.random(in: 1...UInt32.max)
 
     public let location = "memory"
 
-    public init() {}
+    /// - Parameter maximumSizeBytes: What windows may take; nil: no limit.
+    public init(maximumSizeBytes: Int? = nil) { self.maximumSizeBytes = maximumSizeBytes }
 
-    public var count: Int { state.withLock { $0.blobs.count } }
+    public var count: Int { state.withLock { $0.table.count } }
 
-    public func read(_ users: UserKeys, _ body: (Int, UnsafeRawBufferPointer?) throws -> Void) throws {
+    /// What the windows take, bytes.
+    public var sizeBytes: Int { state.withLock { $0.table.sizeBytes } }
+
+    public func read(
+        _ users: UserKeys, partitions: [Int32], partition: (Int, UnsafeRawBufferPointer?) throws -> Void,
+        user: (Int, StoredWindow) throws -> Void
+    ) throws {
         try state.withLock { state in
-            for index in 0..<users.count {
-                if let blob = state.blobs[Array(users.bytes[users.range(index)])] {
-                    try blob.withUnsafeBytes { try body(index, $0) }
+            for (index, number) in partitions.enumerated() {
+                if let record = state.partitions[number] {
+                    try record.withUnsafeBytes { try partition(index, $0) }
                 } else {
-                    try body(index, nil)
+                    try partition(index, nil)
+                }
+            }
+            try users.bytes.withUnsafeBytes { bytes in
+                for index in 0..<users.count {
+                    let key = UnsafeRawBufferPointer(rebasing: bytes[users.range(index)])
+                    try state.table.withBlob(of: key) { blob in
+                        try user(index, blob.map { .blob($0) } ?? .none)
+                    }
                 }
             }
         }
     }
 
     public func write(_ writes: WindowWrites) throws -> Bool {
-        try state.withLock { state in
-            let keys = (0..<writes.users.count).map { Array(writes.users.bytes[writes.users.range($0)]) }
-            for (index, key) in keys.enumerated() {
-                let token = try state.blobs[key].map { blob in
-                    try blob.withUnsafeBytes { try WindowBlob($0).token }
-                }
-                guard token == writes.expected[index] else { return false }
+        state.withLock { state in
+            guard Self.isExpected(writes, state) else { return false }
+            for write in writes.partitions {
+                state.partitions[write.partition] = write.bytes
+                Self.advance(&state, write)
             }
-            for (index, key) in keys.enumerated() {
-                state.blobs[key] = Array(writes.bytes[writes.range(index)])
+            writes.users.bytes.withUnsafeBytes { keys in
+                writes.bytes.withUnsafeBytes { bytes in
+                    for index in writes.damaged {
+                        let key = UnsafeRawBufferPointer(rebasing: keys[writes.users.range(index)])
+                        state.damaged[Array(key)] = state.table.withBlob(of: key) { $0.map(Array.init) }
+                    }
+                    for index in 0..<writes.users.count {
+                        state.table.set(
+                            UnsafeRawBufferPointer(rebasing: bytes[writes.range(index)]),
+                            of: UnsafeRawBufferPointer(rebasing: keys[writes.users.range(index)]),
+                            minute: state.minute)
+                    }
+                }
+            }
+            goRound(&state, steps: writes.users.count * 2)
+            return true
+        }
+    }
+
+    private static func isExpected(_ writes: WindowWrites, _ state: State) -> Bool {
+        for write in writes.partitions {
+            let found = state.partitions[write.partition]?.withUnsafeBytes { WindowExpectation(of: $0) }
+            guard (found ?? .nothing) == write.expected else { return false }
+        }
+        return writes.users.bytes.withUnsafeBytes { keys in
+            for (index, expected) in writes.expected.enumerated() {
+                let key = UnsafeRawBufferPointer(rebasing: keys[writes.users.range(index)])
+                let found = state.table.withBlob(of: key) { $0.map { WindowExpectation(of: $0) } ?? .nothing }
+                guard found == expected else { return false }
             }
             return true
         }
     }
 
-    public func remove(userID: String) throws {
-        state.withLock { _ = $0.blobs.removeValue(forKey: Array(userID.utf8)) }
-    }
+    public func damagedKey(of userID: String) -> String { "damaged:\(userID) in the snapshot" }
 
-    // MARK: Snapshot
-
-    private static let magic: [UInt8] = Array("MLWINDOW".utf8)
-
-    /// Writes every window and the stream's checkpoint to a file: the old snapshot or the new, never a part.
-    public func snapshot(to path: String, checkpoint: [UInt8]) throws {
-        var bytes = Self.magic
-        func append(_ part: [UInt8]) {
-            withUnsafeBytes(of: UInt32(part.count).littleEndian) { bytes.append(contentsOf: $0) }
-            bytes.append(contentsOf: part)
-        }
-        append(checkpoint)
+    @discardableResult
+    public func remove(userID: String) throws -> Int {
         state.withLock { state in
-            for (key, blob) in state.blobs {
-                append(key)
-                append(blob)
-            }
+            var userID = userID
+            let removed = userID.withUTF8 { state.table.remove(UnsafeRawBufferPointer($0)) }
+            let damaged = state.damaged.removeValue(forKey: Array(userID.utf8))
+            return (removed ? 1 : 0) + (damaged == nil ? 0 : 1)
         }
-        try Data(bytes).write(to: URL(filePath: path), options: .atomic)
     }
 
-    /// Reads a snapshot, replacing what is held.
-    ///
-    /// - Returns: The stream's checkpoint of that moment, or nil when there is no snapshot.
-    /// - Throws: `WindowStoreError.damaged` for a file that is no snapshot.
-    public func restore(from path: String) throws -> [UInt8]? {
-        guard FileManager.default.fileExists(atPath: path) else { return nil }
-        let bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
-        guard bytes.starts(with: Self.magic) else {
-            throw WindowStoreError.damaged("\(path) is no snapshot of windows")
-        }
-        var position = Self.magic.count
-        func part() throws -> [UInt8] {
-            guard position + 4 <= bytes.count else { throw WindowStoreError.damaged("\(path) ends early") }
-            let size = bytes.withUnsafeBytes {
-                Int(UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: position, as: UInt32.self)))
-            }
-            position += 4
-            guard position + size <= bytes.count else { throw WindowStoreError.damaged("\(path) ends early") }
-            defer { position += size }
-            return Array(bytes[position..<position + size])
-        }
-        let checkpoint = try part()
-        var blobs: [[UInt8]: [UInt8]] = [:]
-        while position < bytes.count {
-            let key = try part()
-            let blob = try part()
-            _ = try blob.withUnsafeBytes { try WindowBlob($0) }
-            blobs[key] = blob
-        }
-        state.withLock { $0.blobs = blobs }
-        return checkpoint
+    public func partitions() throws -> [Int32] { state.withLock { $0.partitions.keys.sorted() } }
+
+    public func condition() throws -> WindowStoreCondition {
+        state.withLock { WindowStoreCondition(identity: identity, evictions: $0.evictions) }
     }
 
     /// Folds every pending record and forgets offsets, for a stream whose offsets start anew with each run.
-    public func forgetOffsets() throws {
-        try state.withLock { state in
-            for (key, bytes) in state.blobs {
-                state.blobs[key] = try bytes.withUnsafeBytes { try WindowBlob($0).settled() }
+    ///
+    /// Damaged windows stay as they are; they are noticed when they are used.
+    public func forgetOffsets() {
+        state.withLock { state in
+            for entry in 0..<state.table.entryCount {
+                guard let minute = state.table.minute(ofEntry: entry) else { continue }
+                let settled = state.table.withEntry(entry) { user, blob -> (key: [UInt8], blob: [UInt8])? in
+                    let owner = TextHash.hash(user)
+                    guard let parsed = try? WindowBlob(blob, owner: owner),
+                        let bytes = try? parsed.settled(owner: owner)
+                    else { return nil }
+                    return (Array(user), bytes)
+                }
+                if let settled { state.table.set(settled.blob, of: settled.key, minute: minute) }
+            }
+            for (number, bytes) in state.partitions {
+                let record = bytes.withUnsafeBytes { try? PartitionRecord($0, partition: number) }
+                state.partitions[number] = record?.forgettingOffsets(partition: number)
             }
         }
+    }
+
+    // MARK: - Staying small
+
+    /// How long after windows have nothing in reach a user is let go of: events may come late by as much.
+    private static let slackMinutes: UInt32 = 5 * 1440
+    private static let idleMinutes = UInt32(UserWindow.reachMilliseconds / 60_000) + slackMinutes
+
+    private static func advance(_ state: inout State, _ write: WindowWrites.Partition) {
+        let record = write.bytes.withUnsafeBytes { try? PartitionRecord($0, partition: write.partition) }
+        guard let time = record?.endClock.milliseconds else { return }
+        state.minute = max(state.minute, UInt32(clamping: max(0, time) / 60_000))
+    }
+
+    /// Looks at some users further on: idle ones shrink, and go when there are too many.
+    private func goRound(_ state: inout State, steps: Int) {
+        let isTooLarge = maximumSizeBytes.map { state.table.liveBytes > $0 } ?? false
+        guard state.minute > Self.idleMinutes, state.table.count > 0 else { return }
+        for _ in 0..<min(steps, state.table.entryCount) {
+            state.cursor = state.cursor + 1 < state.table.entryCount ? state.cursor + 1 : 0
+            guard let minute = state.table.minute(ofEntry: state.cursor),
+                minute < state.minute - Self.idleMinutes
+            else { continue }
+            if isTooLarge {
+                state.table.remove(state.cursor)
+            } else {
+                Self.shrink(&state, entry: state.cursor)
+            }
+        }
+        if isTooLarge { evict(&state, count: steps / 2) }
+    }
+
+    /// Lets go of everything of an idle user but the time of the last event.
+    private static func shrink(_ state: inout State, entry: Int) {
+        let asOf = Int64(state.minute - slackMinutes) * 60_000
+        let shrunk = state.table.withEntry(entry) { user, blob -> (key: [UInt8], blob: [UInt8])? in
+            let owner = TextHash.hash(user)
+            guard let parsed = try? WindowBlob(blob, owner: owner), parsed.pendingCount > 0,
+                let record = state.partitions[parsed.partition]?.withUnsafeBytes({
+                    try? PartitionRecord($0, partition: parsed.partition)
+                }), parsed.endOffset <= record.baseOffset,
+                var window = try? parsed.window(foldingPending: true)
+            else { return nil }
+            window.decay(asOfMilliseconds: asOf)
+            return (
+                Array(user),
+                WindowBlob.encoded(
+                    window, token: parsed.token, owner: owner, epoch: parsed.epoch,
+                    partition: parsed.partition, baseOffset: parsed.endOffset, endOffset: parsed.endOffset,
+                    missing: parsed.missing)
+            )
+        }
+        guard let shrunk, let minute = state.table.minute(ofEntry: entry) else { return }
+        state.table.set(shrunk.blob, of: shrunk.key, minute: minute)
+    }
+
+    /// Of some users at a time the one that was written longest ago goes.
+    private func evict(_ state: inout State, count: Int) {
+        for _ in 0..<count where state.table.count > 0 {
+            var oldest: (entry: Int, minute: UInt32)?
+            for _ in 0..<8 {
+                state.cursor = state.cursor + 1 < state.table.entryCount ? state.cursor + 1 : 0
+                guard let minute = state.table.minute(ofEntry: state.cursor), minute < state.minute else {
+                    continue
+                }
+                if minute < oldest?.minute ?? .max { oldest = (state.cursor, minute) }
+            }
+            guard let oldest else { continue }
+            state.table.remove(oldest.entry)
+            state.evictions += 1
+        }
+    }
+}
+
+extension WindowTable {
+    fileprivate func set(_ blob: [UInt8], of user: [UInt8], minute: UInt32) {
+        user.withUnsafeBytes { user in blob.withUnsafeBytes { set($0, of: user, minute: minute) } }
     }
 }

@@ -8,6 +8,8 @@ public final class WindowSnapshots: Sendable {
     private let interval: Duration
     private let logger: Logger
     private let written = Mutex(ContinuousClock.now)
+    /// Held while the file is written.
+    private let file = Mutex(())
 
     public init(_ store: MemoryWindowStore, path: String, intervalSeconds: Int, logger: Logger) {
         self.store = store
@@ -26,9 +28,23 @@ public final class WindowSnapshots: Sendable {
     public func write(_ stream: any TransactionStream) {
         written.withLock { $0 = .now }
         do {
-            try store.snapshot(to: path, checkpoint: try (stream as? FileTransactionStream)?.checkpoint ?? [])
+            let checkpoint = try (stream as? FileTransactionStream)?.checkpoint ?? []
+            try file.withLock { _ in try store.snapshot(to: path, checkpoint: checkpoint) }
         } catch {
             logger.error("windows could not be written", metadata: ["path": "\(path)", "error": "\(error)"])
+        }
+    }
+
+    /// Removes a user from the file too, which is otherwise written again only after the next batch.
+    ///
+    /// - Returns: How many items that were.
+    public func erase(userID: String) throws -> Int {
+        try file.withLock { _ in
+            let copy = MemoryWindowStore()
+            guard let snapshot = try copy.restore(from: path) else { return 0 }
+            let removed = try copy.remove(userID: userID)
+            if removed > 0 { try copy.snapshot(to: path, checkpoint: snapshot.checkpoint) }
+            return removed
         }
     }
 }

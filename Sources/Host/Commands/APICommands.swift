@@ -1,0 +1,60 @@
+import ArgumentParser
+import Foundation
+import Management
+
+struct APICommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "api", abstract: "Print the documentation of the HTTP API, as in docs/api.md.",
+        discussion: """
+            EXAMPLE
+              ml-service api > docs/api.md
+            """)
+
+    func run() { print(apiDocumentation(), terminator: "") }
+}
+
+struct Keys: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Make keys for the HTTP API.", subcommands: [Make.self])
+
+    struct Make: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract:
+                "Make a key: it goes to standard error, its entry for the file (http.keys) to standard output.",
+            discussion: """
+                The file holds hashes only, so the key is shown this once.
+
+                EXAMPLE
+                  ml-service keys make --name "risk desk" --scopes read,promote
+                """)
+
+        @Option(help: "Whose it is, for histories.")
+        var name: String
+
+        @Option(help: "What it allows: read, score, label, train, promote, erase, admin; comma-separated.")
+        var scopes: String
+
+        @Option(help: "Good for users whose ids begin so, and nobody else.")
+        var tenantPrefix: String?
+
+        @Option(help: "The first day on which it is no longer good, 2027-01-01.")
+        var expires: String?
+
+        func run() throws {
+            let scopes = try scopes.split(separator: ",").map { text in
+                guard let scope = Scope(rawValue: String(text)) else {
+                    let known = Scope.allCases.map(\.rawValue).joined(separator: ", ")
+                    throw UsageError("there is no scope '\(text)'; there are: \(known)")
+                }
+                return scope
+            }
+            guard !scopes.isEmpty else { throw UsageError("--scopes names none") }
+            let (key, entry) = KeyFile.make(
+                name: name, scopes: scopes, tenantPrefix: tenantPrefix, expires: expires)
+            FileHandle.standardError.write(Data("key of \(name), shown this once: \(key)\n".utf8))
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            print(String(decoding: try encoder.encode(entry), as: UTF8.self))
+        }
+    }
+}

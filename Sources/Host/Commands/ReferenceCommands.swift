@@ -1,0 +1,143 @@
+import ArgumentParser
+import Foundation
+import Outcomes
+import Transactions
+
+struct References: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract:
+            "Build, list and choose reference tables: what labels say of merchants, devices and countries.",
+        subcommands: [Refresh.self, List.self, Use.self], defaultSubcommand: List.self)
+
+    struct Options: ParsableArguments {
+        @OptionGroup var common: CommonOptions
+
+        @Option(help: "Where the tables are (store.uri).")
+        var store: String?
+
+        func settings(_ flags: [String: String?] = [:]) async throws -> Settings {
+            try await common.settings(flags.merging(["store.uri": store]) { $1 })
+        }
+    }
+
+    struct Refresh: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Build the table of a moment from the lake, and make it serve.",
+            discussion: """
+                Knows the transactions and labels of the hours before that moment, and nothing later. Goes on from the
+                latest day that was built before; --full begins anew, after the lake's past has changed.
+
+                EXAMPLE
+                  ml-service references refresh --lake demo/lake --as-of 2026-02-15T06:00:00Z
+                """)
+
+        @OptionGroup var options: Options
+
+        @Option(help: "Where the lake is (lake.uri).")
+        var lake: String?
+
+        @Option(help: "The moment, 2026-02-15 or 2026-02-15T06:00:00Z; default: now.")
+        var asOf: String?
+
+        @Flag(help: "Begin anew.")
+        var full = false
+
+        @Flag(help: "Print what was built as JSON.")
+        var json = false
+
+        func run() async throws {
+            let settings = try await options.settings(["lake.uri": lake])
+            let moment = try asOf.map { try parseMoment($0, option: "--as-of") }
+            let display = ProgressDisplay()
+            let isFull = full
+            let summary = try await blocking {
+                try Parts.referenceRefresh(settings).run(
+                    asOf: moment ?? Int64(Date().timeIntervalSince1970 * 1_000), isFull: isFull,
+                    progress: { display.show(stage: "references", fraction: $0) })
+            }
+            display.finish()
+            if json {
+                let encoder = JSONEncoder()
+                encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+                return print(String(decoding: try encoder.encode(summary), as: UTF8.self))
+            }
+            print(
+                "v\(summary.version) as of \(EventTime.format(summary.asOfMilliseconds)): \(summary.entries) entries, "
+                    + "\(summary.frauds) labelled frauds, \(summary.days) days read"
+                    + (summary.waiting > 0 ? "; \(summary.waiting) labels wait for their transaction" : ""))
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "List the tables, newest first.",
+            discussion: """
+                EXAMPLE
+                  ml-service references list
+                """)
+
+        @OptionGroup var options: Options
+
+        func run() async throws {
+            let settings = try await options.settings()
+            let rows = try await blocking { () -> [[String]] in
+                let store = try Parts.referenceStore(settings)
+                let serving = try store.latest()
+                return try store.versions().reversed().map { version in
+                    let mark = version == serving ? "serves" : ""
+                    do {
+                        let ready = try store.load(version)
+                        return [
+                            "v\(version)", mark,
+                            EventTime.format(ready.table.step * 3_600_000), "\(ready.table.count)",
+                            "\(ready.table.fraudCount)", String(ready.sha256.prefix(12)),
+                        ]
+                    } catch {
+                        return ["v\(version)", mark, "\(error)", "", "", ""]
+                    }
+                }
+            }
+            guard !rows.isEmpty else {
+                return print("there are no reference tables; references refresh builds one")
+            }
+            print(textTable(["version", "", "as of", "entries", "frauds", "sha256"], rows))
+        }
+    }
+
+    struct Use: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a table serve, an earlier one say.",
+            discussion: """
+                EXAMPLE
+                  ml-service references use v16
+                """)
+
+        @OptionGroup var options: Options
+
+        @Argument(help: "The version, 16 or v16.")
+        var version: String
+
+        func run() async throws {
+            let settings = try await options.settings()
+            let number = try parseVersion(version)
+            try await blocking { try Parts.referenceStore(settings).use(number) }
+            print("v\(number) serves")
+        }
+    }
+}
+
+/// `2026-02-15`, its first moment, or `2026-02-15T06:00:00Z`.
+func parseMoment(_ text: String, option: String) throws -> Int64 {
+    guard let moment = EventTime.parse(text) ?? EventTime.parse(text + "T00:00:00Z") else {
+        throw UsageError("\(option) is no moment: '\(text)'; write 2026-01-31 or 2026-01-31T12:00:00Z")
+    }
+    return moment
+}
+
+/// `16` or `v16`.
+func parseVersion(_ text: String) throws -> Int {
+    guard let version = Int(text.hasPrefix("v") ? String(text.dropFirst()) : text), version > 0 else {
+        throw UsageError("'\(text)' is no version; write 16 or v16")
+    }
+    return version
+}

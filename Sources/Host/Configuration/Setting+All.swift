@@ -1,0 +1,195 @@
+import Models
+
+extension Setting {
+    static let all: [Setting] = [
+        Setting(
+            key: "data.directory", kind: .text, defaultValue: ".data",
+            meaning: "local state: model cache, jobs, windows, and what the embedded defaults keep"),
+        Setting(
+            key: "stream.brokers", kind: .text, defaultValue: "",
+            meaning:
+                "Kafka bootstrap servers, host:port,...; none: an in-process mock cluster, or stream.file"),
+        Setting(
+            key: "stream.file", kind: .text, defaultValue: "",
+            meaning: "read transactions from this JSONL file, or - for standard input, in place of Kafka"),
+        Setting(
+            key: "stream.output", kind: .text, defaultValue: "",
+            meaning:
+                "with stream.file: where verdicts go; default DATA/anomalies.jsonl; - for standard output"),
+        Setting(
+            key: "stream.rate", kind: .real(0...1e9), defaultValue: "0",
+            meaning: "with stream.file: records a second at most; 0: no limit"),
+        Setting(key: "stream.topic", kind: .text, defaultValue: "transactions", meaning: "topic to consume"),
+        Setting(
+            key: "stream.anomalies", kind: .text, defaultValue: "anomalies", meaning: "topic of verdicts"),
+        Setting(
+            key: "stream.deadletters", kind: .text, defaultValue: "transactions.dlq",
+            meaning: "topic of messages that are no transactions"),
+        Setting(
+            key: "stream.partitions", kind: .integer(0...10_000), defaultValue: "8",
+            meaning: "partitions of a topic that does not exist and is made at start; 0: make none"),
+        Setting(key: "stream.group", kind: .text, defaultValue: "ml-service", meaning: "consumer group"),
+        Setting(
+            key: "stream.delivery", kind: .choice(["exactly-once", "at-least-once"]),
+            defaultValue: "exactly-once",
+            meaning: "at-least-once where the broker has no transactions: duplicates are byte-identical"),
+        Setting(
+            key: "stream.beyondend", kind: .choice(["wait", "end"]), defaultValue: "wait",
+            meaning:
+                "a partition whose committed offset lies beyond its end: wait and say so, or go on at its end"
+        ),
+        Setting(
+            key: "stream.publish", kind: .choice(["anomalies", "all"]), defaultValue: "anomalies",
+            meaning: "which verdicts are published"),
+        Setting(
+            key: "stream.properties", kind: .properties, defaultValue: "",
+            meaning:
+                "further librdkafka properties: an object in the file, or name=value;name=value, kept secret"),
+        Setting(
+            key: "batch.records", kind: .integer(1...100_000), defaultValue: "2000",
+            meaning: "records in a batch at most"),
+        Setting(
+            key: "batch.bytes", kind: .integer(1_024...(64 << 20)), defaultValue: "\(4 << 20)",
+            meaning: "bytes in a batch at most"),
+        Setting(
+            key: "batch.milliseconds", kind: .integer(1...10_000), defaultValue: "2",
+            meaning: "how long a batch is kept open after its first record"),
+        Setting(
+            key: "redis.url", kind: .secret, defaultValue: "",
+            meaning:
+                "redis://[user:password@]host:port/db or unix:///path; none: windows in memory with a snapshot"
+        ),
+        Setting(
+            key: "redis.prefix", kind: .text, defaultValue: "ml:",
+            meaning: "of the keys of windows and events, so that services can share a Redis"),
+        Setting(
+            key: "windows.skew", kind: .integer(1...(366 * 86_400)), defaultValue: "86400",
+            meaning:
+                "seconds an event may be dated ahead of its stream's time; further ahead it moves no window"),
+        Setting(
+            key: "windows.cold", kind: .integer(0...1_000_000), defaultValue: "5",
+            meaning: "users with fewer transactions in the 30 days before are marked cold; 0: nobody is"),
+        Setting(
+            key: "windows.warm", kind: .choice(["first-start", "never"]), defaultValue: "first-start",
+            meaning:
+                "first-start: windows are filled from the lake (if lake.uri names one) before the first batch"
+        ),
+        Setting(
+            key: "windows.days", kind: .integer(31...3_650), defaultValue: "35",
+            meaning: "days that Redis keeps a window which nobody writes; windows reach back 30"),
+        Setting(
+            key: "windows.memory", kind: .integer((16 << 20)...Int.max), defaultValue: "\(2 << 30)",
+            meaning: "bytes of windows in memory; above it idle users' go first"),
+        Setting(
+            key: "store.uri", kind: .text, defaultValue: "",
+            meaning: "where models are: a directory or s3://bucket/prefix; default DATA/store"),
+        Setting(
+            key: "lake.uri", kind: .text, defaultValue: "",
+            meaning:
+                "where processed/yyyy/mm/dd/*.parquet are: a directory or s3://bucket/prefix; default DATA/lake"
+        ),
+        Setting(
+            key: "labels.topic", kind: .text, defaultValue: "labels",
+            meaning: "topic of labels, read by the training role; empty: none"),
+        Setting(
+            key: "labels.deadletters", kind: .text, defaultValue: "labels.dlq",
+            meaning: "topic of messages that are no labels"),
+        Setting(
+            key: "references.lag", kind: .integer(0...90), defaultValue: "7",
+            meaning: "days after which reference tables count a transaction: about how late labels come"),
+        Setting(
+            key: "references.hours", kind: .choice(["1", "2", "3", "4", "6", "8", "12", "24"]),
+            defaultValue: "1",
+            meaning: "hours between two reference tables, in serving and in what training assumes"),
+        Setting(
+            key: "references.refresh", kind: .choice(["on", "off"]), defaultValue: "on",
+            meaning: "off: the training role builds no tables by itself; ml-service references refresh does"),
+        Setting(
+            key: "references.seconds", kind: .integer(1...86_400), defaultValue: "5",
+            meaning: "how often serving looks for a newer reference table"),
+        Setting(
+            key: "references.age", kind: .integer(1...10_000), defaultValue: "48",
+            meaning: "hours after which a reference table counts as stale, and verdicts say so"),
+        Setting(
+            key: "s3.endpoint", kind: .text, defaultValue: "",
+            meaning: "https://host[:port] of an S3-compatible store; none: Amazon's for the region"),
+        Setting(
+            key: "s3.region", kind: .text, defaultValue: "us-east-1", meaning: "region to sign for; R2: auto"),
+        Setting(key: "s3.accesskey", kind: .secret, defaultValue: "", meaning: "access key id"),
+        Setting(key: "s3.secretkey", kind: .secret, defaultValue: "", meaning: "secret access key"),
+        Setting(
+            key: "s3.sessiontoken", kind: .secret, defaultValue: "", meaning: "session token, if there is one"
+        ),
+        Setting(key: "http.host", kind: .text, defaultValue: "127.0.0.1", meaning: "address to listen on"),
+        Setting(
+            key: "http.port", kind: .integer(0...65_535), defaultValue: "8080",
+            meaning: "port of the HTTP API; 0: any free one"),
+        Setting(
+            key: "http.connections", kind: .integer(8...100_000), defaultValue: "256",
+            meaning:
+                "connections to the HTTP API at most; fewer where that leaves the process no 512 file handles"
+        ),
+        Setting(
+            key: "http.publicread", kind: .choice(["auto", "yes", "no"]), defaultValue: "auto",
+            meaning: "whether looking needs no key; auto: on a loopback address it needs none"),
+        Setting(
+            key: "http.keys", kind: .text, defaultValue: "",
+            meaning: "file of further keys with names and scopes; `ml-service keys make` writes entries"),
+        Setting(
+            key: "admin.key", kind: .secret, defaultValue: "",
+            meaning: "key that changing HTTP calls need; none: they are refused"),
+        Setting(
+            key: "plugins.folders", kind: .text, defaultValue: "",
+            meaning: "folders of detector plugins, colon-separated, besides the executable's own"),
+        Setting(
+            key: "plugins.isolation", kind: .choice(["none", "process"]), defaultValue: "none",
+            meaning: "process: the plugins of those folders run in processes of their own, which may crash"),
+        Setting(
+            key: "plugins.memory", kind: .integer(0...(1 << 20)), defaultValue: "4096",
+            meaning: "MiB of address space of such a process; 0: no limit"),
+        Setting(
+            key: "plugins.seconds", kind: .integer(0...86_400), defaultValue: "30",
+            meaning: "how often serve looks for new plugins; 0: only when POST /v1/detectors/rescan asks"),
+        Setting(
+            key: "models.memory", kind: .integer((16 << 20)...Int.max), defaultValue: "\(512 << 20)",
+            meaning: "bytes of ready models kept in memory"),
+        Setting(
+            key: "models.cache", kind: .integer((16 << 20)...Int.max), defaultValue: "\(8 << 30)",
+            meaning: "bytes of artifacts kept in the SQLite cache"),
+        Setting(
+            key: "models.seconds", kind: .integer(1...86_400), defaultValue: "10",
+            meaning: "how often serve looks into the catalogue for promotions that it has not heard of"),
+        Setting(
+            key: "models.hmackey", kind: .secret, defaultValue: "",
+            meaning: "signs artifacts, and refuses those that are not signed with it"),
+        Setting(
+            key: "flood.policy", kind: .choice(FloodPolicy.allCases.map(\.rawValue)), defaultValue: "report",
+            meaning:
+                "when a model's alerts of the last hour, by event time, exceed its budget by the factor: report, rollback to the version before, or cap: lower the threshold so that the budget holds"
+        ),
+        Setting(
+            key: "flood.factor", kind: .real(1...1_000), defaultValue: "5",
+            meaning: "times its alert budget that a model may raise"),
+        Setting(
+            key: "flood.seconds", kind: .integer(1...3_600), defaultValue: "10",
+            meaning: "how often alert rates are looked at and drift is exported"),
+        Setting(
+            key: "snapshot.seconds", kind: .integer(1...86_400), defaultValue: "10",
+            meaning: "how often windows in memory are written to the data directory"),
+        Setting(
+            key: "log.level", kind: .choice(["trace", "debug", "info", "notice", "warning", "error"]),
+            defaultValue: "notice", meaning: "least level of the log, which goes to standard error"),
+    ]
+}
+
+extension Setting {
+    static func named(_ key: String) -> Setting? {
+        if let setting = all.first(where: { $0.key == key }) { return setting }
+        // `admin.key_file` names the file of `admin.key`.
+        guard key.hasSuffix("_file"), let secret = named(String(key.dropLast(5))), secret.isSecret else {
+            return nil
+        }
+        return Setting(
+            key: key, kind: .text, defaultValue: "", meaning: "file that holds \(secret.key)")
+    }
+}

@@ -1,0 +1,146 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+
+/// What Hummingbird tells of a connection.
+struct APIContext: InitializableFromSource, Sendable {
+    let logger: Logger
+    /// The client's address; nil: not known.
+    let remote: String?
+
+    init(source: ApplicationRequestContextSource) {
+        logger = source.logger
+        remote = source.channel.remoteAddress?.ipAddress
+    }
+}
+
+/// Answers requests by a table of endpoints: finds the one that is meant, checks key, path, query and body against its
+/// declaration, and turns every error into a problem. No part of a request's target is passed over in silence.
+struct APIResponder: HTTPResponder {
+    typealias Context = APIContext
+
+    let endpoints: [Endpoint]
+    let services: ManagementServices
+
+    func respond(to request: Request, context: APIContext) async throws -> Response {
+        do {
+            let response = try await answer(request, context)
+            return request.method == .head ? response.createHeadResponse() : response
+        } catch {
+            let problem = Problem(of: error)
+            if problem.status.code >= 500 {
+                context.logger.error(
+                    "a request failed",
+                    metadata: ["path": "\(request.uri.path)", "error": "\(problem.detail)"])
+            }
+            let response = try problem.response()
+            return request.method == .head ? response.createHeadResponse() : response
+        }
+    }
+
+    private func answer(_ request: Request, _ context: APIContext) async throws -> Response {
+        let segments = try Self.segments(request.uri.path)
+        let candidates = endpoints.compactMap { endpoint in
+            Self.match(segments, endpoint).map { (endpoint: endpoint, path: $0) }
+        }
+        guard !candidates.isEmpty else { throw Problem.notFound("there is no \(request.uri.path)") }
+        let wanted: HTTPRequest.Method = request.method == .head ? .get : request.method
+        guard let (endpoint, path) = candidates.first(where: { $0.endpoint.method == wanted }) else {
+            let allowed = Self.allowed(candidates.map(\.endpoint.method))
+            if request.method == .options { return Response(status: .noContent, headers: [.allow: allowed]) }
+            throw Problem(
+                .methodNotAllowed, "method-not-allowed", "\(request.uri.path) knows \(allowed)",
+                headers: [.allow: allowed])
+        }
+        let identity = try services.keys.identity(of: request, for: endpoint.scope, from: context.remote)
+        let query = try Self.query(request.uri.query ?? "")
+        try Self.check(endpoint, path: path, query: query, headers: request.headers)
+        let body = try await Self.body(request, endpoint)
+        let call = Call(path: path, query: query, headers: request.headers, body: body, identity: identity)
+        return try await endpoint.handle(call, services)
+    }
+
+    private static func allowed(_ methods: [HTTPRequest.Method]) -> String {
+        let all = methods.map(\.rawValue) + (methods.contains(.get) ? ["HEAD"] : []) + ["OPTIONS"]
+        return all.sorted().joined(separator: ", ")
+    }
+
+    // MARK: Target
+
+    /// The path's segments, decoded.
+    private static func segments(_ path: String) throws -> [String] {
+        try path.dropFirst(path.hasPrefix("/") ? 1 : 0).split(
+            separator: "/", omittingEmptySubsequences: false
+        ).map { try decoded($0, "path") }
+    }
+
+    /// - Returns: The parameters in the path; nil: it is another path.
+    private static func match(_ segments: [String], _ endpoint: Endpoint) -> [String: String]? {
+        let pattern = endpoint.segments
+        guard pattern.count == segments.count else { return nil }
+        var parameters: [String: String] = [:]
+        for (part, segment) in zip(pattern, segments) {
+            if part.hasPrefix("{") {
+                parameters[String(part.dropFirst().dropLast())] = segment
+            } else if part != segment {
+                return nil
+            }
+        }
+        return parameters
+    }
+
+    private static func query(_ text: String) throws -> [String: String] {
+        var values: [String: String] = [:]
+        for pair in text.split(separator: "&") {
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let name = try decoded(parts[0], "query")
+            let value = try decoded(parts.count > 1 ? parts[1] : "", name)
+            guard values.updateValue(value, forKey: name) == nil else {
+                throw Problem.invalid("it is given twice", field: name)
+            }
+        }
+        return values
+    }
+
+    private static func decoded(_ text: Substring, _ field: String) throws -> String {
+        guard let decoded = text.removingPercentEncoding else {
+            throw Problem(
+                .badRequest, "invalid-target", "'\(text)' is not percent-encoded UTF-8", field: field)
+        }
+        return decoded
+    }
+
+    private static func check(
+        _ endpoint: Endpoint, path: [String: String], query: [String: String], headers: HTTPFields
+    ) throws {
+        let known = endpoint.parameters.filter { $0.place == .query }.map(\.name)
+        // A misspelt `user_id` would promote the global model.
+        if let stranger = query.keys.filter({ !known.contains($0) }).min() {
+            let names = known.isEmpty ? "none" : known.joined(separator: ", ")
+            throw Problem.invalid("there is no such query parameter; there are: \(names)", field: stranger)
+        }
+        for parameter in endpoint.parameters {
+            let value =
+                switch parameter.place {
+                case .path: path[parameter.name]
+                case .query: query[parameter.name]
+                case .header: HTTPField.Name(parameter.name).flatMap { headers[$0] }
+                }
+            if let value { try parameter.check(value) }
+        }
+    }
+
+    private static func body(_ request: Request, _ endpoint: Endpoint) async throws -> [UInt8] {
+        guard let declared = endpoint.body else { return [] }
+        var request = request
+        do {
+            let buffer = try await request.collectBody(upTo: declared.maximumBytes)
+            return Array(buffer.readableBytesView)
+        } catch is NIOTooManyBytesError {
+            throw Problem(
+                .contentTooLarge, "too-large", "the body has at most \(declared.maximumBytes) bytes")
+        }
+    }
+}

@@ -1,0 +1,195 @@
+/// What bodies look like, in JSON Schema 2020-12 as OpenAPI 3.1 takes it.
+enum Schemas {
+    static let all: [String: JSONValue] = [
+        "Problem": object(
+            [
+                "type": string("What kind it is: `urn:ml-service:problem:` and a name"), "title": string(),
+                "status": ["type": "integer"], "detail": string("What is wrong and what to do"),
+                "field": string("The field at fault, `date_range.start` say"),
+            ], required: ["type", "title", "status", "detail"]),
+        "Description": ["type": "object", "description": "OpenAPI 3.1"],
+        "Readiness": object(
+            [
+                "ready": flag,
+                "state": choice([
+                    "starting", "running", "waiting", "finished", "stopped", "not-serving",
+                ]),
+                "reason": string("What it waits for"),
+            ], required: ["ready", "state"]),
+        "TrainRequest": trainRequest,
+        "JobAccepted": object(
+            ["job_id": string(), "state": jobState], required: ["job_id", "state"]),
+        "Job": job,
+        "Model": model,
+        "ModelChange": object(
+            [
+                "user_id": string("Absent: the global model"), "sequence": integer, "from": integer,
+                "to": integer, "sha256": string("Of the artifact that became active"), "by": string(),
+                "reason": string(), "time_milliseconds": integer,
+            ], required: ["sequence", "by", "reason", "time_milliseconds"]),
+        "Promotion": object(
+            [
+                "tenant": string("`global`, or the user's id"), "version": version, "previous": version,
+                "changed": flag("false: it was the active version already"),
+            ], required: ["tenant", "version", "changed"]),
+        "Quarantined": object(
+            ["tenant": string(), "version": version, "fallback": string(), "reason": string()],
+            required: ["tenant", "version", "fallback", "reason"]),
+        "Drift": object(
+            [
+                "tenant": string(), "version": version, "transactions": integer, "alerts": integer,
+                "alert_rate": figure, "alert_budget": figure, "flood": flag, "rows": integer,
+                "score_psi": figure, "feature_psi": metrics, "unseen_category_share": metrics,
+            ],
+            required: [
+                "tenant", "version", "transactions", "alerts", "alert_rate", "alert_budget", "flood", "rows",
+            ]),
+        "Receipt": receipt,
+        "Anomaly": anomaly,
+        "User": object(
+            [
+                "user_id": string(),
+                "serving": object(
+                    [
+                        "tenant": string("`global`, or the user's id"), "version": version,
+                        "reason": string("Why the user's own model does not serve"),
+                    ], required: ["tenant"]),
+                "versions": integer, "has_window": flag("Absent: this process cannot tell"),
+                "recent": array(of: anomaly),
+            ], required: ["user_id", "serving", "versions", "recent"]),
+        "Detectors": object(
+            [
+                "loaded": array(of: ["type": "object"]),
+                "refused": array(
+                    of: object(["path": string(), "reason": string()], required: ["path", "reason"])),
+            ], required: ["loaded", "refused"]),
+    ]
+
+    private static let jobState = choice(["queued", "running", "succeeded", "failed", "cancelled"])
+    private static let version: JSONValue = ["type": "string", "pattern": "^v[1-9][0-9]*$"]
+
+    private static let trainRequest: JSONValue = [
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["date_range"],
+        "properties": [
+            "user_id": [
+                "type": ["string", "null"], "minLength": 1, "maxLength": 256,
+                "description": "Absent: the global model.",
+            ],
+            "all_users": [
+                "type": ["boolean", "null"], "default": false, "description": "A model for every user.",
+            ],
+            "date_range": [
+                "type": "object", "required": ["start", "end"],
+                "properties": [
+                    "start": ["type": "string", "format": "date"],
+                    "end": ["type": "string", "format": "date", "description": "Inclusive."],
+                ],
+            ],
+            "detector": [
+                "type": ["string", "null"], "default": "auto",
+                "description": "auto: the best on the holdout of all that the data allow.",
+            ],
+            "parameters": [
+                "type": ["object", "null"],
+                "description": "Of the detector; `GET /v1/detectors` lists them.",
+                "additionalProperties": ["type": ["string", "number", "boolean"]],
+            ],
+            "contamination": [
+                "type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 0.5, "default": 0.01,
+                "description": "The share of alerts that the threshold is chosen for.",
+            ],
+            "encoding": [
+                "type": ["string", "null"], "enum": ["one-hot", "native", nil],
+                "description": "What categories become; default: native for detectors that make use of them.",
+            ],
+            "seed": ["type": ["integer", "null"], "minimum": 0, "default": 0],
+            "promotion": [
+                "type": ["string", "null"], "enum": ["gated", "manual", "auto", nil], "default": "gated",
+                "description": .text(
+                    "gated: it serves if it is no worse than the active version on the same holdout and keeps its alert budget there; manual: a candidate; auto: it serves."
+                ),
+            ],
+            "promote": ["type": ["boolean", "null"], "description": "false: as promotion manual."],
+        ],
+    ]
+
+    private static let job = object(
+        [
+            "job_id": string(), "state": jobState,
+            "stage": choice(["lake", "prepare", "fit", "evaluate", "store", "promote"]),
+            "progress": number("Of the stage, 0 to 1"), "attempts": integer, "user_id": string(),
+            "all_users": flag, "detector": string(),
+            "version": [
+                "type": "string", "pattern": "^v[1-9][0-9]*$", "description": "That it made current",
+            ],
+            "models": array(
+                of: object(
+                    ["tenant": string(), "version": version, "promoted": flag],
+                    required: ["tenant", "version", "promoted"])),
+            "model_count": integer, "metrics": metrics, "candidates": array(of: ["type": "object"]),
+            "gate": array(of: ["type": "object"]), "error": string(), "created_ms": integer,
+            "finished_ms": integer,
+        ], required: ["job_id", "state", "progress", "attempts", "all_users", "detector", "created_ms"])
+
+    private static let model = object(
+        [
+            "version": version, "active": flag, "user_id": string(), "detector": string(),
+            "detector_version": string(), "accuracy": figure, "threshold": figure,
+            "severity_at_threshold": figure, "contamination": figure,
+            "metrics": metrics, "candidates": array(of: ["type": "object"]),
+            "gate": array(of: ["type": "object"]), "rows": integer, "trained_from": string(),
+            "trained_to": string(),
+            "created_ms": integer, "parent": version, "size_bytes": integer,
+            "error": string("Why the artifact cannot be read"),
+        ], required: ["version", "active", "size_bytes"])
+
+    private static let anomaly = object(
+        ["number": integer, "verdict": ["type": "object", "description": "As it was published"]],
+        required: ["number", "verdict"])
+
+    private static let receipt: JSONValue = {
+        let part = object(
+            [
+                "what": string("`models`, `windows`, ..."), "where": string(), "removed": integer,
+                "state": choice(["done", "pending"]), "note": string(),
+            ], required: ["what", "where", "removed", "state"])
+        return object(
+            [
+                "user_id": string(), "state": choice(["done", "pending"]), "time_ms": integer,
+                "parts": array(of: part), "kept": array(of: string()),
+            ], required: ["user_id", "state", "time_ms", "parts", "kept"])
+    }()
+
+    /// Numbers that JSON lacks are texts.
+    private static let figure: JSONValue = ["type": ["number", "string"]]
+    private static let metrics: JSONValue = ["type": "object", "additionalProperties": figure]
+    private static let flag: JSONValue = ["type": "boolean"]
+    private static let integer: JSONValue = ["type": "integer"]
+
+    private static func flag(_ meaning: String) -> JSONValue {
+        ["type": "boolean", "description": .text(meaning)]
+    }
+
+    private static func number(_ meaning: String) -> JSONValue {
+        ["type": "number", "description": .text(meaning)]
+    }
+
+    private static func string(_ meaning: String = "") -> JSONValue {
+        meaning.isEmpty ? ["type": "string"] : ["type": "string", "description": .text(meaning)]
+    }
+
+    private static func choice(_ values: [String]) -> JSONValue {
+        ["type": "string", "enum": .array(values.map { .text($0) })]
+    }
+
+    private static func array(of items: JSONValue) -> JSONValue { ["type": "array", "items": items] }
+
+    private static func object(_ properties: [String: JSONValue], required: [String]) -> JSONValue {
+        [
+            "type": "object", "properties": .object(properties),
+            "required": .array(required.map { .text($0) }),
+        ]
+    }
+}

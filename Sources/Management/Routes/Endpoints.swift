@@ -1,0 +1,10 @@
+/// Every route of the service.
+func allEndpoints() -> [Endpoint] {
+    let endpoints =
+        healthEndpoints() + modelEndpoints() + trainingEndpoints() + userEndpoints() + anomalyEndpoints()
+        + detectorEndpoints()
+    return endpoints + [descriptionEndpoint(of: endpoints)]
+}
+
+/// docs/api.md.
+public func apiDocumentation() -> String { Documentation.markdown(allEndpoints()) }

@@ -1,0 +1,59 @@
+import Hummingbird
+import Serving
+
+func healthEndpoints() -> [Endpoint] {
+    [
+        Endpoint(
+            .get, "/healthz", name: "health", summary: "Alive", scope: nil,
+            answers: [.text("ok", "text/plain; charset=utf-8")]
+        ) { _, _ in .text("ok\n", contentType: "text/plain; charset=utf-8") },
+        Endpoint(
+            .get, "/readyz", name: "readiness", summary: "Ready to serve, or what it waits for", scope: nil,
+            answers: [
+                .ok("Ready", "Readiness"),
+                Endpoint.Answer(status: .serviceUnavailable, meaning: "Not ready", schema: "Readiness"),
+            ]
+        ) { _, services in
+            let view = ReadinessView(services.serving, hasModel: services.promotion.hasGlobalModel)
+            return try .json(view, status: view.ready ? .ok : .serviceUnavailable)
+        },
+        Endpoint(
+            .get, "/metrics", name: "metrics", summary: "Metrics as Prometheus reads them", scope: .read,
+            answers: [.text("Exposition format 0.0.4", "text/plain; version=0.0.4")]
+        ) { _, services in .text(services.metrics.text(), contentType: "text/plain; version=0.0.4") },
+    ]
+}
+
+/// `/openapi.json`, which describes the others and itself.
+func descriptionEndpoint(of others: [Endpoint]) -> Endpoint {
+    func endpoint(_ bytes: [UInt8]) -> Endpoint {
+        Endpoint(
+            .get, "/openapi.json", name: "description", summary: "This description", scope: nil,
+            answers: [Endpoint.Answer(status: .ok, meaning: "OpenAPI 3.1", schema: "Description")]
+        ) { _, _ in .json(bytes: bytes) }
+    }
+    return endpoint(Documentation.openAPI(others + [endpoint([])]))
+}
+
+private struct ReadinessView: Encodable {
+    let ready: Bool
+    let state: String
+    /// What it waits for.
+    let reason: String?
+
+    init(_ status: ServingStatus?, hasModel: Bool) {
+        guard let status else {
+            (ready, state, reason) = (true, "not-serving", nil)
+            return
+        }
+        switch status.phase {
+        case .starting: (ready, state, reason) = (false, "starting", nil)
+        case .running where !hasModel:
+            (ready, state, reason) = (false, "waiting", "\(ServingError.noGlobalModel)")
+        case .running: (ready, state, reason) = (true, "running", status.windowTrouble)
+        case .waiting(let what): (ready, state, reason) = (false, "waiting", what)
+        case .finished: (ready, state, reason) = (true, "finished", "the stream has ended")
+        case .stopped: (ready, state, reason) = (false, "stopped", nil)
+        }
+    }
+}

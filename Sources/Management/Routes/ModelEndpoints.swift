@@ -1,0 +1,181 @@
+import Foundation
+import Hummingbird
+import Models
+
+func modelEndpoints() -> [Endpoint] {
+    [
+        Endpoint(
+            .get, "/v1/models", name: "models", summary: "The versions of a tenant's models, newest first",
+            details: """
+                An array, as ever. Where there are more than `limit`, the header `Link` names the next page \
+                (`rel="next"`).
+                """,
+            scope: .read,
+            parameters: [
+                Endpoint.userID,
+                .query("limit", .integer(1...1_000), "Versions at most; without it: 100.", example: 20),
+                .query("cursor", .version, "Only versions older than this one.", example: "v12"),
+            ],
+            answers: [.list("Versions", of: "Model")]
+        ) { call, services in
+            try call.identity?.check(userID: call.text("user_id"))
+            return try await services.blocking { try modelPage(call, services) }
+        },
+        Endpoint(
+            .get, "/v1/models/changes", name: "modelChanges",
+            summary: "Which version was made active when, by whom and why, oldest first", scope: .read,
+            parameters: [Endpoint.userID], answers: [.list("Every change", of: "ModelChange")]
+        ) { call, services in
+            try call.identity?.check(userID: call.text("user_id"))
+            let tenant = call.tenant
+            return try .json(try await services.blocking { try services.catalogue.changes(of: tenant) })
+        },
+        Endpoint(
+            .post, "/v1/models/{version}/promote", name: "promoteModel",
+            summary: "Make a version the active one; an older one rolls back",
+            details: "The version is loaded and tried first: if it cannot serve, nothing changes.",
+            scope: .promote,
+            parameters: [
+                .path("version", .version, "`3` or `v3`.", example: "v3"), Endpoint.userID,
+                .query("reason", .text(1...1_000), "Why, for the history; without it: by hand."),
+            ],
+            answers: [
+                .ok("The change", "Promotion"), .problem(.notFound, "There is no such version"),
+                .problem(.conflict, "The version cannot serve; nothing has changed"),
+            ]
+        ) { call, services in
+            try call.identity?.check(userID: call.text("user_id"))
+            let (tenant, version) = (call.tenant, call.version("version") ?? 0)
+            let (reason, caller) = (call.text("reason") ?? "by hand", call.caller)
+            let changes = try await services.blocking {
+                try services.promotion.promote([tenant: version], by: caller, reason: reason)
+            }
+            return try .json(
+                PromotionView(
+                    tenant: tenant.description, version: "v\(version)",
+                    previous: changes.first?.from.map { "v\($0)" }, changed: !changes.isEmpty))
+        },
+        Endpoint(
+            .get, "/v1/models/{version}/drift", name: "modelDrift",
+            summary: "How a serving version's alerts, scores and features have moved from its training",
+            scope: .read,
+            parameters: [.path("version", .version, "`3` or `v3`.", example: "v3"), Endpoint.userID],
+            answers: [
+                .ok("Alert rate and budget of the last hour, population stability indices", "Drift"),
+                .problem(.notFound, "This process has not scored with it"),
+            ]
+        ) { call, services in
+            try call.identity?.check(userID: call.text("user_id"))
+            let (tenant, version) = (call.tenant, call.version("version") ?? 0)
+            guard let watch = services.watch else {
+                throw Problem.notFound("this process does not serve: ask one with the role inference")
+            }
+            guard let report = watch.report(of: tenant, version: version) else {
+                throw Problem.notFound(
+                    "this process has scored nothing with v\(version) of \(tenant): is it active, and is there a stream?"
+                )
+            }
+            return try .json(DriftView(report))
+        },
+        Endpoint(
+            .get, "/v1/quarantine", name: "quarantine",
+            summary: "Versions that do not serve in this process although they are active, and why",
+            scope: .read, answers: [.list("Versions out of service", of: "Quarantined")]
+        ) { _, services in try .json(services.promotion.quarantinedModels.map(QuarantinedView.init)) },
+    ]
+}
+
+private struct PromotionView: Encodable {
+    let tenant: String
+    let version: String
+    let previous: String?
+    /// false: it was the active version already.
+    let changed: Bool
+}
+
+private struct QuarantinedView: Encodable {
+    let tenant: String
+    let version: String
+    let fallback: String
+    let reason: String
+
+    init(_ model: QuarantinedModel) {
+        tenant = model.tenant.description
+        version = "v\(model.version)"
+        fallback = model.fallback.rawValue
+        reason = model.reason
+    }
+}
+
+/// A version as the API shows it.
+struct ModelView: Encodable {
+    let version: String
+    let active: Bool
+    let userId: String?
+    let detector: String?
+    let detectorVersion: String?
+    let accuracy: Double?
+    let threshold: Double?
+    /// From which severity on there are alerts.
+    let severityAtThreshold: Double?
+    let contamination: Double?
+    let metrics: [String: Double]?
+    let candidates: [CandidateView]?
+    let gate: [GateView]?
+    let rows: Int?
+    let trainedFrom: String?
+    let trainedTo: String?
+    let createdMs: Int64?
+    let parent: String?
+    let sizeBytes: Int
+    /// Why the artifact cannot be read.
+    let error: String?
+
+    init(
+        _ stored: ModelStore.StoredVersion, isActive: Bool, header: Result<ArtifactHeader?, any Error>
+    ) {
+        version = "v\(stored.version)"
+        active = isActive
+        sizeBytes = stored.sizeBytes
+        let known = try? header.get()
+        userId = known?.userID
+        detector = known?.detectorID
+        detectorVersion = known?.detectorVersion
+        accuracy = known?.metrics["accuracy"]
+        threshold = known?.threshold
+        severityAtThreshold = known.flatMap { header in
+            header.severity.map { SeverityScale($0).severity(of: header.threshold) }
+        }
+        contamination = known?.contamination
+        metrics = known?.metrics
+        candidates = known.flatMap { $0.candidates.isEmpty ? nil : $0.candidates.map(CandidateView.init) }
+        gate = known.flatMap { $0.gate.isEmpty ? nil : $0.gate.map(GateView.init) }
+        rows = known?.rowCount
+        trainedFrom = known?.trainingRange.from
+        trainedTo = known?.trainingRange.to
+        createdMs = known?.createdMilliseconds
+        parent = known?.parent.map { "v\($0)" }
+        if case .failure(let failure) = header { error = "\(failure)" } else { error = nil }
+    }
+}
+
+/// Reads headers only: an artifact may be large, and a tenant may have many.
+private func modelPage(_ call: Call, _ services: ManagementServices) throws -> Response {
+    let tenant = call.tenant
+    let active = try services.catalogue.active(tenant)
+    let before = call.version("cursor") ?? .max
+    let limit = call.integer("limit") ?? 100
+    let stored = try services.models.stored(of: tenant).reversed().filter { $0.version < before }
+    let views = stored.prefix(limit).map { stored in
+        ModelView(
+            stored, isActive: stored.version == active,
+            header: Result {
+                try services.models.header(of: tenant, version: stored.version, stored: stored)
+            })
+    }
+    var response = try Response.json(views)
+    if stored.count > limit, let last = views.last {
+        response.linkNext("/v1/models", call, cursor: last.version)
+    }
+    return response
+}

@@ -1,0 +1,127 @@
+import Foundation
+import Hummingbird
+import Training
+
+func trainingEndpoints() -> [Endpoint] {
+    let jobID = Endpoint.Parameter.path("job_id", .text(1...64), "As `POST /v1/train` gave it.")
+    return [
+        Endpoint(
+            .post, "/v1/train", name: "train", summary: "Train a model",
+            details: "With the same `Idempotency-Key` the same job answers, however often it is sent.",
+            scope: .train,
+            parameters: [
+                .header("Idempotency-Key", .text(1...256), "The same key gives the same job.")
+            ],
+            body: Endpoint.Body(
+                schema: "TrainRequest",
+                example: [
+                    "date_range": ["start": "2026-01-01", "end": "2026-02-14"], "promote": true,
+                ]),
+            answers: [
+                Endpoint.Answer(
+                    status: .accepted, meaning: "The job, which waits its turn", schema: "JobAccepted"),
+                .problem(.conflict, "The idempotency key came with another request before"),
+                .problem(.contentTooLarge, "The body has more than a mebibyte"),
+            ]
+        ) { call, services in
+            let training = try TrainBody.request(Data(call.body))
+            try call.identity?.check(userID: training.userID)
+            try training.check(services.registry)
+            let key = call.header("Idempotency-Key")
+            let job = try await services.blocking { try services.jobs.submit(training, key: key) }
+            return try .json(
+                ["job_id": job.id, "state": job.state.rawValue], status: .accepted,
+                headers: [.location: "/v1/train/\(job.id)"])
+        },
+        Endpoint(
+            .get, "/v1/train", name: "jobs", summary: "Training jobs, newest first", scope: .read,
+            parameters: [.query("limit", .integer(1...1_000), "Jobs at most; without it: 100.", example: 20)],
+            answers: [.list("Jobs", of: "Job")]
+        ) { call, services in
+            let limit = call.integer("limit") ?? 100
+            return try .json(
+                try await services.blocking { try services.jobs.jobs(limit: limit) }.map(JobView.init))
+        },
+        Endpoint(
+            .get, "/v1/train/{job_id}", name: "job",
+            summary: "A training job: state, stage, progress, metrics, error", scope: .read,
+            parameters: [jobID],
+            answers: [.ok("The job", "Job"), .problem(.notFound, "There is no such job")]
+        ) { call, services in try .json(JobView(try await job(call, services))) },
+        Endpoint(
+            .delete, "/v1/train/{job_id}", name: "cancelJob",
+            summary: "Cancel a job; one that has ended stays as it is", scope: .train, parameters: [jobID],
+            answers: [
+                Endpoint.Answer(status: .noContent, meaning: "It will not go on", schema: nil),
+                .problem(.notFound, "There is no such job"),
+            ]
+        ) { call, services in
+            let id = try await job(call, services).id
+            try await services.blocking { try services.jobs.cancel(id: id) }
+            return Response(status: .noContent)
+        },
+    ]
+}
+
+private func job(_ call: Call, _ services: ManagementServices) async throws -> TrainingJob {
+    let id = call.text("job_id") ?? ""
+    guard let job = try await services.blocking({ try services.jobs.job(id: id) }) else {
+        throw Problem.notFound("there is no training job \(id)")
+    }
+    return job
+}
+
+/// A job as the API shows it.
+struct JobView: Encodable {
+    struct Model: Encodable {
+        let tenant: String
+        let version: String
+        let promoted: Bool
+    }
+
+    let jobId: String
+    let state: String
+    let stage: String?
+    let progress: Double
+    let attempts: Int
+    let userId: String?
+    let allUsers: Bool
+    let detector: String
+    /// The version that it made current, of a job for one tenant.
+    let version: String?
+    let models: [Model]?
+    /// How many; a job for all users shows the first hundred.
+    let modelCount: Int?
+    let metrics: [String: Double]?
+    /// What `auto` chose from, and by what the model was let through to serving, or not.
+    let candidates: [CandidateView]?
+    let gate: [GateView]?
+    let error: String?
+    let createdMs: Int64
+    let finishedMs: Int64?
+
+    init(_ job: TrainingJob) {
+        jobId = job.id
+        state = job.state.rawValue
+        stage = job.stage?.rawValue
+        progress = job.state == .succeeded ? 1 : job.progress
+        attempts = job.attempts
+        userId = job.request.userID
+        allUsers = job.request.allUsers
+        detector = job.outcome?.detector ?? job.request.detectorID
+        candidates = job.outcome?.candidates?.map(CandidateView.init)
+        gate = job.outcome?.gate?.map(GateView.init)
+        let made = job.outcome?.models ?? []
+        version =
+            !allUsers && made.count == 1 && made.first?.isPromoted == true
+            ? made.first.map { "v\($0.version)" } : nil
+        models = job.outcome?.models.prefix(100).map {
+            Model(tenant: $0.tenant, version: "v\($0.version)", promoted: $0.isPromoted)
+        }
+        modelCount = job.outcome?.models.count
+        metrics = job.outcome?.metrics
+        error = job.error
+        createdMs = job.createdMilliseconds
+        finishedMs = job.finishedMilliseconds
+    }
+}

@@ -1,0 +1,156 @@
+import Foundation
+import Hummingbird
+import Models
+import Serving
+
+func userEndpoints() -> [Endpoint] {
+    let userID = Endpoint.Parameter.path(
+        "user_id", .text(1...256), "The user's id, percent-encoded.", example: "user-000001")
+    return [
+        Endpoint(
+            .get, "/v1/users/{user_id}", name: "user",
+            summary: "Which model serves a user and why, and what was found lately", scope: .read,
+            parameters: [userID], answers: [.ok("What is known", "User")]
+        ) { call, services in
+            let userID = call.text("user_id") ?? ""
+            try call.identity?.check(userID: userID)
+            return .json(bytes: try await services.blocking { try userView(userID, services) })
+        },
+        Endpoint(
+            .delete, "/v1/users/{user_id}", name: "eraseUser",
+            summary: "Remove a user's models, window, jobs and events, and what caches hold of them",
+            details: """
+                The answer is a receipt: what was removed where. `202` where a part is not done yet, with what it waits for: \
+                ask again. When nothing is left the answer is `404`.
+                """,
+            scope: .erase, parameters: [userID],
+            answers: [
+                .ok("Removed", "Receipt"),
+                Endpoint.Answer(
+                    status: .accepted, meaning: "Removed, but for what is pending", schema: "Receipt"),
+                .problem(.notFound, "There is nothing of this user here"),
+            ]
+        ) { call, services in
+            let userID = call.text("user_id") ?? ""
+            try call.identity?.check(userID: userID)
+            let receipt = try await services.blocking { try erase(userID, services) }
+            guard receipt.isAnything else { throw Problem.notFound("there is nothing of this user here") }
+            return try .json(receipt, status: receipt.state == .done ? .ok : .accepted)
+        },
+    ]
+}
+
+/// The user's JSON, into which recent anomalies are put as they were published.
+private func userView(_ userID: String, _ services: ManagementServices) throws -> [UInt8] {
+    struct View: Encodable {
+        struct Serving: Encodable {
+            let tenant: String
+            let version: String?
+            let reason: String?
+        }
+
+        let userId: String
+        let serving: Serving
+        let versions: Int
+        let hasWindow: Bool?
+        let recent: [Int] = []
+    }
+
+    let serving = services.promotion.serving(userID: userID)
+    var filter = RecentAnomalies.Filter()
+    filter.userID = userID
+    filter.limit = 20
+    let recent = try services.recent?.anomalies(filter) ?? []
+    let view = View(
+        userId: userID,
+        serving: View.Serving(
+            tenant: serving.tenant.description, version: serving.version.map { "v\($0)" },
+            reason: serving.reason),
+        versions: try services.models.stored(of: .user(userID)).count,
+        hasWindow: try services.windows?.isThere(userID))
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    let text = String(decoding: try encoder.encode(view), as: UTF8.self)
+    return Array(
+        text.replacing("\"recent\":[]", with: "\"recent\":" + String(decoding: json(recent), as: UTF8.self))
+            .utf8)
+}
+
+/// What was removed where.
+struct Receipt: Encodable {
+    enum State: String, Encodable { case done, pending }
+
+    struct Part: Encodable {
+        let what: String
+        let `where`: String
+        let removed: Int
+        var state = State.done
+        /// What it waits for.
+        var note: String?
+    }
+
+    let userId: String
+    let timeMs: Int64
+    var parts: [Part] = []
+    /// What erasing does not reach, because it is not this service's.
+    let kept = ["the lake, and the records of the stream's topics or files"]
+
+    var state: State { parts.contains { $0.state == .pending } ? .pending : .done }
+    var isAnything: Bool { parts.contains { $0.removed > 0 || $0.state == .pending } }
+
+    private enum CodingKeys: CodingKey { case userId, timeMs, parts, kept, state }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(userId, forKey: .userId)
+        try container.encode(timeMs, forKey: .timeMs)
+        try container.encode(parts, forKey: .parts)
+        try container.encode(kept, forKey: .kept)
+        try container.encode(state, forKey: .state)
+    }
+}
+
+/// Jobs first, so that none makes a model anew; then what serves; then what is kept.
+private func erase(_ userID: String, _ services: ManagementServices) throws -> Receipt {
+    let now = Int64(Date().timeIntervalSince1970 * 1_000)
+    var receipt = Receipt(userId: userID, timeMs: now)
+    let jobs = try services.jobs.erase(userID: userID)
+    receipt.parts.append(.init(what: "jobs", where: "this machine", removed: jobs))
+
+    let erased = try services.promotion.erase(.user(userID))
+    let store = services.models.objects.location
+    receipt.parts += [
+        .init(what: "models", where: store, removed: erased.versions),
+        .init(what: "catalogue", where: store, removed: (erased.wasKnown ? 1 : 0) + erased.history),
+        .init(what: "cache", where: "this machine", removed: erased.cached),
+        .init(
+            what: "events", where: "the stream of promotions", removed: erased.events,
+            state: erased.eventsFailure == nil ? .done : .pending, note: erased.eventsFailure),
+    ]
+    if let recent = services.recent {
+        let removed = try recent.erase(userID: userID)
+        receipt.parts.append(.init(what: "recent anomalies", where: "this machine", removed: removed))
+    }
+    let wasAnything = receipt.isAnything
+    let told = "other processes forget the user when they next look into the store"
+    if let windows = services.windows {
+        let removal = try windows.remove(userID)
+        receipt.parts.append(
+            .init(
+                what: "windows", where: windows.location, removed: removal.removed,
+                state: removal.pending == nil ? .done : .pending, note: removal.pending))
+    } else {
+        // Somebody else's memory may have one. A second call finds nothing new, and does not wait again.
+        receipt.parts.append(
+            .init(
+                what: "windows", where: "processes that score", removed: 0,
+                state: wasAnything ? .pending : .done, note: wasAnything ? told : nil))
+    }
+    if receipt.isAnything {
+        try ErasureNotices(objects: services.models.objects).post(userID: userID, now: now)
+        receipt.parts.append(
+            .init(what: "notice", where: store, removed: 0, note: "kept for a day; \(told)"))
+    }
+    return receipt
+}

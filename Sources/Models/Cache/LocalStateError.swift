@@ -1,0 +1,30 @@
+import GRDB
+
+/// What went wrong with a database in the data directory, for those who do not know what it is kept in.
+public struct LocalStateError: Error, Sendable, CustomStringConvertible {
+    public let description: String
+    /// Whether the same call may succeed later.
+    public let isRetryable: Bool
+
+    /// nil: an error of something else.
+    public init?(_ error: any Error) {
+        if let error = error as? StoredValueError {
+            (description, isRetryable) = ("a record of the local state is damaged: \(error)", false)
+            return
+        }
+        guard let error = error as? DatabaseError else { return nil }
+        let reason = error.message ?? "\(error.resultCode)"
+        switch error.resultCode {
+        case .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_CANTOPEN:
+            description =
+                "the data directory cannot be written (\(reason)): give its files to this service's user"
+            isRetryable = false
+        case .SQLITE_FULL:
+            description = "the disk of the data directory is full (\(reason))"
+            isRetryable = true
+        case .SQLITE_BUSY, .SQLITE_LOCKED, .SQLITE_IOERR:
+            (description, isRetryable) = ("the local state cannot be used now: \(reason)", true)
+        default: (description, isRetryable) = ("the local state fails: \(reason)", false)
+        }
+    }
+}

@@ -1,0 +1,116 @@
+import Foundation
+import Models
+import Transactions
+
+/// A verdict as it was published: what says how to make it again, and its bytes.
+public struct RecordedVerdict: Sendable {
+    public let transactionID: String
+    public let userID: String
+    /// The model that gave the score.
+    public let tenant: Tenant
+    public let version: Int
+    /// Of the whole artifact, hexadecimal.
+    public let sha256: String
+    /// Why the user's own model did not serve.
+    public let fallback: FallbackReason?
+    /// Of the transaction, milliseconds since 1970 UTC; nil: it does not say.
+    public let eventMilliseconds: Int64?
+    public let json: [UInt8]
+
+    /// - Throws: `RecordedVerdictError` saying what is missing.
+    public init(json: some Collection<UInt8>) throws {
+        let fields: Fields
+        do {
+            fields = try JSONDecoder().decode(Fields.self, from: Data(json))
+        } catch {
+            throw RecordedVerdictError("it is no verdict: \(error)")
+        }
+        transactionID = fields.transactionID
+        userID = fields.userID
+        version = fields.model.version
+        sha256 = fields.model.sha256
+        if let name = fields.fallback {
+            guard let reason = FallbackReason(rawValue: name) else {
+                throw RecordedVerdictError("its fallback is '\(name)', which this version does not know")
+            }
+            fallback = reason
+            tenant = .global
+        } else {
+            fallback = nil
+            tenant = .user(fields.userID)
+        }
+        eventMilliseconds = fields.eventTime.flatMap { EventTime.parse($0) }
+        self.json = Array(json)
+    }
+}
+
+/// The members of a verdict that are read back.
+private struct Fields: Decodable {
+    struct Model: Decodable {
+        let version: Int
+        let sha256: String
+    }
+    let transactionID: String
+    let userID: String
+    let model: Model
+    let fallback: String?
+    let eventTime: String?
+
+    enum CodingKeys: String, CodingKey {
+        case model, fallback
+        case eventTime = "event_time"
+        case transactionID = "transaction_id"
+        case userID = "user_id"
+    }
+}
+
+public struct RecordedVerdictError: Error, Sendable, CustomStringConvertible {
+    public let description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// The verdicts of a file, by transaction. A transaction that came several times has several, in their order.
+public struct RecordedVerdicts: Sendable {
+    struct Key: Hashable {
+        let transactionID: String
+        let userID: String
+    }
+
+    private var verdicts: [Key: [RecordedVerdict]] = [:]
+    public private(set) var count = 0
+
+    public init(_ verdicts: [RecordedVerdict] = []) {
+        for verdict in verdicts.reversed() { add(verdict) }
+    }
+
+    /// Reads a file of verdicts, one a line.
+    ///
+    /// - Throws: `RecordedVerdictError` naming the line.
+    public init(path: String) throws {
+        let data = try Data(contentsOf: URL(filePath: path), options: .alwaysMapped)
+        let lines = data.split(separator: 0x0A)
+        // From the last, so that the first is the last in its list and is taken first.
+        for (index, line) in lines.enumerated().reversed() {
+            do {
+                add(try RecordedVerdict(json: line))
+            } catch {
+                throw RecordedVerdictError("\(path), line \(index + 1): \(error)")
+            }
+        }
+    }
+
+    private mutating func add(_ verdict: RecordedVerdict) {
+        count += 1
+        verdicts[Key(transactionID: verdict.transactionID, userID: verdict.userID), default: []].append(
+            verdict)
+    }
+
+    /// The next verdict of a transaction, which is then gone.
+    mutating func take(transactionID: String, userID: String) -> RecordedVerdict? {
+        let key = Key(transactionID: transactionID, userID: userID)
+        guard let verdict = verdicts[key]?.popLast() else { return nil }
+        if verdicts[key]?.isEmpty == true { verdicts[key] = nil }
+        count -= 1
+        return verdict
+    }
+}

@@ -1,0 +1,171 @@
+import DetectorAPI
+import Features
+import Models
+import Transactions
+
+/// Makes recorded verdicts again from the stream, each by the model that it names, whatever is active today.
+///
+/// Windows begin empty and every record of the stream is folded, so that the stream must be all that the verdict's windows
+/// were made of. The same bytes come out whatever the size of the batches.
+public struct VerdictReplay {
+    public struct Outcome: Sendable {
+        public var transactions = 0
+        /// Verdicts that were made again.
+        public var recomputed = 0
+        /// Of those, how many have the same bytes, but for `source`, which is the place in the stream that was read.
+        public var same = 0
+        /// Recorded verdicts whose transaction the stream does not have.
+        public var missing = 0
+        /// The first that differs: as it was recorded, and as it is now.
+        public var firstDifference: (recorded: [UInt8], recomputed: [UInt8])?
+    }
+
+    private let router: ModelRouter
+    private let store: ModelStore
+    private let open: @Sendable (ArtifactBytes) throws -> ReadyModel
+    private let settings: ScoringWorker.Settings
+
+    /// - Parameter open: Makes a model of an artifact.
+    public init(
+        router: ModelRouter, store: ModelStore, settings: ScoringWorker.Settings,
+        open: @escaping @Sendable (ArtifactBytes) throws -> ReadyModel
+    ) {
+        self.router = router
+        self.store = store
+        self.open = open
+        self.settings = settings
+    }
+
+    /// Reads the stream until every recorded verdict is made again, or it ends. What is made is delivered to it.
+    ///
+    /// - Throws: `ModelLoadError` for a model that the store does not have any more.
+    public func run(_ stream: any TransactionStream, _ recorded: RecordedVerdicts) throws -> Outcome {
+        var recorded = recorded
+        var outcome = Outcome()
+        var models = RecordedModels(store: store, open: open)
+        let windows = MemoryWindowStore()
+        let stage = WindowStage(store: windows, writer: 1, settings: settings.windows)
+        let consume = ConsumeStage()
+        while recorded.count > 0 {
+            guard let records = try stream.next(settings.limits) else {
+                if stream.isFinished { break }
+                continue
+            }
+            let batch = consume.consume(records)
+            let windowed = try stage.window(batch) { _ in nil }
+            let chosen = take(batch, from: &recorded)
+            let routed = try route(windowed, chosen, &models)
+            let scored = try score(routed, with: router, reasonCount: settings.reasonCount)
+            let made = verdicts(scored, publish: .all, rows: chosen.map(\.row))
+            compare(made, chosen, &outcome)
+            outcome.transactions += batch.count
+            let delivery = Delivery(
+                verdicts: made, deadLetters: batch.deadLetters, slices: batch.slices,
+                assignment: batch.assignment)
+            guard
+                try stream.deliver(delivery, writeWindows: { try windows.write(windowed.writes) })
+                    == .delivered
+            else { throw RecordedVerdictError("the stream did not take what was made again") }
+        }
+        outcome.missing = recorded.count
+        return outcome
+    }
+
+    private func take(
+        _ batch: ConsumedBatch, from recorded: inout RecordedVerdicts
+    ) -> [(row: Int, verdict: RecordedVerdict)] {
+        (0..<batch.count).compactMap { row in
+            let transactions = batch.transactions
+            return recorded.take(
+                transactionID: transactions.text(.transactionID, row) ?? "",
+                userID: transactions.text(.userID, row) ?? ""
+            ).map { (row, $0) }
+        }
+    }
+
+    private func route(
+        _ windowed: WindowedBatch, _ chosen: [(row: Int, verdict: RecordedVerdict)],
+        _ models: inout RecordedModels
+    ) throws -> RoutedBatch {
+        struct Choice: Hashable {
+            let sha256: String
+            let fallback: FallbackReason?
+        }
+        var groups: [RouteGroup] = []
+        var groupOf: [Choice: Int] = [:]
+        for (row, verdict) in chosen {
+            let choice = Choice(sha256: verdict.sha256, fallback: verdict.fallback)
+            let group = groupOf[choice] ?? groups.count
+            if group == groups.count {
+                groups.append(
+                    RouteGroup(model: try models.model(of: verdict), fallback: verdict.fallback, rows: []))
+                groupOf[choice] = group
+            }
+            groups[group].rows.append(Int32(row))
+        }
+        return RoutedBatch(windowed: windowed, groups: groups)
+    }
+
+    private func compare(
+        _ made: OutputRecords, _ chosen: [(row: Int, verdict: RecordedVerdict)], _ outcome: inout Outcome
+    ) {
+        var index = 0
+        made.visit { _, _, payload in
+            let recorded = chosen[index].verdict.json
+            index += 1
+            outcome.recomputed += 1
+            if Self.withoutSource(recorded) == Self.withoutSource(Array(payload)) {
+                outcome.same += 1
+            } else if outcome.firstDifference == nil {
+                outcome.firstDifference = (recorded, Array(payload))
+            }
+        }
+    }
+
+    /// A verdict's bytes without the member that names the place in the stream.
+    private static func withoutSource(_ json: [UInt8]) -> [UInt8] {
+        let name = Array(#""source":{"#.utf8)
+        guard let start = json.indices.reversed().first(where: { json[$0...].starts(with: name) }),
+            let end = json[start...].firstIndex(of: UInt8(ascii: "}"))
+        else { return json }
+        return Array(json[..<start] + json[(end + 1)...])
+    }
+}
+
+/// Models by the SHA-256 that verdicts name, fetched from the store.
+private struct RecordedModels {
+    let store: ModelStore
+    let open: (ArtifactBytes) throws -> ReadyModel
+    private var models: [String: ReadyModel] = [:]
+    /// Models of users are many; beyond so many all are fetched anew.
+    private static let capacity = 2_000
+
+    init(store: ModelStore, open: @escaping (ArtifactBytes) throws -> ReadyModel) {
+        self.store = store
+        self.open = open
+    }
+
+    mutating func model(of verdict: RecordedVerdict) throws -> ReadyModel {
+        if let model = models[verdict.sha256] { return model }
+        let model = try fetch(verdict)
+        if models.count >= Self.capacity { models = [:] }
+        models[verdict.sha256] = model
+        return model
+    }
+
+    /// The version that the verdict names, or else any of the tenant's with its SHA-256.
+    private func fetch(_ verdict: RecordedVerdict) throws -> ReadyModel {
+        var found: String?
+        let others = try store.versions(of: verdict.tenant).filter { $0 != verdict.version }.reversed()
+        for version in [verdict.version] + others {
+            guard let bytes = try store.bytes(of: verdict.tenant, version: version) else { continue }
+            let model = try open(bytes)
+            if model.sha256 == verdict.sha256 { return model }
+            if version == verdict.version { found = model.sha256 }
+        }
+        guard let found else {
+            throw ModelLoadError.notFound(tenant: verdict.tenant.description, version: verdict.version)
+        }
+        throw ModelLoadError.notAsPromoted(expected: verdict.sha256, found: found)
+    }
+}

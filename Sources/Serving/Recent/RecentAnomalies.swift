@@ -1,0 +1,178 @@
+import Foundation
+import GRDB
+import Logging
+import Metrics
+import Models
+import Synchronization
+import Transactions
+
+/// The newest anomalies of this process, in SQLite, for people who look. Bounded, and beside the stream: what cannot be
+/// written in time is left out and counted, and nothing waits for it. Thread-safe.
+public final class RecentAnomalies: Sendable {
+    /// An anomaly as it was published.
+    public struct Anomaly: Sendable, Hashable {
+        /// Ascending in the order in which they came.
+        public let number: Int64
+        /// The verdict's JSON.
+        public let verdict: [UInt8]
+    }
+
+    /// Which ones are wanted.
+    public struct Filter: Sendable {
+        public var userID: String?
+        public var leastSeverity: Double?
+        /// Only older ones.
+        public var before: Int64?
+        public var limit = 100
+
+        public init() {}
+    }
+
+    private struct Entry: Sendable {
+        let user: Data
+        let transaction: String
+        let severity: Double
+        let verdict: Data
+    }
+
+    private struct State {
+        var waiting: [Entry] = []
+        var isStopping = false
+    }
+
+    /// Kept; older ones go.
+    public static let maximumCount = 100_000
+    private static let maximumWaiting = 10_000
+    private static let pauseSeconds = 0.2
+
+    private let database: DatabaseQueue
+    private let logger: Logger
+    private let state = Mutex(State())
+    private let leftOut = Counter(label: "ml_recent_anomalies_left_out_total")
+
+    /// - Parameter path: The database; nil: in memory.
+    /// - Throws: When the file cannot be opened.
+    public init(path: String?, logger: Logger) throws {
+        self.logger = logger
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(5)
+        database =
+            try path.map { try DatabaseQueue(path: $0, configuration: configuration) } ?? DatabaseQueue()
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE anomaly (
+                        number INTEGER PRIMARY KEY AUTOINCREMENT, user BLOB NOT NULL, transaction_id TEXT NOT NULL,
+                        severity REAL NOT NULL, verdict BLOB NOT NULL);
+                    CREATE UNIQUE INDEX anomaly_by_transaction ON anomaly (user, transaction_id);
+                    """)
+        }
+        try migrator.migrate(database)
+    }
+
+    // MARK: Writing
+
+    /// Takes note of a delivered batch's anomalies. Returns at once.
+    public func note(_ scored: ScoredBatch) {
+        let transactions = scored.windowed.consumed.transactions
+        var rows = (0..<scored.count).filter(scored.isAnomaly)[...]
+        guard !rows.isEmpty else { return }
+        var entries: [Entry] = []
+        verdicts(scored, publish: .anomalies).visit { _, user, verdict in
+            guard let row = rows.popFirst() else { return }
+            entries.append(
+                Entry(
+                    user: Data(user), transaction: transactions.text(.transactionID, row) ?? "",
+                    severity: scored.severity(row) ?? 0, verdict: Data(verdict)))
+        }
+        state.withLock { state in
+            state.waiting += entries
+            let excess = state.waiting.count - Self.maximumWaiting
+            if excess > 0 {
+                state.waiting.removeFirst(excess)
+                leftOut.increment(by: excess)
+            }
+        }
+    }
+
+    /// Writes what is noted, until `stop` is called. Blocks; on a thread of its own.
+    public func run() {
+        while true {
+            let isStopping = state.withLock { $0.isStopping }
+            flush()
+            if isStopping { return }
+            Thread.sleep(forTimeInterval: Self.pauseSeconds)
+        }
+    }
+
+    public func stop() { state.withLock { $0.isStopping = true } }
+
+    /// Writes what is noted now.
+    func flush() {
+        let entries = state.withLock { state in
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        guard !entries.isEmpty else { return }
+        do {
+            try database.write { db in
+                for entry in entries {
+                    try db.execute(
+                        sql: """
+                            INSERT OR REPLACE INTO anomaly (user, transaction_id, severity, verdict)
+                            VALUES (?, ?, ?, ?)
+                            """, arguments: [entry.user, entry.transaction, entry.severity, entry.verdict])
+                }
+                try db.execute(
+                    sql: """
+                        DELETE FROM anomaly WHERE number <= (SELECT max(number) FROM anomaly) - ?
+                        """, arguments: [Self.maximumCount])
+            }
+        } catch {
+            leftOut.increment(by: entries.count)
+            logger.warning("recent anomalies cannot be kept", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    // MARK: Reading
+
+    /// Newest first.
+    public func anomalies(_ filter: Filter) throws -> [Anomaly] {
+        var conditions = ["number < ?"]
+        var arguments: StatementArguments = [filter.before ?? .max]
+        if let userID = filter.userID {
+            conditions.append("user = ?")
+            arguments += [Data(userID.utf8)]
+        }
+        if let severity = filter.leastSeverity {
+            conditions.append("severity >= ?")
+            arguments += [severity]
+        }
+        arguments += [filter.limit]
+        let sql = """
+            SELECT number, verdict FROM anomaly WHERE \(conditions.joined(separator: " AND "))
+            ORDER BY number DESC LIMIT ?
+            """
+        return try database.read { db in
+            try Row.fetchAll(db, sql: sql, arguments: arguments).compactMap { row in
+                guard let number = try? row.stored("number", as: Int64.self),
+                    let verdict = try? row.stored("verdict", as: Data.self)
+                else { return nil }
+                return Anomaly(number: number, verdict: [UInt8](verdict))
+            }
+        }
+    }
+
+    /// Forgets a user.
+    ///
+    /// - Returns: How many there were.
+    public func erase(userID: String) throws -> Int {
+        state.withLock { $0.waiting.removeAll { $0.user == Data(userID.utf8) } }
+        return try database.writeWithoutTransaction { db in
+            try db.execute(sql: "PRAGMA secure_delete = ON")
+            try db.execute(sql: "DELETE FROM anomaly WHERE user = ?", arguments: [Data(userID.utf8)])
+            return db.changesCount
+        }
+    }
+}

@@ -1,0 +1,221 @@
+import Features
+
+/// The windows of a batch's users while it is folded.
+struct UserStates {
+    private struct User {
+        let slice: Int
+        let partition: Int32
+        let hash: UInt64
+        var expected = WindowExpectation.nothing
+        var marks: TransactionMarks = []
+        var missing = MissingHistory.none
+        /// Records below it are in the base.
+        var baseOffset: Int64
+        let endOffset: Int64
+        var origin = Origin.nothing
+        var baseRange = 0..<0
+        var pendingCount = 0
+    }
+
+    private enum Origin {
+        case nothing
+        case damaged
+        /// A blob of the partition's own, of some epoch.
+        case epoch(UInt32)
+        /// A blob that no epoch of the partition speaks of.
+        case elsewhere
+    }
+
+    private var users: [User] = []
+    private var windows: [UserWindow] = []
+    /// Encoded base windows, one after the other.
+    private var bases: [UInt8] = []
+    /// The batch's events that are folded, with their user's slot.
+    private var events: [(slot: Int32, event: WindowEvent)] = []
+    /// Users without a window, where an older version may have one.
+    private(set) var absent: [Int] = []
+    private(set) var damaged: [Int] = []
+
+    private static let count30d = FeatureSchema.index(of: "count_30d")
+
+    init(capacity: Int) {
+        users.reserveCapacity(capacity)
+        windows.reserveCapacity(capacity)
+    }
+
+    // MARK: - Reading
+
+    /// Takes what the store has for the next user.
+    ///
+    /// - Returns: Why it could not be used.
+    mutating func append(
+        _ stored: StoredWindow, slice: Int, of partition: PartitionStates.Partition, hash: UInt64,
+        committedOffset: (Int32) throws -> Int64?
+    ) throws -> String? {
+        var user = User(
+            slice: slice, partition: partition.slice.source.partition, hash: hash,
+            baseOffset: partition.slice.start, endOffset: partition.slice.end)
+        var window = UserWindow()
+        var problem: String?
+        switch stored {
+        case .none:
+            if partition.mayHaveUnnamed { absent.append(users.count) }
+        case .foreign:
+            user.expected = .foreign
+            problem = "the key holds no string"
+        case .blob(let bytes):
+            user.expected = WindowExpectation(of: bytes)
+            do {
+                window = try Self.take(bytes, &user, partition, committedOffset: committedOffset)
+            } catch let error as WindowStoreError {
+                problem = "\(error)"
+            }
+        }
+        if problem != nil {
+            user.origin = .damaged
+            damaged.append(users.count)
+        }
+        users.append(user)
+        windows.append(window)
+        return problem
+    }
+
+    /// Takes what an older version has for a user without a window.
+    ///
+    /// - Returns: Whether there was something.
+    mutating func adopt(
+        _ slot: Int, _ bytes: UnsafeRawBufferPointer?, of partition: PartitionStates.Partition,
+        committedOffset: (Int32) throws -> Int64?
+    ) throws -> Bool {
+        guard let bytes else { return false }
+        var user = users[slot]
+        // One that is damaged stays where it is: nobody will write there.
+        guard
+            let window = try? Self.take(bytes, &user, partition, committedOffset: committedOffset)
+        else { return false }
+        user.origin = .elsewhere
+        users[slot] = user
+        windows[slot] = window
+        return true
+    }
+
+    /// The window of the records below the slice's start, as far as the blob knows them.
+    private static func take(
+        _ bytes: UnsafeRawBufferPointer, _ user: inout User, _ partition: PartitionStates.Partition,
+        committedOffset: (Int32) throws -> Int64?
+    ) throws -> UserWindow {
+        let blob = try WindowBlob(bytes, owner: user.hash)
+        var isCommitted = true
+        var marks: TransactionMarks = []
+        var baseOffset = user.baseOffset
+        if blob.partition == WindowBlob.noPartition {
+            user.origin = .elsewhere
+        } else if blob.partition == partition.slice.source.partition {
+            user.origin = blob.format == 1 ? .elsewhere : .epoch(blob.epoch)
+            isCommitted = blob.endOffset <= partition.committedOffset
+            let known = isCommitted ? blob.endOffset : blob.baseOffset
+            if max(known, blob.baseOffset) > partition.slice.start {
+                marks.insert(.windowAhead)
+                baseOffset = max(known, blob.baseOffset)
+            }
+        } else {
+            // Offsets of two partitions do not compare: the blob's own partition decides.
+            user.origin = .elsewhere
+            marks.insert(.windowMoved)
+            isCommitted = try committedOffset(blob.partition).map { blob.endOffset <= $0 } ?? false
+        }
+        let window = try blob.window(foldingPending: isCommitted)
+        user.marks = marks
+        user.baseOffset = baseOffset
+        user.missing = blob.missing
+        return window
+    }
+
+    /// Keeps the windows as they are before the batch, and adds what their partitions lack. Called once, after all are
+    /// read and before the first fold.
+    mutating func conclude(_ partitions: PartitionStates) {
+        for slot in users.indices {
+            let partition = partitions[users[slot].slice]
+            switch users[slot].origin {
+            case .nothing: users[slot].missing.add(partition.missing.ofUsers)
+            case .damaged:
+                users[slot].missing.add(partition.missing.ofUsers)
+                users[slot].missing.add(
+                    MissingHistory(
+                        .windowDamaged, before: partitions.time(of: users[slot].slice, partition.baseClock)))
+            case .epoch(let epoch) where epoch != 0 && epoch != partition.epoch:
+                users[slot].missing.add(partition.missing.ofUsers)
+            case .epoch, .elsewhere: break
+            }
+            let start = bases.count
+            windows[slot].encode(into: &bases)
+            users[slot].baseRange = start..<bases.count
+        }
+    }
+
+    // MARK: - Folding
+
+    mutating func fold(
+        _ event: WindowEvent, slot: Int, partition: Int32, offset: Int64, isFuture: Bool, coldBelow: Int,
+        features: UnsafeMutableBufferPointer<Float>
+    ) -> TransactionMarks {
+        windows[slot].writeFeatures(for: event, into: features)
+        var marks = users[slot].missing.marks(at: event.timestampMilliseconds)
+        if let count = Self.count30d, features[count] < Float(coldBelow) { marks.insert(.cold) }
+        if users[slot].marks.contains(.windowMoved) || partition != users[slot].partition {
+            marks.insert(.windowMoved)
+        }
+        if isFuture {
+            marks.insert(.future)
+            return marks
+        }
+        if users[slot].marks.contains(.windowAhead), offset < users[slot].baseOffset {
+            marks.insert(.windowAhead)
+            return marks
+        }
+        if windows[slot].fold(event) { marks.insert(.late) }
+        users[slot].pendingCount += 1
+        events.append((Int32(slot), event))
+        return marks
+    }
+
+    /// Builds the new blobs: each user's base, and the batch's events as pending.
+    func writes(
+        users keys: UserKeys, token: WindowToken, partitions: PartitionStates, storeIdentity: UInt32
+    ) -> WindowWrites {
+        // Events by user, each user's in order: a counting sort.
+        var next = [Int](repeating: 0, count: users.count)
+        var total = 0
+        for slot in users.indices {
+            next[slot] = total
+            total += users[slot].pendingCount
+        }
+        let first = next
+        var sorted = [Int32](repeating: 0, count: events.count)
+        for (index, entry) in events.enumerated() {
+            sorted[next[Int(entry.slot)]] = Int32(index)
+            next[Int(entry.slot)] += 1
+        }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(
+            bases.count + users.count * WindowBlob.headerSize + events.count * WindowEvent.encodedSize)
+        var ends: [Int] = []
+        ends.reserveCapacity(users.count)
+        for (slot, user) in users.enumerated() {
+            let start = bytes.count
+            WindowBlob.appendHeader(
+                to: &bytes, token: token, epoch: partitions[user.slice].epoch, partition: user.partition,
+                baseOffset: user.baseOffset, endOffset: user.endOffset, missing: user.missing,
+                pendingCount: user.pendingCount, baseSize: user.baseRange.count)
+            bytes.append(contentsOf: bases[user.baseRange])
+            for place in first[slot]..<first[slot] + user.pendingCount {
+                events[Int(sorted[place])].event.encode(into: &bytes)
+            }
+            WindowChecksum.seal(&bytes, from: start, owner: user.hash)
+            ends.append(bytes.count)
+        }
+        return WindowWrites(
+            users: keys, expected: users.map(\.expected), bytes: bytes, ends: ends, damaged: damaged,
+            partitions: partitions.writes(token, storeIdentity: storeIdentity))
+    }
+}

@@ -1,0 +1,134 @@
+import DetectorAPI
+import Features
+import Foundation
+import Lake
+import Models
+
+/// A model's figures on days of the lake, each transaction scored as it would have been served: from its user's window
+/// and the tables of its hour, with nothing known that was not known then.
+public struct BacktestReport: Codable, Sendable, Hashable {
+    public var version: Int
+    public var detector: String
+    public var from: LakeDay
+    public var to: LakeDay
+    /// Judged by the labels known at this moment; nil: by all that there are. Milliseconds since 1970 UTC.
+    public var asOfMilliseconds: Int64?
+    public var transactions: Int
+    public var frauds: Int
+    /// Transactions that nobody has labelled, and that are too young to be taken for genuine: not judged.
+    public var unlabelled: Int
+    public var alerts: Int
+    /// Share of frauds among the alerts.
+    public var alertPrecision: Double?
+    /// nil without both kinds.
+    public var auroc: Double?
+    public var averagePrecision: Double?
+    /// Share of users with a fraud among the 100 users of the lowest scores of a day, mean over the days.
+    public var cardPrecisionAt100: Double?
+}
+
+extension TrainingPipeline {
+    /// Scores days of the lake with a stored global model. Blocks the thread.
+    ///
+    /// - Throws: `TrainingError`; errors of the lake's files, the stores and the detector.
+    public func backtest(
+        version: Int, from: LakeDay, to: LakeDay, asOf: Int64?,
+        isCancelled: @escaping @Sendable () -> Bool = { false },
+        progress: (Double) -> Void = { _ in }
+    ) throws -> BacktestReport {
+        let model = try router.model(of: .global, version: version)
+        var judged = JudgedRows()
+        var batch = RowTable()
+        func flush() throws {
+            let scores = try score(model.model, batch.encoded(model.plan), columns: model.plan.columnCount)
+            judged.scores.append(contentsOf: scores)
+            batch.removeAll()
+        }
+        try eachRow(
+            from...to, asOf: asOf, usesReferences: model.plan.usesReferences, isCancelled: isCancelled,
+            progress: progress,
+            visit: { row in
+                batch.append(row.row, features: row.features, priority: 0)
+                judged.append(row.row)
+                if batch.count == 8_192 { try flush() }
+            })
+        try flush()
+        guard !judged.scores.isEmpty else {
+            throw TrainingError.noData("the lake has no transactions from \(from) to \(to)")
+        }
+        return judged.report(model, from: from, to: to, asOf: asOf)
+    }
+
+    /// Calls `visit` with each row of some days, users after each other, with its features as they would have been
+    /// served and the label known at `asOf`.
+    func eachRow(
+        _ days: ClosedRange<LakeDay>, asOf: Int64?, usesReferences: Bool, isCancelled: @Sendable () -> Bool,
+        progress: (Double) -> Void, visit: (PreparedRow) throws -> Void
+    ) throws {
+        guard days.lowerBound.distance(to: days.upperBound) < TrainingRequest.maximumDays else {
+            throw TrainingError.invalidRequest(
+                field: "date_range", reason: "at most \(TrainingRequest.maximumDays) days are allowed")
+        }
+        let history = try historyScan(days, userID: nil, asOf: asOf, usesReferences: usesReferences).run(
+            isCancelled: isCancelled, progress: { progress($0 / 2) })
+        let fold = HistoryFold(startMilliseconds: days.lowerBound.startMilliseconds)
+        for part in 0..<History.partCount {
+            try fold.run(try history.takePart(part), isCancelled: isCancelled) { row, _ in try visit(row) }
+            progress(0.5 + Double(part + 1) / Double(2 * History.partCount))
+        }
+    }
+}
+
+/// What is known of scored rows.
+private struct JudgedRows {
+    var scores: [Double] = []
+    private var labels: [Int8] = []
+    private var days: [Int32] = []
+    private var users: [UInt32] = []
+
+    mutating func append(_ row: HistoryRow) {
+        labels.append(Int8(row.label))
+        days.append(Int32(LakeDay(epochMilliseconds: row.timestampMilliseconds).dayNumber))
+        users.append(row.user)
+    }
+
+    func report(_ model: ReadyModel, from: LakeDay, to: LakeDay, asOf: Int64?) -> BacktestReport {
+        let known = labels.indices.filter { labels[$0] >= 0 }
+        let anomalous = known.map { labels[$0] == 1 }
+        let frauds = anomalous.count { $0 }
+        let knownScores = known.map { scores[$0] }
+        let alerts = known.filter { scores[$0] < model.threshold }
+        let hits = alerts.count { labels[$0] == 1 }
+        return BacktestReport(
+            version: model.version, detector: model.header.detectorID, from: from, to: to,
+            asOfMilliseconds: asOf,
+            transactions: scores.count, frauds: frauds, unlabelled: scores.count - known.count,
+            alerts: scores.count { $0 < model.threshold },
+            alertPrecision: alerts.isEmpty ? nil : Double(hits) / Double(alerts.count),
+            auroc: ScoreMetrics.auroc(knownScores, anomalous: anomalous),
+            averagePrecision: frauds < known.count
+                ? ScoreMetrics.averagePrecision(knownScores, anomalous: anomalous) : nil,
+            cardPrecisionAt100: frauds > 0 ? cardPrecision(known, count: 100) : nil)
+    }
+
+    /// Of each day the users by their lowest score.
+    private func cardPrecision(_ rows: [Int], count: Int) -> Double? {
+        struct Card {
+            var score = Double.infinity
+            var isFraud = false
+        }
+        var byDay: [Int32: [UInt32: Card]] = [:]
+        for row in rows {
+            var card = byDay[days[row], default: [:]][users[row], default: Card()]
+            card.score = min(card.score, scores[row])
+            if labels[row] == 1 { card.isFraud = true }
+            byDay[days[row], default: [:]][users[row]] = card
+        }
+        let precisions = byDay.values.compactMap { cards in
+            let all = Array(cards.values)
+            return ScoreMetrics.precision(
+                all.map(\.score), anomalous: all.map(\.isFraud), count: min(count, all.count))
+        }
+        return precisions.isEmpty ? nil : precisions.reduce(0, +) / Double(precisions.count)
+    }
+}

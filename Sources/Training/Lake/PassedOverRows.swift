@@ -1,0 +1,77 @@
+import Exact
+import Lake
+import Transactions
+
+/// Rows of the lake that are no transactions, counted by what is wrong with them.
+struct PassedOverRows: Sendable {
+    private var counts: [String: (count: Int, first: String)] = [:]
+
+    var count: Int { counts.values.reduce(0) { $0 + $1.count } }
+
+    /// A line for each kind of fault, the most frequent first, with where it was met first.
+    var notes: [String] {
+        counts.sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.map { fault, rows in
+            "\(rows.count) \(rows.count == 1 ? "row" : "rows") passed over: \(fault); the first is \(rows.first)"
+        }
+    }
+
+    fileprivate mutating func add(_ fault: String, first place: @autoclosure () -> String) {
+        counts[fault, default: (0, place())].count += 1
+    }
+}
+
+/// Whether a row of the lake is a transaction: the same that the stream's parser asks of a message.
+struct RowCheck {
+    let batch: RecordBatch
+    let row: Int
+
+    func isTransaction(
+        _ ids: TextColumn, _ amounts: ReadColumn<Double>, _ times: ReadColumn<Int64>,
+        _ latitudes: ReadColumn<Double>, _ longitudes: ReadColumn<Double>, _ labels: ReadColumn<Int8>,
+        _ passedOver: inout PassedOverRows
+    ) -> Bool {
+        guard let (column, reason) = firstFault(ids, amounts, times, latitudes, longitudes, labels) else {
+            return true
+        }
+        passedOver.add("\(column): \(reason)", first: place(column))
+        return false
+    }
+
+    private func firstFault(
+        _ ids: TextColumn, _ amounts: ReadColumn<Double>, _ times: ReadColumn<Int64>,
+        _ latitudes: ReadColumn<Double>, _ longitudes: ReadColumn<Double>, _ labels: ReadColumn<Int8>
+    ) -> (String, String)? {
+        let user = ids.withBytes(row) { id -> String? in
+            guard let id, !ValueText.isMissing(id) else { return "there is none" }
+            return id.count > 256 ? "expected 1 to 256 bytes" : nil
+        }
+        if let user { return (TransactionColumns.userID, user) }
+        if let amount = fault(TransactionColumns.amount, amounts, isRequired: true, isGood: { $0.isFinite }) {
+            return amount
+        }
+        if let time = fault(TransactionColumns.timestamp, times, isRequired: true, isGood: { _ in true }) {
+            return time
+        }
+        if let latitude = fault(TransactionColumns.latitude, latitudes, isGood: { !($0.magnitude > 90) }) {
+            return latitude
+        }
+        if let longitude = fault(TransactionColumns.longitude, longitudes, isGood: { !($0.magnitude > 180) })
+        {
+            return longitude
+        }
+        return fault(TransactionColumns.label, labels, isGood: { _ in true })
+    }
+
+    private func fault<Value>(
+        _ column: String, _ values: ReadColumn<Value>, isRequired: Bool = false, isGood: (Value) -> Bool
+    ) -> (String, String)? {
+        if let refusal = values.refusal(row) { return (column, refusal.description) }
+        guard values.hasValue(row) else { return isRequired ? (column, "there is none") : nil }
+        return isGood(values.values[row]) ? nil : (column, "it is out of range")
+    }
+
+    private func place(_ column: String) -> String {
+        let value = batch.isMissing(column) ? "" : ", which holds '\(batch.describe(column, row))'"
+        return "row \(batch.fileRow(row)) from 0 of \(batch.file)\(value)"
+    }
+}

@@ -1,0 +1,125 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import Host
+
+/// Settings mean one thing, secrets stay secret, and nothing is passed over in silence.
+@Suite struct SettingsTests {
+    private func file(_ text: String) throws -> String {
+        let path = FileManager.default.temporaryDirectory.appending(path: "ml-settings-\(UUID().uuidString)")
+            .path
+        try Data(text.utf8).write(to: URL(filePath: path))
+        return path
+    }
+
+    private func load(
+        _ text: String? = nil, environment: [String: String] = [:], flags: [String: String] = [:],
+        notice: (String) -> Void = { _ in }
+    ) async throws -> Settings {
+        try await Settings.load(
+            file: try text.map(file), flags: flags, environment: environment, notice: notice)
+    }
+
+    @Test func eachSourceStandsAboveTheOneBefore() async throws {
+        let text = #"{"http": {"port": 1}, "redis.prefix": "f:", "stream": {"topic": "f"}}"#
+        let settings = try await load(
+            text, environment: ["ML_SERVICE_HTTP_PORT": "2", "ML_SERVICE_REDIS_PREFIX": "e:"],
+            flags: ["http.port": "3"])
+        #expect(settings.integer("http.port") == 3)
+        #expect(settings.text("redis.prefix") == "e:")
+        #expect(settings.text("stream.topic") == "f")
+        #expect(settings.text("stream.group") == "ml-service")
+    }
+
+    @Test(arguments: [
+        (#"{"http": {"prot": 1}}"#, "http.prot"), (#"{"http": {"port": true}}"#, "http.port"),
+        (#"{"http": {"port": null}}"#, "http.port"), (#"{"http": {"port": [1]}}"#, "http.port"),
+        (#"{"http": {"port": 1}, "http.port": 2}"#, "http.port"), (#"{"http": 1}"#, "http"),
+        (#"{"stream": {"properties": {"a": [1]}}}"#, "stream.properties"), (#"["http"]"#, "JSON object"),
+        (#"{"http": {"host_file": "x"}}"#, "http.host_file"), (#"{"http": {"port": 1.5}}"#, "http.port"),
+    ])
+    func whatIsNoSettingIsNamed(text: String, key: String) async throws {
+        let error = await #expect(throws: UsageError.self) { try await load(text) }
+        #expect(error?.description.contains(key) == true, "\(error?.description ?? "")")
+    }
+
+    @Test func misspeltVariablesAreNamed() {
+        let environment = [
+            "ML_SERVICE_REDISURL": "x", "ML_SERVICE_REDIS_URL": "x", "ML_SERVICE_CONFIG": "x", "HOME": "x",
+        ]
+        #expect(Settings.unknownVariables(environment) == ["ML_SERVICE_REDISURL"])
+    }
+
+    // MARK: Secrets
+
+    @Test(arguments: [
+        ("key", "key", 0), ("key\n", "key", 1), ("key\r\n", "key", 1), ("two words", "two words", 0),
+        (" key ", " key ", 0), ("a\nb\n\n", "a\nb", 1),
+    ])
+    func aLineEndBehindASecretIsNotPartOfIt(given: String, meant: String, notices: Int) async throws {
+        for source in ["environment", "variable of a file", "file"] {
+            let count = Mutex(0)
+            let path = try file(given)
+            let settings = try await load(
+                source == "file" ? #"{"admin": {"key_file": "\#(path)"}}"# : nil,
+                environment: source == "environment"
+                    ? ["ML_SERVICE_ADMIN_KEY": given]
+                    : source == "file" ? [:] : ["ML_SERVICE_ADMIN_KEY_FILE": path],
+                notice: { _ in count.withLock { $0 += 1 } })
+            #expect(settings.text("admin.key") == meant, "\(source)")
+            #expect(count.withLock { $0 } == notices, "\(source)")
+        }
+    }
+
+    @Test func everySecretCanComeFromAFileAndIsShownNowhere() async throws {
+        let secrets = Setting.all.filter(\.isSecret)
+        #expect(secrets.map(\.key).contains("s3.secretkey"))
+        for setting in secrets {
+            let value = "hush=hush"
+            let settings = try await load(environment: [setting.environmentName + "_FILE": try file(value)])
+            #expect(settings.text(setting.key) == value)
+            let shown = settings.described.map { "\($0.setting.key) \($0.value)" }
+            #expect(!shown.contains { $0.contains("hush") })
+        }
+        #expect(
+            Settings.unknownVariables(["ML_SERVICE_ADMIN_KEY_FILE": "", "ML_SERVICE_HTTP_HOST_FILE": ""])
+                == ["ML_SERVICE_HTTP_HOST_FILE"])
+    }
+
+    @Test func twoSourcesOfOneSecretAreOneTooMany() async throws {
+        let path = try file("x")
+        await #expect(throws: UsageError.self) {
+            try await load(environment: ["ML_SERVICE_ADMIN_KEY": "y", "ML_SERVICE_ADMIN_KEY_FILE": path])
+        }
+        await #expect(throws: UsageError.self) {
+            try await load(environment: ["ML_SERVICE_ADMIN_KEY_FILE": "/nowhere/at all"])
+        }
+    }
+
+    @Test func anErrorDoesNotShowASecret() async throws {
+        for text in ["sasl.password=hush;hush-hush", "{\"a\": {\"b\": \"hush\"}}", "{hush"] {
+            let error = await #expect(throws: UsageError.self) {
+                try await load(environment: ["ML_SERVICE_STREAM_PROPERTIES": text])
+            }
+            #expect(error?.description.contains("hush") == false)
+        }
+    }
+
+    // MARK: librdkafka's properties
+
+    @Test func propertiesTakeAnyValue() async throws {
+        let text =
+            #"{"stream": {"properties": {"sasl.password": "a;b=c \"d\"", "linger.ms": 5, "enable.x": true}}}"#
+        #expect(
+            try await load(text).properties("stream.properties")
+                == ["sasl.password": "a;b=c \"d\"", "linger.ms": "5", "enable.x": "true"])
+        #expect(
+            try await load(environment: ["ML_SERVICE_STREAM_PROPERTIES": "a=1;b=x=y"])
+                .properties("stream.properties") == ["a": "1", "b": "x=y"])
+        #expect(
+            try await load(environment: ["ML_SERVICE_STREAM_PROPERTIES": #"{"a": "1;2"}"#])
+                .properties("stream.properties") == ["a": "1;2"])
+        #expect(try await load().properties("stream.properties").isEmpty)
+    }
+}

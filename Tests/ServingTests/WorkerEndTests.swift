@@ -1,0 +1,70 @@
+import Foundation
+import Logging
+import Models
+import ObjectStore
+import Plugins
+import Retrying
+import Synchronization
+import Testing
+
+@testable import Serving
+
+/// What ends a worker, and what it only waits for.
+@Suite struct WorkerEndTests {
+    private struct Failure: Retryable { let isRetryable: Bool }
+    private struct Unexplained: Error {}
+
+    private let folder = FileManager.default.temporaryDirectory.appending(path: "worker-\(UUID())").path
+    private static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    /// How often a stream was opened before the worker gave up, and with what.
+    private func sessions(
+        stopAfter limit: Int = 100, failing error: @escaping @Sendable () -> any Error
+    ) throws -> (count: Int, error: (any Error)?) {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let models = ModelStore(objects: DirectoryObjectStore(root: folder), hmacKey: nil)
+        let router = ModelRouter(
+            store: models,
+            cache: try ModelCache(path: "\(folder)/cache", maximumSize: 1 << 24, logger: Self.logger),
+            registry: DetectorRegistry(logger: Self.logger), maximumSize: 1 << 24, logger: Self.logger)
+        var settings = ScoringWorker.Settings()
+        settings.backoffMilliseconds = 1...1
+        let opened = Mutex(0)
+        let stop = Mutex<(@Sendable () -> Void)?>(nil)
+        let worker = ScoringWorker(
+            makeStream: {
+                let count = opened.withLock { count in
+                    count += 1
+                    return count
+                }
+                if count == limit { stop.withLock { $0 }?() }
+                throw error()
+            }, windows: MemoryWindowStore(), router: router, settings: settings, status: ServingStatus(),
+            logger: Self.logger)
+        stop.withLock { $0 = { worker.stop() } }
+        do {
+            try worker.run()
+            return (opened.withLock { $0 }, nil)
+        } catch {
+            return (opened.withLock { $0 }, error)
+        }
+    }
+
+    @Test func aLastingErrorEndsItAtOnce() throws {
+        let (count, error) = try sessions { SessionEnded(Failure(isRetryable: false), isRetryable: false) }
+        #expect(count == 1)
+        #expect(error is Failure)
+    }
+
+    @Test func aPassingErrorIsFollowedByANewSession() throws {
+        let (count, error) = try sessions(stopAfter: 20) { Failure(isRetryable: true) }
+        #expect(count == 20)
+        #expect(error == nil)
+    }
+
+    @Test func anErrorThatSaysNothingIsNotTriedForEver() throws {
+        let (count, error) = try sessions { Unexplained() }
+        #expect(count == 5)
+        #expect(error is Unexplained)
+    }
+}
