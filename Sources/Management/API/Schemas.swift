@@ -111,7 +111,10 @@ enum Schemas {
                     "gated: it serves if it is no worse than the active version on the same holdout and keeps its alert budget there; manual: a candidate; auto: it serves."
                 ),
             ],
-            "promote": ["type": ["boolean", "null"], "description": "false: as promotion manual."],
+            "promote": [
+                "type": ["boolean", "null"],
+                "description": "Where promotion is not given; false: as promotion manual.",
+            ],
         ],
     ]
 

@@ -76,14 +76,6 @@ extension Check {
         guard detector.info.needsLabels else { return .notApplicable("it does not need labels") }
         let table = SampleTable.normal(Subject.leastLabelledRows, columns: 3)
         let context = try TrialRun.context(for: detector.info, columns: table.columns)
-        func isRefused(_ labels: [Int8]?) throws -> Bool {
-            do {
-                _ = try detector.fit(table, labels: labels, context)
-                return false
-            } catch DetectorError.invalidInput {
-                return true
-            }
-        }
         let few: [(String, [Int8]?)] = [
             ("no labels", nil), ("labels that are all 0", [Int8](repeating: 0, count: table.count)),
             ("labels that are all 1", [Int8](repeating: 1, count: table.count)),
@@ -92,15 +84,28 @@ extension Check {
         ]
         for (name, labels) in few {
             subject.note("fitting \(table.count) rows with \(name)")
-            guard try isRefused(labels) else { throw CheckFailure("\(name): not refused") }
+            guard try isRefused(table, labels, by: detector, context) else {
+                throw CheckFailure("\(name): not refused")
+            }
         }
         var labels = table.withRows { $0.labelsOfFurthest() }
         // Nobody knows of every third usual row.
         for row in labels.indices where row % 3 == 0 && labels[row] == 0 { labels[row] = -1 }
         subject.note("fitting \(table.count) rows, some of which nobody knows of")
-        guard try !isRefused(labels) else {
+        guard try !isRefused(table, labels, by: detector, context) else {
             throw CheckFailure("\(table.count) rows, a quarter of them anomalies, some unknown: refused")
         }
         return .passed("too few are refused; rows of which nobody knows are not")
+    }
+}
+
+private func isRefused(
+    _ table: SampleTable, _ labels: [Int8]?, by detector: any Detector, _ context: FitContext
+) throws -> Bool {
+    do {
+        _ = try detector.fit(table, labels: labels, context)
+        return false
+    } catch DetectorError.invalidInput {
+        return true
     }
 }
