@@ -45,8 +45,9 @@ extension TailColumn {
             let surprise = max(high.surprise(value), min(low.surprise(-value), lowLimit))
             return surprise * surprise / Self.usualSquare
         case .codes(let surprises):
-            guard value >= 0, value < Float(surprises.count) else { return nil }
-            let surprise = Double(surprises[Int(value)])
+            // A number that is no code of a category is a missing one.
+            guard let code = Int(exactly: value), surprises.indices.contains(code) else { return nil }
+            let surprise = Double(surprises[code])
             return surprise.isNaN ? nil : surprise * surprise / Self.usualSquare
         case .sine(let places):
             if next.isNaN { return nil }
