@@ -10,8 +10,9 @@ import Testing
         #expect(registry.rescan() == [])
         #expect(FileManager.default.fileExists(atPath: "\(Built.folder)/libDetectorAPI.so"))
         #expect(
-            Set(registry.detectors.map(\.info.id)).isSuperset(
-                of: ["ensemble", "isolation-forest", "tail-surprise", "zscore-baseline"]))
+            Set(registry.detectors.map(\.info.id)) == [
+                "boosted-trees", "ensemble", "isolation-forest", "tail-surprise", "zscore-baseline",
+            ])
         let baseline = try #require(registry.detector(id: "zscore-baseline"))
         #expect(baseline.path == Built.baseline)
         #expect(baseline.sha256.count == 64)

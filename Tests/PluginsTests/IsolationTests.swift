@@ -171,7 +171,7 @@ import Testing
         #expect(registry.rescan() == [])
         let isolated = registry.detectors.filter(\.isIsolated).map(\.info.id)
         #expect(isolated == ["fixture"])
-        #expect(registry.detectors.count > 1)
+        #expect(registry.detectors.count == 6)
     }
 
     /// Backoff makes a while of it.

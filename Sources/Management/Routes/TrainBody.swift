@@ -95,6 +95,9 @@ struct TrainBody: Decodable {
             let known = TrainingRequest.Promotion.allCases.map(\.rawValue).joined(separator: ", ")
             throw Problem.invalid("there is no '\(name)'; there are: \(known)", field: "promotion")
         }
+        guard promote == nil || (promote == true) == (promotion != .manual) else {
+            throw Problem.invalid("it contradicts promote; leave that out", field: "promotion")
+        }
         return promotion
     }
 
