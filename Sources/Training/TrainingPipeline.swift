@@ -188,7 +188,7 @@ public final class TrainingPipeline: Sendable {
         let history = try scan.run(isCancelled: run.isCancelled, progress: { run.report(.lake, $0) })
         guard history.span != nil else {
             let whose = run.request.userID.map { " of user \($0)" } ?? ""
-            let why = try LakeNotes(lake, days, history).lines.map { "\n  \($0)" }.joined()
+            let why = try LakeNotes(lake, days, history).lines.map { " \($0)" }.joined(separator: ";")
             throw TrainingError.noData(
                 "the lake has no transactions\(whose) from \(days.lowerBound) to \(days.upperBound):\(why)")
         }
