@@ -167,7 +167,7 @@ let package = Package(
             dependencies: [
                 "Training", "Models", "Outcomes", "Plugins", "Serving", "Features", "Lake", "ObjectStore",
                 "Redis",
-                detectorAPI, crypto, logging, metrics, nioCore, nioHTTPTypes, nioPosix, lifecycle,
+                detectorAPI, exact, crypto, logging, metrics, nioCore, nioHTTPTypes, nioPosix, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -284,7 +284,8 @@ let package = Package(
         .testTarget(
             name: "ManagementTests",
             dependencies: [
-                "Management", "Training", "Models", "Plugins", "ObjectStore", "Torture", detectorAPI, logging,
+                "Management", "Training", "Outcomes", "Models", "Plugins", "ObjectStore", "Torture",
+                detectorAPI, logging,
                 metrics, nioPosix, lifecycle,
             ],
             swiftSettings: strict, linkerSettings: nativeLibraries),

@@ -1,5 +1,6 @@
 import Models
 import NIOPosix
+import Outcomes
 import Plugins
 import Serving
 import Training
@@ -47,6 +48,8 @@ public struct ManagementServices: Sendable {
     public let recent: RecentAnomalies?
     /// nil: this process has no part in windows.
     public let windows: WindowErasing?
+    public let labels: LabelBook
+    public let labelled: LabelledTransactions
     public let metrics: PrometheusRegistry
     public let keys: KeyRing
     /// Where calls that block run.
@@ -55,7 +58,8 @@ public struct ManagementServices: Sendable {
     public init(
         jobs: JobStore, registry: DetectorRegistry, models: ModelStore, catalogue: Catalogue,
         promotion: Promotion, serving: ServingStatus?, watch: ModelWatch?, recent: RecentAnomalies?,
-        windows: WindowErasing?, metrics: PrometheusRegistry, keys: KeyRing, threads: NIOThreadPool
+        windows: WindowErasing?, labels: LabelBook, labelled: LabelledTransactions,
+        metrics: PrometheusRegistry, keys: KeyRing, threads: NIOThreadPool
     ) {
         self.jobs = jobs
         self.registry = registry
@@ -66,6 +70,8 @@ public struct ManagementServices: Sendable {
         self.watch = watch
         self.recent = recent
         self.windows = windows
+        self.labels = labels
+        self.labelled = labelled
         self.metrics = metrics
         self.keys = keys
         self.threads = threads

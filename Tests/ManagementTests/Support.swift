@@ -4,6 +4,7 @@ import Logging
 import Models
 import NIOPosix
 import ObjectStore
+import Outcomes
 import Plugins
 import ServiceLifecycle
 import Synchronization
@@ -18,6 +19,7 @@ final class TestAPI: Sendable {
     let folder = FileManager.default.temporaryDirectory.appending(path: "ml-api-\(UUID().uuidString)")
     let services: ManagementServices
     let objects: any ObjectStore
+    let lake: DirectoryObjectStore
     let port: Int
     private let task: Task<Void, any Error>
     /// Not the pool that tests block on.
@@ -37,14 +39,18 @@ final class TestAPI: Sendable {
         let catalogue = Catalogue(objects: objects)
         let promotion = Promotion(
             store: store, catalogue: catalogue, cache: cache, router: router, events: InProcessModelEvents())
+        let lake = DirectoryObjectStore(root: folder.appending(path: "lake").path)
+        let book = LabelBook(lake: lake)
         let services = ManagementServices(
             jobs: try JobStore(path: nil), registry: registry, models: store, catalogue: catalogue,
             promotion: promotion, serving: nil, watch: nil, recent: nil, windows: nil,
+            labels: book, labelled: LabelledTransactions(lake: lake, book: book),
             metrics: PrometheusRegistry(),
             keys: try KeyRing(adminKey: Self.key, isReadingOpen: true, logger: logger),
             threads: threads)
         self.services = services
         self.objects = objects
+        self.lake = lake
         let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
         let server = managementServer(
             services, address: .hostname("127.0.0.1", port: 0), limits: limits, logger: logger

@@ -81,6 +81,62 @@ import Transactions
         #expect(receipt.repeated == 1)
     }
 
+    private func label(_ id: String, _ isFraud: Bool, _ hours: Int64, _ source: String = "test") -> Label {
+        Label(
+            transactionID: id, isFraud: isFraud,
+            knownMilliseconds: firstDay.startMilliseconds + hours * hour, source: source)
+    }
+
+    @Test func theLatestStandsInWhateverOrderLabelsCome() throws {
+        let all = [label("a", true, 1), label("a", true, 5), label("a", false, 3), label("a", false, 9)]
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [3, 0, 1, 2], [0, 3, 1, 2]] {
+            let folder = try TemporaryFolder()
+            let lake = folder.store("lake")
+            let book = LabelBook(lake: lake)
+            for place in order { _ = try book.take([all[place]], name: "one") }
+            // The book and whoever reads the lake say the same.
+            let stands = !order.contains(3)
+            #expect(try book.standing(of: [TextHash.hash("a")]).values.map(\.isFraud) == [stands], "\(order)")
+            let index = try LabelIndex(LabelFiles(lake: lake), asOf: .max)
+            #expect(index.isFraud(TextHash.hash("a")) == stands, "\(order)")
+            // And as of every earlier moment what was known then.
+            for (hours, isFraud) in [(0, nil), (1, true), (3, false), (5, true)] as [(Int64, Bool?)] {
+                let then = try LabelIndex(
+                    LabelFiles(lake: lake), asOf: firstDay.startMilliseconds + hours * hour)
+                #expect(then.isFraud(TextHash.hash("a")) == isFraud, "\(order) at \(hours)")
+            }
+        }
+    }
+
+    @Test func twiceIsOnceAndWritesNothing() throws {
+        let folder = try TemporaryFolder()
+        let lake = folder.store("lake")
+        let labels = [
+            label("a", true, 1, "chargeback"), label("a", false, 1, "analyst"), label("b", false, 7),
+        ]
+        let book = LabelBook(lake: lake)
+        #expect(try book.take(labels, name: "api").conflicting == 1)
+        let files = try LabelFiles(lake: lake).files(in: LabelFiles.allDays)
+        for book in [book, LabelBook(lake: lake)] {
+            for label in labels { #expect(try book.take([label], name: "other").repeated == 1) }
+            #expect(try book.take(labels, name: "api").repeated == 3)
+            let hash = TextHash.hash("a")
+            #expect(try book.standing(of: [hash])[hash]?.source == "chargeback")
+        }
+        #expect(try LabelFiles(lake: lake).files(in: LabelFiles.allDays) == files)
+    }
+
+    /// A store that is away loses nothing: the same labels may be sent again.
+    @Test func whatCouldNotBeWrittenIsNotRemembered() throws {
+        let folder = try TemporaryFolder()
+        let book = LabelBook(lake: folder.store("lake"))
+        // A file where the folder of labels would be.
+        try Data().write(to: URL(filePath: folder.path + "/lake"))
+        #expect(throws: (any Error).self) { try book.take([label("a", true, 1)], name: "api") }
+        try FileManager.default.removeItem(atPath: folder.path + "/lake")
+        #expect(try book.take([label("a", true, 1)], name: "api").new == 1)
+    }
+
     @Test func manyLabelsAtOnceAreTaken() throws {
         let folder = try TemporaryFolder()
         let book = LabelBook(lake: folder.store("lake"))

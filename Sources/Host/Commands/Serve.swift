@@ -198,7 +198,8 @@ struct Serve: AsyncParsableCommand {
             let useCases = ManagementServices(
                 jobs: jobs, registry: parts.registry, models: parts.models, catalogue: parts.catalogue,
                 promotion: parts.promotion, serving: status, watch: watch, recent: recent,
-                windows: try windowErasing(settings, streams), metrics: metrics,
+                windows: try windowErasing(settings, streams), labels: book,
+                labelled: LabelledTransactions(lake: lake, book: book), metrics: metrics,
                 keys: try keys(settings, logger: logger), threads: threads)
             services.append(http(settings, useCases, logger: logger, display: display))
         }

@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import Lake
 import Models
 
 /// A request that its endpoint's declaration has been checked against.
@@ -19,6 +20,9 @@ struct Call: Sendable {
 
     /// Of a parameter of kind `version`, which has been checked.
     func version(_ name: String) -> Int? { text(name).flatMap(Self.version) }
+
+    /// Of a parameter of kind `day`, which has been checked.
+    func day(_ name: String) -> LakeDay? { text(name).flatMap { LakeDay(parsing: $0) } }
 
     func header(_ name: String) -> String? { HTTPField.Name(name).flatMap { headers[$0] } }
 
@@ -52,6 +56,10 @@ extension Endpoint.Parameter {
         case .choice(let choices):
             guard choices.contains(value) else {
                 throw Problem.invalid("it is one of \(choices.joined(separator: ", "))", field: name)
+            }
+        case .day:
+            guard LakeDay(parsing: value) != nil else {
+                throw Problem.invalid("'\(value)' is no day; write 2026-01-31", field: name)
             }
         case .version:
             guard Call.version(value) != nil else {

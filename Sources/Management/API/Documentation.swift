@@ -93,6 +93,7 @@ enum Documentation {
         case .integer(let range):
             ["type": "integer", "minimum": .integer(range.lowerBound), "maximum": .integer(range.upperBound)]
         case .choice(let choices): ["type": "string", "enum": .array(choices.map { .text($0) })]
+        case .day: ["type": "string", "format": "date"]
         case .version: ["type": "string", "pattern": "^v?[1-9][0-9]{0,8}$"]
         }
     }
@@ -170,6 +171,7 @@ enum Documentation {
         case .text(let range): "Text of \(range.lowerBound) to \(range.upperBound) bytes."
         case .integer(let range): "A whole number from \(range.lowerBound) to \(range.upperBound)."
         case .choice(let choices): "One of \(choices.joined(separator: ", "))."
+        case .day: "A day, 2026-01-31."
         case .version: "A version."
         }
     }

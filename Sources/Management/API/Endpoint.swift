@@ -57,6 +57,8 @@ extension Endpoint {
             case text(ClosedRange<Int>)
             case integer(ClosedRange<Int>)
             case choice([String])
+            /// `2026-01-31`
+            case day
             /// `3` or `v3`.
             case version
         }

@@ -45,6 +45,21 @@ enum Schemas {
                 "tenant", "version", "transactions", "alerts", "alert_rate", "alert_budget", "flood", "rows",
             ]),
         "Receipt": receipt,
+        "Labels": ["oneOf": [label, ["type": "array", "maxItems": 10_000, "items": label]]],
+        "LabelReceipt": object(
+            [
+                "received": integer, "new": number("Whose transactions had none"),
+                "changed": number("Known later than what stood, saying something else"),
+                "conflicting": number(
+                    "Saying something else than what stands, known earlier: kept, but not standing"),
+                "repeated": number("Saying what stands, or having come before"),
+            ], required: ["received", "new", "changed", "conflicting", "repeated"]),
+        "UserLabel": object(
+            [
+                "transaction_id": string(), "timestamp": string(), "label": choice(["fraud", "genuine"]),
+                "known_at": string(),
+                "source": string("Who said so; `transaction`: it came with its label"),
+            ], required: ["transaction_id", "timestamp", "label", "known_at", "source"]),
         "Anomaly": anomaly,
         "User": object(
             [
@@ -67,6 +82,23 @@ enum Schemas {
 
     private static let jobState = choice(["queued", "running", "succeeded", "failed", "cancelled"])
     private static let version: JSONValue = ["type": "string", "pattern": "^v[1-9][0-9]*$"]
+
+    private static let label: JSONValue = [
+        "type": "object", "required": ["transaction_id", "label", "known_at"],
+        "properties": [
+            "transaction_id": ["type": "string", "minLength": 1, "maxLength": 1_024],
+            "label": ["type": "string", "enum": ["fraud", "genuine"]],
+            "known_at": [
+                "type": ["string", "integer"],
+                "description":
+                    "When you came to know it: RFC 3339, or milliseconds since 1970. Not in the future.",
+            ],
+            "source": [
+                "type": ["string", "null"], "maxLength": 64,
+                "description": "Who said so, `chargeback` or `analyst`; without it: `api`.",
+            ],
+        ],
+    ]
 
     private static let trainRequest: JSONValue = [
         "type": "object",
@@ -105,6 +137,16 @@ enum Schemas {
                 "description": "What categories become; default: native for detectors that make use of them.",
             ],
             "seed": ["type": ["integer", "null"], "minimum": 0, "default": 0],
+            "as_of": [
+                "type": ["string", "null"],
+                "description":
+                    "Learn and judge by the labels known at this moment, a day or RFC 3339; default: by all.",
+            ],
+            "leave_out": [
+                "type": ["array", "null"], "items": ["type": "string"],
+                "description": .text(
+                    "Numeric features that the model does not get; `references` stands for all of tables."),
+            ],
             "promotion": [
                 "type": ["string", "null"], "enum": ["gated", "manual", "auto", nil], "default": "gated",
                 "description": .text(

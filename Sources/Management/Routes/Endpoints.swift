@@ -1,8 +1,8 @@
 /// Every route of the service.
 func allEndpoints() -> [Endpoint] {
     let endpoints =
-        healthEndpoints() + modelEndpoints() + trainingEndpoints() + userEndpoints() + anomalyEndpoints()
-        + detectorEndpoints()
+        healthEndpoints() + modelEndpoints() + trainingEndpoints() + userEndpoints() + labelEndpoints()
+        + anomalyEndpoints() + detectorEndpoints()
     return endpoints + [descriptionEndpoint(of: endpoints)]
 }
 

@@ -1,3 +1,4 @@
+import Exact
 import Foundation
 import Hummingbird
 import Lake
@@ -41,6 +42,8 @@ struct TrainBody: Decodable {
     let contamination: Double?
     let encoding: String?
     let seed: UInt64?
+    let asOf: String?
+    let leaveOut: [String]?
     let promote: Bool?
     let promotion: String?
 
@@ -51,7 +54,7 @@ struct TrainBody: Decodable {
         }
         let known: Set = [
             "user_id", "all_users", "date_range", "detector", "parameters", "contamination", "encoding",
-            "seed", "promote", "promotion",
+            "seed", "promote", "promotion", "as_of", "leave_out",
         ]
         if let stranger = object.keys.filter({ !known.contains($0) }).min() {
             throw Problem.invalid(
@@ -83,6 +86,7 @@ struct TrainBody: Decodable {
             detectorID: body.detector ?? TrainingRequest.defaultDetector,
             parameters: (body.parameters ?? [:]).mapValues(\.text), seed: body.seed ?? 0,
             contamination: body.contamination ?? 0.01, encoding: encoding,
+            asOfMilliseconds: try body.asOf.map { try moment($0, "as_of") }, leftOut: body.leaveOut,
             promotion: try promotion(body.promotion, promote: body.promote))
     }
 
@@ -106,6 +110,15 @@ struct TrainBody: Decodable {
             // As the caller wrote them.
             key.stringValue.map { $0.isUppercase ? "_\($0.lowercased())" : "\($0)" }.joined()
         }.joined(separator: ".")
+    }
+
+    /// A day's first moment, or a moment.
+    private static func moment(_ text: String, _ field: String) throws -> Int64 {
+        guard let moment = LakeDay(parsing: text)?.startMilliseconds ?? TimeText.milliseconds(text) else {
+            throw Problem.invalid(
+                "'\(text)' is no moment; write 2026-01-31 or 2026-01-31T12:00:00Z", field: field)
+        }
+        return moment
     }
 
     private static func day(_ text: String, _ field: String) throws -> LakeDay {

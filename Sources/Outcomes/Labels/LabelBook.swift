@@ -6,8 +6,11 @@ import Transactions
 
 /// Takes labels in: says of each whether it is news, and writes those that are into the lake. Thread-safe; calls block.
 ///
-/// What is known already is kept in memory, 40 bytes a labelled transaction, read from the lake when it is first
-/// needed and topped up from files that others have written since.
+/// What is known already is kept in memory, about 60 bytes a label, read from the lake when it is first needed and
+/// topped up from files that others have written since.
+///
+///     let receipt = try LabelBook(lake: lake).take(labels, name: "api")
+///     print(receipt.new, receipt.changed, receipt.conflicting)
 public final class LabelBook: Sendable {
     /// What became of some labels.
     public struct Receipt: Sendable, Hashable, Codable {
@@ -18,21 +21,62 @@ public final class LabelBook: Sendable {
         public var changed = 0
         /// They say something else than what stands, and do not stand: known earlier, or genuine at the same moment.
         public var conflicting = 0
-        /// They say what was said before.
+        /// They say what stands, or came before.
         public var repeated = 0
 
         public init() {}
+
+        /// For counters.
+        public var counts: [(result: String, count: Int)] {
+            [("new", new), ("changed", changed), ("conflicting", conflicting), ("repeated", repeated)]
+        }
     }
 
-    private struct Standing {
+    /// What is said of a transaction.
+    public struct Standing: Sendable, Hashable {
+        public let isFraud: Bool
+        /// Milliseconds since 1970 UTC.
+        public let knownMilliseconds: Int64
+        /// Who said so; empty: the file does not tell.
+        public let source: String
+    }
+
+    private struct Entry: BitwiseCopyable {
         var knownAt: Int64
         var isFraud: Bool
+        /// In `State.sources`.
+        var source: UInt16
     }
 
     private struct State {
-        var standing: [UInt64: Standing] = [:]
+        var standing: [UInt64: Entry] = [:]
+        /// Labels that came: a hash of transaction, moment and what was said. Twice is once.
+        var known: Set<UInt64> = []
+        var sources = [""]
+        var sourceNumbers = ["": UInt16(0)]
         var seen: Set<String> = []
         var checked = ContinuousClock.Instant?.none
+
+        /// Beyond 65,535 different ones further sources are not told.
+        mutating func number(ofSource source: String) -> UInt16 {
+            if let number = sourceNumbers[source] { return number }
+            guard sources.count <= Int(UInt16.max) else { return 0 }
+            let number = UInt16(sources.count)
+            sources.append(source)
+            sourceNumbers[source] = number
+            return number
+        }
+
+        mutating func add(_ row: LabelFiles.Row, source: String) {
+            known.insert(row.identity)
+            if let old = standing[row.transaction],
+                !Label.precedes((old.knownAt, old.isFraud), (row.knownAt, row.isFraud))
+            {
+                return
+            }
+            standing[row.transaction] = Entry(
+                knownAt: row.knownAt, isFraud: row.isFraud, source: number(ofSource: source))
+        }
     }
 
     private let files: LabelFiles
@@ -49,52 +93,78 @@ public final class LabelBook: Sendable {
             try refresh(&state)
             var receipt = Receipt()
             receipt.received = labels.count
-            var after = state.standing
-            var news: [Label] = []
+            // Remembered only once they are in the lake.
+            var standing: [UInt64: LabelFiles.Row] = [:]
+            var known: Set<UInt64> = []
+            var news: [(label: Label, row: LabelFiles.Row)] = []
             for label in labels {
-                let transaction = TextHash.hash(label.transactionID)
-                let new = Standing(knownAt: label.knownMilliseconds, isFraud: label.isFraud)
-                guard let old = after[transaction] else {
-                    receipt.new += 1
-                    after[transaction] = new
-                    news.append(label)
+                let row = LabelFiles.Row(
+                    transaction: TextHash.hash(label.transactionID), knownAt: label.knownMilliseconds,
+                    isFraud: label.isFraud)
+                guard !state.known.contains(row.identity), known.insert(row.identity).inserted else {
+                    receipt.repeated += 1
                     continue
                 }
-                if old.isFraud == new.isFraud {
+                // Kept whatever stands: whoever looks as of another moment must see it.
+                news.append((label, row))
+                let old =
+                    standing[row.transaction].map { ($0.knownAt, $0.isFraud) }
+                    ?? state.standing[row.transaction].map { ($0.knownAt, $0.isFraud) }
+                guard let old else {
+                    receipt.new += 1
+                    standing[row.transaction] = row
+                    continue
+                }
+                let stands = Label.precedes(old, (row.knownAt, row.isFraud))
+                if stands { standing[row.transaction] = row }
+                if old.1 == row.isFraud {
                     receipt.repeated += 1
-                } else if Label.precedes((old.knownAt, old.isFraud), (new.knownAt, new.isFraud)) {
+                } else if stands {
                     receipt.changed += 1
-                    after[transaction] = new
-                    news.append(label)
                 } else {
-                    // Kept all the same: whoever looks as of an earlier moment must see it.
                     receipt.conflicting += 1
-                    if old.knownAt != new.knownAt { news.append(label) }
                 }
             }
-            if !news.isEmpty { try files.write(news, name: name) }
-            state.standing = after
+            if !news.isEmpty { try files.write(news.map(\.label), name: name) }
+            for new in news { state.add(new.row, source: new.label.source) }
             return receipt
         }
     }
 
+    /// What stands of these transactions, by their `TextHash`es; those of which nobody has said anything are not there.
+    public func standing(of transactions: [UInt64]) throws -> [UInt64: Standing] {
+        try state.withLock { state in
+            try refresh(&state)
+            var found: [UInt64: Standing] = [:]
+            for transaction in transactions {
+                guard let entry = state.standing[transaction] else { continue }
+                found[transaction] = Standing(
+                    isFraud: entry.isFraud, knownMilliseconds: entry.knownAt,
+                    source: state.sources[Int(entry.source)])
+            }
+            return found
+        }
+    }
+
+    /// A file that fails is read again next time; what was taken of it until then does no harm.
     private func refresh(_ state: inout State) throws {
         if let checked = state.checked, ContinuousClock.now - checked < Self.checkInterval { return }
         let fresh = try files.files(in: LabelFiles.allDays).filter {
             !state.seen.contains("\($0.key) \($0.tag.text)")
         }
-        var standing = state.standing
-        try files.read(fresh) { row in
-            let new = Standing(knownAt: row.knownAt, isFraud: row.isFraud)
-            if let old = standing[row.transaction],
-                !Label.precedes((old.knownAt, old.isFraud), (new.knownAt, new.isFraud))
-            {
-                return
-            }
-            standing[row.transaction] = new
+        try files.readSources(fresh) { row, source in
+            state.add(row, source: source.map { String(decoding: $0, as: UTF8.self) } ?? "")
         }
-        state.standing = standing
         for file in fresh { state.seen.insert("\(file.key) \(file.tag.text)") }
         state.checked = .now
+    }
+}
+
+extension LabelFiles.Row {
+    /// A hash of all that it says.
+    fileprivate var identity: UInt64 {
+        var hash = transaction ^ UInt64(bitPattern: knownAt) &* 0x9E37_79B9_7F4A_7C15
+        hash = (hash ^ hash >> 32) &* 0xD6E8_FEB8_6659_FD93 &+ (isFraud ? 1 : 0)
+        return (hash ^ hash >> 32) &* 0xD6E8_FEB8_6659_FD93
     }
 }

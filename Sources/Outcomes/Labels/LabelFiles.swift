@@ -79,28 +79,46 @@ public struct LabelFiles: Sendable {
         }
     }
 
-    /// - Throws: `LakeError` for a file that holds something else than `fraud` and `genuine`; the store's own errors.
+    /// - Throws: `LakeError` for a file that lacks a column or is damaged; the store's own errors.
     public func read(
         _ files: [LakeFile], isCancelled: () -> Bool = { false }, _ body: (Row) throws -> Void
     ) throws {
+        try scan(files, isCancelled: isCancelled) { batch in try eachRow(batch) { try body($1) } }
+    }
+
+    /// The same, each row with who said so; nil where the file does not tell.
+    func readSources(_ files: [LakeFile], _ body: (Row, UnsafeBufferPointer<UInt8>?) throws -> Void) throws {
+        try scan(files, optionalColumns: [Self.source]) { batch in
+            let sources = try batch.texts(Self.source)
+            try eachRow(batch) { number, row in try sources.withBytes(number) { try body(row, $0) } }
+        }
+    }
+
+    private func scan(
+        _ files: [LakeFile], optionalColumns: [String] = [], isCancelled: () -> Bool = { false },
+        _ body: (RecordBatch) throws -> Void
+    ) throws {
         try reader.scan(
-            files: files, columns: [Self.transactionID, Self.label, Self.knownAt], isCancelled: isCancelled
-        ) { batch in
-            let ids = try batch.texts(Self.transactionID)
-            let labels = try batch.texts(Self.label)
-            let times = try batch.timestamps(Self.knownAt)
-            for row in 0..<batch.count {
-                let transaction = ids.withBytes(row) { id in
-                    id.map { TextHash.hash(UnsafeRawBufferPointer($0)) } ?? 0
-                }
-                let isFraud = labels.withBytes(row) { text -> Bool? in
-                    guard let text else { return nil }
-                    if text.elementsEqual(Label.fraud.utf8) { return true }
-                    return text.elementsEqual(Label.genuine.utf8) ? false : nil
-                }
-                guard let isFraud, transaction != 0 else { continue }
-                try body(Row(transaction: transaction, knownAt: times[row], isFraud: isFraud))
+            files: files, columns: [Self.transactionID, Self.label, Self.knownAt],
+            optionalColumns: optionalColumns, isCancelled: isCancelled, body)
+    }
+
+    /// Rows that say neither `fraud` nor `genuine`, or of what transaction, are passed over.
+    private func eachRow(_ batch: RecordBatch, _ body: (Int, Row) throws -> Void) throws {
+        let ids = try batch.texts(Self.transactionID)
+        let labels = try batch.texts(Self.label)
+        let times = try batch.timestamps(Self.knownAt)
+        for row in 0..<batch.count {
+            let transaction = ids.withBytes(row) { id in
+                id.map { TextHash.hash(UnsafeRawBufferPointer($0)) } ?? 0
             }
+            let isFraud = labels.withBytes(row) { text -> Bool? in
+                guard let text else { return nil }
+                if text.elementsEqual(Label.fraud.utf8) { return true }
+                return text.elementsEqual(Label.genuine.utf8) ? false : nil
+            }
+            guard let isFraud, transaction != 0 else { continue }
+            try body(row, Row(transaction: transaction, knownAt: times[row], isFraud: isFraud))
         }
     }
 }

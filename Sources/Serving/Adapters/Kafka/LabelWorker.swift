@@ -111,10 +111,7 @@ public final class LabelWorker: Sendable {
         }
         if rejected > 0 { try producer.flush() }
         let receipt = try book.take(labels, name: "topic")
-        for (result, count) in [
-            ("new", receipt.new), ("changed", receipt.changed), ("conflicting", receipt.conflicting),
-            ("repeated", receipt.repeated), ("rejected", rejected),
-        ] where count > 0 {
+        for (result, count) in receipt.counts + [("rejected", rejected)] where count > 0 {
             Counter(label: "ml_labels_total", dimensions: [("result", result)]).increment(by: count)
         }
     }
