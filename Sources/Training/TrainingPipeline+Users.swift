@@ -9,14 +9,17 @@ extension TrainingPipeline {
         }
         var parts = try run.journal.finishedParts()
         var rowCount = 0
+        var known: [String: Double] = [:]
         var notes: [String] = []
         if parts.count < History.partCount {
             let history = try scan(run)
             rowCount = history.rowCount
+            known = history.known.metrics
             notes = try lakeNotes(history, run)
             try trainParts(history, &parts, run)
         }
         var outcome = try promote(Array(parts.values), rowCount: rowCount, run)
+        outcome.metrics.merge(known) { $1 }
         outcome.notes = notes.isEmpty ? nil : notes
         return outcome
     }

@@ -6,6 +6,7 @@ import Models
 import ObjectStore
 import Outcomes
 import Plugins
+import Transactions
 
 /// lake -> prepare -> fit -> evaluate -> store -> promote.
 ///
@@ -126,10 +127,11 @@ public final class TrainingPipeline: Sendable {
         } else {
             let history = try scan(run)
             notes = try lakeNotes(history, run)
+            let known = history.known
             let set = try prepare(history, run)
             let chosen = try choose(set, run)
             run.report(.evaluate, 0)
-            header = try stage.publish(try judgedHeader(chosen, set, run), chosen.fitted.model)
+            header = try stage.publish(try judgedHeader(chosen, set, known, run), chosen.fitted.model)
         }
         // A stored model that has not been promoted is not fitted again: its header says whether it may be.
         let isPromoted = run.request.promotes(header)
@@ -147,16 +149,22 @@ public final class TrainingPipeline: Sendable {
     }
 
     func lakeNotes(_ history: History, _ run: Run) throws -> [String] {
-        try LakeNotes(lake, run.request.from...run.request.to, history).lines
+        let lines = try LakeNotes(lake, run.request.from...run.request.to, history).lines
+        return lines
+            + (run.request.asOfMilliseconds.map { ["labels as they were known at \(EventTime.format($0))"] }
+                ?? [])
     }
 
     /// What is known of a model before it is stored: its figures on the holdout, whether it may serve, and what its
     /// training rows looked like.
-    private func judgedHeader(_ chosen: Chosen, _ set: PreparedSet, _ run: Run) throws -> ArtifactHeader {
+    private func judgedHeader(
+        _ chosen: Chosen, _ set: PreparedSet, _ known: KnownLabels, _ run: Run
+    ) throws -> ArtifactHeader {
         let userID = run.request.userID
         var metrics = chosen.scores.metrics(
             threshold: chosen.fitted.threshold, contamination: run.request.contamination)
         if userID != nil { metrics.merge(try earned(chosen.scores, chosen.fitted, set, run).metrics) { $1 } }
+        metrics.merge(known.metrics) { $1 }
         metrics["score_stability"] = try Stability.acrossSeeds(chosen.fitted, set, chosen.settings)
         metrics["score_shift"] = ScoreMetrics.stabilityIndex(
             reference: chosen.fitted.trainingScores, current: chosen.scores.scores)

@@ -45,6 +45,7 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
 
     private enum CodingKeys: String, CodingKey {
         case userID, allUsers, from, to, detectorID, parameters, seed, contamination, encoding, promote
+        case leftOut, asOfMilliseconds
         case chosenPromotion = "promotion"
     }
 

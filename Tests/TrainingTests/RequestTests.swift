@@ -55,6 +55,8 @@ import Testing
         var request = Workshop.request(user: "ü/1", days: 3, promote: true)
         request.parameters = ["max_samples": "64"]
         request.seed = .max
+        request.asOfMilliseconds = 1_771_113_600_000
+        request.leftOut = ["references"]
         let json = try JSONEncoder().encode(request)
         #expect(try JSONDecoder().decode(TrainingRequest.self, from: json) == request)
     }

@@ -17,6 +17,8 @@ struct History {
     let span: ClosedRange<Int64>?
     /// Rows in range.
     let rowCount: Int
+    /// Labels of them, of those known.
+    let known: KnownLabels
     /// Rows of files in range whose time lies outside the range and its warm-up days.
     let strayRows: Int
     /// Rows that are no transactions.
@@ -48,6 +50,21 @@ struct History {
             }
         }
         return taken
+    }
+}
+
+/// How many rows somebody has labelled.
+struct KnownLabels: Sendable, Hashable {
+    private(set) var frauds = 0
+    private(set) var genuine = 0
+
+    mutating func add(_ label: Int32) {
+        if label > 0 { frauds += 1 } else if label == 0 { genuine += 1 }
+    }
+
+    /// For the artifact's header and the job's answer.
+    var metrics: [String: Double] {
+        ["labelled_frauds": Double(frauds), "labelled_genuine": Double(genuine)]
     }
 }
 
@@ -108,7 +125,8 @@ struct HistoryScan {
         try rows.finishDay()
         return History(
             parts: rows.parts, users: rows.users, categories: rows.categories, span: rows.span,
-            rowCount: rows.rowCount, strayRows: rows.strayRows, passedOver: rows.passedOver,
+            rowCount: rows.rowCount, known: rows.known, strayRows: rows.strayRows,
+            passedOver: rows.passedOver,
             hasReferences: references != nil, genuineUntil: rows.maturity.genuineUntil(labels))
     }
 
@@ -127,6 +145,7 @@ struct HistoryScan {
         var categories = CategoryNames()
         var span: ClosedRange<Int64>?
         var rowCount = 0
+        var known = KnownLabels()
         var strayRows = 0
         var passedOver = PassedOverRows()
 
@@ -215,6 +234,7 @@ struct HistoryScan {
             guard time < range.upperBound else { return }
             if time >= range.lowerBound {
                 rowCount += 1
+                known.add(row.label)
                 span = min(span?.lowerBound ?? time, time)...max(span?.upperBound ?? time, time)
             }
             try withUnsafeBytes(of: row) { row in
