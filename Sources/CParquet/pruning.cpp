@@ -1,5 +1,6 @@
-// Which row groups can hold a text: by statistics, then by Bloom filter. A wrong "no" would lose rows, so whatever
+// Which row groups can hold one of some texts: by statistics, then by Bloom filter. A wrong "no" would lose rows, so whatever
 // is not understood allows.
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -43,8 +44,7 @@ template <typename Integer> std::optional<Integer> exact_integer(std::string_vie
 }
 
 template <typename Type, typename Compared>
-bool within(const parquet::Statistics &statistics, std::optional<Compared> wanted) {
-    if (!wanted) return false;
+bool within(const parquet::Statistics &statistics, const pq_texts &texts) {
     const auto &typed = static_cast<const parquet::TypedStatistics<Type> &>(statistics);
     using Stored = std::make_unsigned_t<typename Type::c_type>;
     // Unsigned columns store their bits in a signed type.
@@ -52,27 +52,28 @@ bool within(const parquet::Statistics &statistics, std::optional<Compared> wante
         if constexpr (std::is_signed_v<Compared>) return static_cast<Compared>(value);
         else return static_cast<Compared>(static_cast<Stored>(value));
     };
-    return widen(typed.min()) <= *wanted && *wanted <= widen(typed.max());
+    return std::any_of(texts.sorted.begin(), texts.sorted.end(), [&](std::string_view text) {
+        auto wanted = exact_integer<Compared>(text);
+        return wanted && widen(typed.min()) <= *wanted && *wanted <= widen(typed.max());
+    });
 }
 
-bool statistics_allow(const parquet::Statistics &statistics, Form form, std::string_view text) {
+bool statistics_allow(const parquet::Statistics &statistics, Form form, const pq_texts &texts) {
     bool wide = statistics.physical_type() == parquet::Type::INT64;
     switch (form) {
     case Form::text: {
         const auto &typed = static_cast<const parquet::TypedStatistics<parquet::ByteArrayType> &>(statistics);
         // Compares bytes without sign, as the format orders texts.
-        return std::string_view(typed.min()) <= text && text <= std::string_view(typed.max());
+        std::string_view least(typed.min()), greatest(typed.max());
+        auto first = std::lower_bound(texts.sorted.begin(), texts.sorted.end(), least);
+        return first != texts.sorted.end() && *first <= greatest;
     }
-    case Form::signed_integer: {
-        auto wanted = exact_integer<int64_t>(text);
-        return wide ? within<parquet::Int64Type>(statistics, wanted)
-                    : within<parquet::Int32Type>(statistics, wanted);
-    }
-    case Form::unsigned_integer: {
-        auto wanted = exact_integer<uint64_t>(text);
-        return wide ? within<parquet::Int64Type>(statistics, wanted)
-                    : within<parquet::Int32Type>(statistics, wanted);
-    }
+    case Form::signed_integer:
+        return wide ? within<parquet::Int64Type, int64_t>(statistics, texts)
+                    : within<parquet::Int32Type, int64_t>(statistics, texts);
+    case Form::unsigned_integer:
+        return wide ? within<parquet::Int64Type, uint64_t>(statistics, texts)
+                    : within<parquet::Int32Type, uint64_t>(statistics, texts);
     case Form::other:
         return true;
     }
@@ -98,7 +99,7 @@ std::optional<uint64_t> hash_of(
 
 }  // namespace
 
-bool pq_statistics_allow(const pq_file *file, int32_t group, int32_t column, const char *text, int64_t length) {
+bool pq_statistics_allow(const pq_file *file, int32_t group, int32_t column, const pq_texts *texts) {
     pq_error error;
     return pq::guard(&error, true, [&] {
         int leaf = file->leaves.at(column);
@@ -107,7 +108,7 @@ bool pq_statistics_allow(const pq_file *file, int32_t group, int32_t column, con
         auto statistics = chunk->statistics();
         if (!statistics || !statistics->HasMinMax()) return true;
         Form form = form_of(*file->metadata->schema()->Column(leaf));
-        return statistics_allow(*statistics, form, std::string_view(text, length));
+        return statistics_allow(*statistics, form, *texts);
     });
 }
 
@@ -134,8 +135,7 @@ bool pq_fetch_filters(pq_file *file, const int32_t *groups, int32_t count, int32
     });
 }
 
-int32_t pq_filter_allows(
-    pq_file *file, int32_t group, int32_t column, const char *text, int64_t length, pq_error *error) {
+int32_t pq_filter_allows(pq_file *file, int32_t group, int32_t column, const pq_texts *texts, pq_error *error) {
     return pq::guard_reading(*file->store, error, int32_t{-1}, [&]() -> int32_t {
         int leaf = file->leaves.at(column);
         auto groups = file->reader->parquet_reader()->GetBloomFilterReader().RowGroup(group);
@@ -144,7 +144,9 @@ int32_t pq_filter_allows(
         const parquet::ColumnDescriptor &descriptor = *file->metadata->schema()->Column(leaf);
         Form form = form_of(descriptor);
         if (form == Form::other) return 1;
-        auto hash = hash_of(*filter, form, descriptor.physical_type(), std::string_view(text, length));
-        return hash && filter->FindHash(*hash) ? 1 : 0;
+        return std::any_of(texts->sorted.begin(), texts->sorted.end(), [&](std::string_view text) {
+            auto hash = hash_of(*filter, form, descriptor.physical_type(), text);
+            return hash && filter->FindHash(*hash);
+        });
     });
 }

@@ -3,7 +3,9 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include <arrow/extension_type.h>
@@ -45,6 +47,13 @@ struct pq_batch {
 
     int64_t count() const { return selected ? static_cast<int64_t>(selection.size()) : rows->num_rows(); }
     int64_t index(int64_t row) const { return selected ? selection[row] : row; }
+};
+
+struct pq_texts {
+    std::string bytes;
+    /// Views into `bytes`: ascending, each once; and to find one at once.
+    std::vector<std::string_view> sorted;
+    std::unordered_set<std::string_view> all;
 };
 
 namespace pq {

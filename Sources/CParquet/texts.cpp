@@ -1,5 +1,7 @@
 // The texts of a batch: plain, large, views, dictionaries; and integers in decimal form.
+#include <algorithm>
 #include <charconv>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -254,12 +256,36 @@ bool pq_batch_texts(
     });
 }
 
-bool pq_batch_keep(pq_batch *batch, int32_t column, const char *text, int64_t length, pq_error *error) {
+pq_texts *pq_texts_make(const char *bytes, const int64_t *ends, int64_t count, pq_error *error) {
+    return pq::guard(error, static_cast<pq_texts *>(nullptr), [&] {
+        auto texts = std::make_unique<pq_texts>();
+        texts->bytes.assign(bytes, ends[count - 1]);
+        std::string_view whole(texts->bytes);
+        for (int64_t i = 0, start = 0; i < count; start = ends[i++]) {
+            texts->all.insert(whole.substr(start, ends[i] - start));
+        }
+        texts->sorted.assign(texts->all.begin(), texts->all.end());
+        std::sort(texts->sorted.begin(), texts->sorted.end());
+        return texts.release();
+    });
+}
+
+void pq_texts_close(pq_texts *texts) { delete texts; }
+
+bool pq_batch_keep(pq_batch *batch, int32_t column, const pq_texts *texts, pq_error *error) {
     return pq::guard(error, false, [&] {
-        std::string_view wanted(text, length);
         std::vector<int32_t> kept;
+        // Rows of one text mostly follow each other. A copy: a view of a number's digits is valid for one row only.
+        std::string last;
+        bool known = false, last_kept = false;
         for_each_text(*batch, column, [&](int64_t row, MaybeText value) {
-            if (value.present && value.text == wanted) kept.push_back(static_cast<int32_t>(row));
+            if (!value.present) return;
+            if (!known || value.text != last) {
+                last.assign(value.text);
+                last_kept = texts->all.count(value.text) > 0;
+                known = true;
+            }
+            if (last_kept) kept.push_back(static_cast<int32_t>(row));
         });
         batch->selection = std::move(kept);
         batch->selected = true;

@@ -4,7 +4,8 @@ import Exact
 struct ScanRequest: Sendable {
     let columns: [String]
     let optionalColumns: [String]
-    let userID: String?
+    /// nil: everybody's rows.
+    let users: WantedTexts?
     let batchRows: Int
     let zone: PlaceZone?
 
@@ -33,8 +34,8 @@ struct FileScan {
             try file.readRowGroup(rowGroup, columns: columns, batchRows: request.batchRows) { batch in
                 if isCancelled() { throw LakeError.cancelled }
                 statistics.rowsRead += batch.count
-                if let userID = request.userID {
-                    try batch.keep(ScanRequest.userColumn, equalTo: userID)
+                if let users = request.users {
+                    try batch.keep(ScanRequest.userColumn, in: users)
                     if batch.count == 0 { return }
                 }
                 statistics.rows += batch.count
@@ -56,17 +57,19 @@ struct FileScan {
         for name in request.optionalColumns {
             if let column = try file.column(name) { want(column) } else { missing.insert(name) }
         }
-        if request.userID != nil { want(try file.requiredColumn(ScanRequest.userColumn)) }
+        if request.users != nil { want(try file.requiredColumn(ScanRequest.userColumn)) }
         return (numbers, missing)
     }
 
-    /// The row groups that may hold the user; statistics cost no request, so they go first.
+    /// The row groups that may hold one of the users; statistics cost no request, so they go first.
     private func wantedRowGroups(of file: ParquetFile, statistics: inout ScanStatistics) throws -> [Int] {
         let all = Array(0..<file.rowGroupCount)
-        guard let userID = request.userID else { return all }
+        guard let users = request.users else { return all }
         let column = try file.requiredColumn(ScanRequest.userColumn)
-        let inRange = all.filter { file.statisticsAllow(userID, column: column, rowGroup: $0) }
-        let wanted = try file.filtersAllow(userID, column: column, rowGroups: inRange)
+        let inRange = all.filter { file.statisticsAllow(users, column: column, rowGroup: $0) }
+        let wanted =
+            users.count > WantedTexts.maximumFiltered
+            ? inRange : try file.filtersAllow(users, column: column, rowGroups: inRange)
         statistics.rowGroupsSkippedByStatistics += all.count - inRange.count
         statistics.rowGroupsSkippedByFilter += inRange.count - wanted.count
         return wanted

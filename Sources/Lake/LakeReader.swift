@@ -12,11 +12,13 @@ public struct LakeFile: Sendable, Hashable {
 /// Reads the lake: `<prefix>/yyyy/mm/dd/*.parquet` of an object store, and the same days as Hive names them.
 ///
 /// Every call blocks its thread on the store: call from a thread of your own. Safe to use from several threads at
-/// once. Nothing is remembered between calls.
+/// once. Of scans for some users it remembers what it fetched, for a while (`ReadSettings.recentBytes`); the store is
+/// asked all the same whether a file is still the same.
 public struct LakeReader: Sendable {
     private let store: any ObjectStore
     private let prefix: String
     private let settings: ReadSettings
+    private let recent: RecentBytes
     private let zone: PlaceZone?
 
     /// - Parameters:
@@ -29,6 +31,7 @@ public struct LakeReader: Sendable {
         self.store = store
         self.prefix = prefix.isEmpty ? "" : prefix + "/"
         self.settings = settings
+        recent = RecentBytes(maximumBytes: settings.recentBytes)
         self.zone = zone
     }
 
@@ -107,20 +110,27 @@ public struct LakeReader: Sendable {
         batchRows: Int = 8192, isCancelled: () -> Bool = { false }, _ body: (RecordBatch) throws -> Void
     ) throws -> ScanStatistics {
         try scan(
-            files: files(in: days), columns: columns, optionalColumns: optionalColumns, userID: userID,
-            batchRows: batchRows, isCancelled: isCancelled, body)
+            files: files(in: days), columns: columns, optionalColumns: optionalColumns,
+            userIDs: userID.map { [$0] }, batchRows: batchRows, isCancelled: isCancelled, body)
     }
 
     /// The same for files that were listed before, in the order given.
+    ///
+    /// - Parameters:
+    ///   - userIDs: only rows of these users; nil: everybody's.
+    ///   - begin: called on this thread before the batches of each file.
     @discardableResult
     public func scan(
-        files: [LakeFile], columns: [String], optionalColumns: [String] = [], userID: String? = nil,
-        batchRows: Int = 8192, isCancelled: () -> Bool = { false }, _ body: (RecordBatch) throws -> Void
+        files: [LakeFile], columns: [String], optionalColumns: [String] = [], userIDs: Set<String>? = nil,
+        batchRows: Int = 8192, isCancelled: () -> Bool = { false },
+        begin: (LakeFile) throws -> Void = { _ in }, _ body: (RecordBatch) throws -> Void
     ) throws -> ScanStatistics {
         precondition(batchRows > 0, "a batch has rows")
+        if let userIDs, userIDs.isEmpty { return ScanStatistics() }
         let request = ScanRequest(
-            columns: columns, optionalColumns: optionalColumns, userID: userID, batchRows: batchRows,
-            zone: zone)
+            columns: columns, optionalColumns: optionalColumns,
+            users: try userIDs.flatMap { users throws(LakeError) in try WantedTexts(users) },
+            batchRows: batchRows, zone: zone)
         var statistics = ScanStatistics()
         let readAhead = settings.requestsAhead > 0 ? ReadAhead(threads: settings.requestsAhead) : nil
         defer { readAhead?.stop() }
@@ -129,9 +139,13 @@ public struct LakeReader: Sendable {
         for (index, file) in files.enumerated() {
             if isCancelled() { throw LakeError.cancelled }
             while sources.count <= settings.requestsAhead, index + sources.count < files.count {
-                sources.append(self.source(of: files[index + sources.count], readAhead: readAhead))
+                sources.append(
+                    self.source(
+                        of: files[index + sources.count], readAhead: readAhead,
+                        isKept: request.users != nil))
             }
             let source = sources.removeFirst()
+            try begin(file)
             do {
                 let scan = FileScan(request: request, source: source)
                 try scan.run(
@@ -147,8 +161,10 @@ public struct LakeReader: Sendable {
         return statistics
     }
 
-    private func source(of file: LakeFile, readAhead: ReadAhead?) -> ParquetSource {
-        let source = ParquetSource(store: store, key: file.key, sizeBytes: file.sizeBytes)
+    private func source(of file: LakeFile, readAhead: ReadAhead?, isKept: Bool) -> ParquetSource {
+        let source = ParquetSource(
+            store: store, key: file.key, sizeBytes: file.sizeBytes,
+            recent: isKept ? RecentBytes.File(recent: recent, key: file.key, tag: file.tag) : nil)
         let first = settings.firstRange(sizeBytes: file.sizeBytes)
         if let readAhead, !first.isEmpty { source.fetchAhead(first, by: readAhead) }
         return source

@@ -54,35 +54,26 @@ final class ParquetFile {
         return column
     }
 
-    // MARK: Row groups that may hold a text
+    // MARK: Row groups that may hold one of some texts
 
-    func statisticsAllow(_ text: String, column: Int32, rowGroup: Int) -> Bool {
-        var text = text
-        return text.withUTF8 { utf8 in
-            utf8.withMemoryRebound(to: CChar.self) {
-                pq_statistics_allow(pointer, Int32(rowGroup), column, $0.baseAddress, Int64($0.count))
-            }
-        }
+    func statisticsAllow(_ texts: WantedTexts, column: Int32, rowGroup: Int) -> Bool {
+        texts.withPointer { pq_statistics_allow(pointer, Int32(rowGroup), column, $0) }
     }
 
-    /// Those of the row groups whose Bloom filter allows the text, or that have none.
-    func filtersAllow(_ text: String, column: Int32, rowGroups: [Int]) throws -> [Int] {
+    /// Those of the row groups whose Bloom filter allows one of the texts, or that have none.
+    func filtersAllow(_ texts: WantedTexts, column: Int32, rowGroups: [Int]) throws -> [Int] {
         let filtered = rowGroups.filter { pq_has_filter(pointer, Int32($0), column) }.map { Int32($0) }
         if filtered.isEmpty { return rowGroups }
         var error = pq_error()
         guard pq_fetch_filters(pointer, filtered, Int32(filtered.count), column, &error) else {
             throw error.asError(source: source)
         }
-        var text = text
-        return try text.withUTF8 { utf8 in
-            try utf8.withMemoryRebound(to: CChar.self) { text in
-                try rowGroups.filter { rowGroup in
-                    let allowed = pq_filter_allows(
-                        pointer, Int32(rowGroup), column, text.baseAddress, Int64(text.count), &error)
-                    guard allowed >= 0 else { throw error.asError(source: source) }
-                    return allowed == 1
-                }
+        return try rowGroups.filter { rowGroup in
+            let allowed = texts.withPointer {
+                pq_filter_allows(pointer, Int32(rowGroup), column, $0, &error)
             }
+            guard allowed >= 0 else { throw error.asError(source: source) }
+            return allowed == 1
         }
     }
 

@@ -8,6 +8,8 @@ final class ParquetSource: Sendable {
     let name: String
     let sizeBytes: Int
     private let fetch: @Sendable (Range<Int>) throws(ObjectStoreError) -> [UInt8]
+    /// What is still known of the file; nil: nothing is kept.
+    private let recent: RecentBytes.File?
     private let state = Mutex(State())
 
     struct Counts: Sendable {
@@ -22,16 +24,18 @@ final class ParquetSource: Sendable {
     }
 
     init(
-        name: String, sizeBytes: Int,
+        name: String, sizeBytes: Int, recent: RecentBytes.File? = nil,
         fetch: @escaping @Sendable (Range<Int>) throws(ObjectStoreError) -> [UInt8]
     ) {
+        self.recent = recent
         self.name = name
         self.sizeBytes = sizeBytes
         self.fetch = fetch
     }
 
-    convenience init(store: any ObjectStore, key: String, sizeBytes: Int) {
-        self.init(name: "\(store.location)/\(key)", sizeBytes: sizeBytes) { range throws(ObjectStoreError) in
+    convenience init(store: any ObjectStore, key: String, sizeBytes: Int, recent: RecentBytes.File? = nil) {
+        self.init(name: "\(store.location)/\(key)", sizeBytes: sizeBytes, recent: recent) {
+            range throws(ObjectStoreError) in
             try store.get(key, range: range)
         }
     }
@@ -41,7 +45,7 @@ final class ParquetSource: Sendable {
         }
     }
 
-    /// What was fetched so far.
+    /// What was fetched so far; what was still known is not counted.
     var counts: Counts { state.withLock { $0.counts } }
 
     /// Why the last read failed.
@@ -49,15 +53,22 @@ final class ParquetSource: Sendable {
 
     /// Makes a request that is going to be made anyway, on another thread.
     func fetchAhead(_ range: Range<Int>, by readAhead: ReadAhead) {
+        if recent?.bytes(range) != nil { return }
         let fetch = fetch
         let ticket = readAhead.start { () throws(ObjectStoreError) in try fetch(range) }
         state.withLock { $0.ahead[range] = ticket }
     }
 
     private func bytes(_ range: Range<Int>) throws(ObjectStoreError) -> [UInt8] {
+        if let known = recent?.bytes(range) { return known }
         let ticket = state.withLock { $0.ahead.removeValue(forKey: range) }
-        guard let ticket else { return try fetch(range) }
-        return try ticket.wait().get()
+        let bytes = if let ticket { try ticket.wait().get() } else { try fetch(range) }
+        state.withLock {
+            $0.counts.requests += 1
+            $0.counts.bytes += range.count
+        }
+        if bytes.count == range.count { recent?.keep(bytes, range) }
+        return bytes
     }
 
     fileprivate func read(_ range: Range<Int>, into destination: UnsafeMutableRawPointer) -> Bool {
@@ -69,10 +80,6 @@ final class ParquetSource: Sendable {
                     reason: "gave \(bytes.count) bytes of the \(range.count) from \(range.lowerBound) on")
             }
             UnsafeMutableRawBufferPointer(start: destination, count: bytes.count).copyBytes(from: bytes)
-            state.withLock {
-                $0.counts.requests += 1
-                $0.counts.bytes += range.count
-            }
             return true
         } catch {
             state.withLock { $0.failure = error }

@@ -15,6 +15,9 @@ public struct ReadSettings: Sendable, Hashable {
     /// Requests at a time that fetch ahead of the scan, and files whose first request is made ahead; 0: none.
     public var requestsAhead = 8
 
+    /// Bytes that are kept of scans for some users, for those that follow; 0: none.
+    public var recentBytes = 64 << 20
+
     public init() {}
 
     /// What is fetched first of a file of this size.

@@ -152,16 +152,11 @@ final class ParquetBatch: @unchecked Sendable {
         return Int(pq_batch_file_row(pointer, Int64(row)))
     }
 
-    /// Keeps only the rows whose column has this text.
-    func keep(_ column: String, equalTo text: String) throws(LakeError) {
+    /// Keeps only the rows whose column has one of these texts.
+    func keep(_ column: String, in texts: WantedTexts) throws(LakeError) {
         let place = place(of: column)
-        var text = text
         var error = pq_error()
-        let kept = text.withUTF8 { utf8 in
-            utf8.withMemoryRebound(to: CChar.self) {
-                pq_batch_keep(pointer, place, $0.baseAddress, Int64($0.count), &error)
-            }
-        }
+        let kept = texts.withPointer { pq_batch_keep(pointer, place, $0, &error) }
         if !kept { throw error.asLakeError(file: source.name, column: column) }
     }
 

@@ -50,6 +50,8 @@ extension Problem {
         switch error {
         case .invalidRequest(let field, let reason): self = .invalid(reason, field: field)
         case .noData: self.init(.unprocessableContent, "no-data", "\(error)")
+        case .insufficientHistory:
+            self.init(.unprocessableContent, "insufficient-history", "\(error)")
         case .keyReused:
             self.init(.conflict, "idempotency-key-reused", "\(error)", field: "Idempotency-Key")
         case .queueFull: self = .later("queue-full", "\(error)", seconds: 30, status: .tooManyRequests)

@@ -6,6 +6,8 @@ public enum TrainingError: Retryable, Sendable, Hashable, CustomStringConvertibl
     case invalidRequest(field: String, reason: String)
     /// There is nothing to work on, or not enough.
     case noData(String)
+    /// A user has too few transactions in the days that were asked for: so many.
+    case insufficientHistory(rows: Int, reason: String)
     /// An idempotency key came with another request before.
     case keyReused(String)
     /// The queue is full: `limit` jobs wait.
@@ -20,7 +22,7 @@ public enum TrainingError: Retryable, Sendable, Hashable, CustomStringConvertibl
     public var isRetryable: Bool {
         switch self {
         case .scratch, .queueFull: true
-        case .invalidRequest, .noData, .keyReused, .cancelled, .damagedJob: false
+        case .invalidRequest, .noData, .insufficientHistory, .keyReused, .cancelled, .damagedJob: false
         }
     }
 
@@ -28,6 +30,7 @@ public enum TrainingError: Retryable, Sendable, Hashable, CustomStringConvertibl
         switch self {
         case .invalidRequest(let field, let reason): "\(field): \(reason)"
         case .noData(let reason): reason
+        case .insufficientHistory(_, let reason): "insufficient_history: \(reason)"
         case .keyReused(let key): "the idempotency key \(key) was used for another request"
         case .queueFull(let limit): "\(limit) training jobs wait already; try again later"
         case .scratch(let folder, let reason): "temporary files in \(folder): \(reason); is the disk full?"

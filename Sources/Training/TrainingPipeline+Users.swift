@@ -96,7 +96,7 @@ extension TrainingPipeline {
         // Each alone beat the global model; all of them together have to as well, in the one list that people work off.
         let isBetter = run.request.promotion == .auto || ranking.isEarnedBetter
         let promoted = run.request.promote && isBetter ? earned : []
-        try PromoteStage(promotion: promotion, jobID: run.jobID).run(
+        try PromoteStage(promotion: promotion).run(
             Dictionary(promoted.map { (.user($0.userID), $0.version) }) { $1 })
         run.report(.promote, 1)
         let isPromoted = Set(promoted.map(\.userID))

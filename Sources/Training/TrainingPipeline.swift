@@ -84,7 +84,10 @@ public final class TrainingPipeline: Sendable {
             request: request, jobID: jobID, journal: journal, candidates: try request.candidates(registry),
             isCancelled: isCancelled, report: report)
         do {
-            return request.allUsers ? try trainUsers(run) : try trainOne(run)
+            if request.allUsers { return try trainUsers(run) }
+            guard request.userID != nil else { return try trainGlobal(run) }
+            guard let result = try trainNamed([0: run])[0] else { throw TrainingError.cancelled }
+            return try result.get()
         } catch LakeError.cancelled {
             throw TrainingError.cancelled
         }
@@ -116,9 +119,9 @@ public final class TrainingPipeline: Sendable {
         }
     }
 
-    // MARK: One tenant
+    // MARK: The global model
 
-    private func trainOne(_ run: Run) throws -> TrainingOutcome {
+    private func trainGlobal(_ run: Run) throws -> TrainingOutcome {
         let stage = StoreStage(store: store, jobID: run.jobID)
         let header: ArtifactHeader
         var notes: [String] = []
@@ -137,10 +140,15 @@ public final class TrainingPipeline: Sendable {
         let isPromoted = run.request.promotes(header)
         if isPromoted {
             run.report(.promote, 0)
-            try PromoteStage(promotion: promotion, jobID: run.jobID).run([header.tenant: header.version])
+            try PromoteStage(promotion: promotion).run([header.tenant: header.version])
         }
         run.report(.promote, 1)
-        return TrainingOutcome(
+        return outcome(header, isPromoted: isPromoted, notes: notes)
+    }
+
+    /// What a job for one tenant answers.
+    func outcome(_ header: ArtifactHeader, isPromoted: Bool, notes: [String]) -> TrainingOutcome {
+        TrainingOutcome(
             models: [
                 .init(tenant: header.tenant.description, version: header.version, isPromoted: isPromoted)
             ],
@@ -157,7 +165,7 @@ public final class TrainingPipeline: Sendable {
 
     /// What is known of a model before it is stored: its figures on the holdout, whether it may serve, and what its
     /// training rows looked like.
-    private func judgedHeader(
+    func judgedHeader(
         _ chosen: Chosen, _ set: PreparedSet, _ known: KnownLabels, _ run: Run
     ) throws -> ArtifactHeader {
         let userID = run.request.userID
@@ -186,32 +194,27 @@ public final class TrainingPipeline: Sendable {
     func scan(_ run: Run) throws -> History {
         run.report(.lake, 0)
         let days = run.request.from...run.request.to
-        // One user's rows say nothing of merchants.
-        let usesReferences =
-            run.request.userID == nil
-            && run.candidates.contains { $0.detector.info.learnsFromReferences }
         let scan = try historyScan(
-            days, userID: run.request.userID, asOf: run.request.asOfMilliseconds,
-            usesReferences: usesReferences)
+            days, asOf: run.request.asOfMilliseconds,
+            usesReferences: run.candidates.contains { $0.detector.info.learnsFromReferences })
         let history = try scan.run(isCancelled: run.isCancelled, progress: { run.report(.lake, $0) })
         guard history.span != nil else {
-            let whose = run.request.userID.map { " of user \($0)" } ?? ""
             let why = try LakeNotes(lake, days, history).lines.map { " \($0)" }.joined(separator: ";")
             throw TrainingError.noData(
-                "the lake has no transactions\(whose) from \(days.lowerBound) to \(days.upperBound):\(why)")
+                "the lake has no transactions from \(days.lowerBound) to \(days.upperBound):\(why)")
         }
         return history
     }
 
     /// The days with the labels that were known at a moment.
     func historyScan(
-        _ days: ClosedRange<LakeDay>, userID: String?, asOf: Int64?, usesReferences: Bool
+        _ days: ClosedRange<LakeDay>, userIDs: Set<String>? = nil, asOf: Int64?, usesReferences: Bool
     ) throws -> HistoryScan {
         var past = ReferencePast.Settings()
         past.lagDays = settings.referenceLagDays
         past.tableHours = settings.referenceHours
         return HistoryScan(
-            reader: lake, days: days, warmUpDays: settings.warmUpDays, userID: userID,
+            reader: lake, days: days, warmUpDays: settings.warmUpDays, userIDs: userIDs,
             scratch: settings.scratchFolder, memoryBytes: settings.memoryBytes,
             labels: try LabelIndex(labels, asOf: asOf ?? .max),
             references: usesReferences ? ReferencePast(past) : nil)
@@ -229,9 +232,8 @@ public final class TrainingPipeline: Sendable {
         }
         let set = rows.finish(history.categories)
         guard set.training.count >= settings.minimumRows else {
-            let whose = run.request.userID.map { "user \($0) has" } ?? "the lake has"
             throw TrainingError.noData(
-                "\(whose) \(set.training.count) transactions before the holdout from \(run.request.from) to "
+                "the lake has \(set.training.count) transactions before the holdout from \(run.request.from) to "
                     + "\(run.request.to); a model needs \(settings.minimumRows): widen the range")
         }
         return set

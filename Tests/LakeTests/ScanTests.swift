@@ -43,6 +43,55 @@ import Testing
         #expect(outside.rowGroupsSkippedByStatistics == 20)
     }
 
+    @Test func ofSomeUsersOnlyTheirRowGroupsAndRowsAreRead() throws {
+        let rows = SampleRows(users: 1000, rowsPerUser: 20, seed: 2, step: 2)
+        var settings = ReadSettings()
+        settings.wholeFileBytes = 0
+        settings.gapBytes = 0
+        let (reader, _) = lake(of: try rows.file(rowGroupRows: 1000), settings: settings)
+        let wanted = Set([6, 246, 248, 247, 1900].map(SampleRows.user))  // nobody is 247
+
+        var found: [String: Int] = [:]
+        let files = try reader.files(in: oneDay)
+        let statistics = try reader.scan(files: files, columns: ["amount", "user_id"], userIDs: wanted) {
+            for user in try users($0) { found[user, default: 0] += 1 }
+        }
+        #expect(
+            found == Dictionary(uniqueKeysWithValues: [6, 246, 248, 1900].map { (SampleRows.user($0), 20) }))
+        #expect(statistics.rowGroupsRead == 3)
+        #expect(try reader.scan(files: files, columns: ["amount"], userIDs: []) { _ in }.rows == 0)
+        // So many that filters would not help.
+        let many = Set((0..<500).map { SampleRows.user(2 * $0) })
+        #expect(try reader.scan(files: files, columns: ["amount"], userIDs: many) { _ in }.rows == 10_000)
+    }
+
+    @Test func whatWasFetchedForOneUserIsNotFetchedAgainForTheNext() throws {
+        let rows = SampleRows(users: 1000, rowsPerUser: 20, seed: 2, step: 2)
+        var settings = ReadSettings()
+        settings.wholeFileBytes = 0
+        settings.gapBytes = 0
+        let (reader, store) = lake(of: try rows.file(rowGroupRows: 1000), settings: settings)
+        func scan(_ user: Int, _ reader: LakeReader) throws -> ScanStatistics {
+            try reader.scan(days: oneDay, columns: ["amount"], userID: SampleRows.user(2 * user)) { _ in }
+        }
+        let first = try scan(123, reader)
+        #expect(first.rows == 20)
+        let again = try scan(124, reader)
+        #expect(again.rows == 20)
+        #expect(again.requests == 0)
+        #expect(again.bytesFetched == 0)
+        // Another file under the same name is another file.
+        let file = try #require(try reader.files(in: oneDay).first)
+        let other = SampleRows(users: 1000, rowsPerUser: 10, seed: 2, step: 2)
+        try store.put(file.key, try other.file(rowGroupRows: 1000), if: .always)
+        #expect(try scan(123, reader).rows == 10)
+        // Without room nothing is kept.
+        settings.recentBytes = 0
+        let forgetful = LakeReader(store: store, settings: settings)
+        #expect(try scan(123, forgetful).requests == scan(123, forgetful).requests)
+        #expect(try scan(123, forgetful).requests > 0)
+    }
+
     @Test func bloomFiltersRuleOutNearlyAllUsersThatAreNotThere() throws {
         let rows = SampleRows(users: 2000, rowsPerUser: 1, seed: 3, step: 2)
         let (reader, _) = lake(of: try rows.file())

@@ -121,8 +121,16 @@ import Testing
         do {
             _ = try workshop.run(Workshop.request(user: "nobody", days: 5))
             Issue.record("a user without transactions was trained")
-        } catch TrainingError.noData(let reason) {
-            #expect(reason.contains("nobody"))
+        } catch TrainingError.insufficientHistory(let rows, let reason) {
+            #expect(rows == 0)
+            #expect(reason.contains("no transactions of user nobody"))
+        }
+        do {
+            _ = try workshop.run(Workshop.request(user: "user-000001", days: 1))
+            Issue.record("a user with a day's transactions was trained")
+        } catch TrainingError.insufficientHistory(let rows, let reason) {
+            #expect(rows > 0)
+            #expect(reason.contains("user-000001 has \(rows) transactions"))
         }
         #expect(try workshop.models.versions(of: .user("nobody")).isEmpty)
     }

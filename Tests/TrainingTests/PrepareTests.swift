@@ -21,7 +21,8 @@ import Transactions
         memoryBytes: Int = 1 << 30
     ) throws -> [Row] {
         let history = try HistoryScan(
-            reader: LakeReader(store: workshop.lake), days: days, warmUpDays: warmUpDays, userID: userID,
+            reader: LakeReader(store: workshop.lake), days: days, warmUpDays: warmUpDays,
+            userIDs: userID.map { [$0] },
             scratch: workshop.folder.path, memoryBytes: memoryBytes
         ).run(isCancelled: { false }, progress: { _ in })
         var rows: [Row] = []
@@ -105,7 +106,7 @@ import Transactions
             try other.put(Array(rows.prefix(rows.count / 2)), day, name: "b")
         }
         let doubled = try HistoryScan(
-            reader: LakeReader(store: other.lake), days: days, warmUpDays: 0, userID: nil,
+            reader: LakeReader(store: other.lake), days: days, warmUpDays: 0, userIDs: nil,
             scratch: other.folder.path, memoryBytes: 1 << 30
         ).run(isCancelled: { false }, progress: { _ in })
         #expect(doubled.rowCount > once.count)

@@ -54,7 +54,7 @@ import Transactions
         past.lagDays = 2
         past.tableHours = hours
         let history = try HistoryScan(
-            reader: LakeReader(store: workshop.lake), days: days, warmUpDays: 3, userID: nil,
+            reader: LakeReader(store: workshop.lake), days: days, warmUpDays: 3, userIDs: nil,
             scratch: workshop.folder.path, memoryBytes: memoryBytes,
             labels: try LabelIndex(LabelFiles(lake: workshop.lake), asOf: asOf),
             references: ReferencePast(past)

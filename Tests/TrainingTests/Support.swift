@@ -189,3 +189,9 @@ final class Log<Element>: Sendable {
         init(_ element: Element) { self.element = element }
     }
 }
+
+extension JobStore {
+    func renew(_ claimed: ClaimedJob, stage: TrainingStage?, progress: Double) throws -> Bool {
+        try renew([Progress(claimed: claimed, stage: stage, progress: progress)]) == [true]
+    }
+}

@@ -61,6 +61,7 @@ typedef struct {
 typedef struct pq_file pq_file;
 typedef struct pq_rows pq_rows;
 typedef struct pq_batch pq_batch;
+typedef struct pq_texts pq_texts;
 
 // MARK: Files
 
@@ -82,16 +83,22 @@ bool pq_column_is_numeric(const pq_file *file, int32_t column);
 /// Whether the column holds texts, not nested.
 bool pq_column_is_text(const pq_file *file, int32_t column);
 
-// MARK: Which row groups may hold a text
+// MARK: Texts that are looked for
 
-/// False when the statistics rule out that the column holds this text, an integer column its decimal form.
-bool pq_statistics_allow(const pq_file *file, int32_t group, int32_t column, const char *text, int64_t length);
+/// Copies `count` texts, at least one: each begins where the one before ends, the first at 0. Any number of threads may
+/// look into them.
+pq_texts *pq_texts_make(const char *bytes, const int64_t *ends, int64_t count, pq_error *error);
+void pq_texts_close(pq_texts *texts);
+
+// MARK: Which row groups may hold one of them
+
+/// False when the statistics rule out that the column holds one of the texts, an integer column its decimal form.
+bool pq_statistics_allow(const pq_file *file, int32_t group, int32_t column, const pq_texts *texts);
 bool pq_has_filter(const pq_file *file, int32_t group, int32_t column);
 /// Fetches the Bloom filters of these groups in few requests.
 bool pq_fetch_filters(pq_file *file, const int32_t *groups, int32_t count, int32_t column, pq_error *error);
-/// 1: the Bloom filter allows the text or there is no such filter; 0: ruled out; -1: error.
-int32_t pq_filter_allows(
-    pq_file *file, int32_t group, int32_t column, const char *text, int64_t length, pq_error *error);
+/// 1: the Bloom filter allows one of the texts or there is no such filter; 0: ruled out; -1: error.
+int32_t pq_filter_allows(pq_file *file, int32_t group, int32_t column, const pq_texts *texts, pq_error *error);
 
 // MARK: Rows
 
@@ -113,8 +120,8 @@ int64_t pq_batch_count(const pq_batch *batch);
 int64_t pq_batch_file_row(const pq_batch *batch, int64_t row);
 /// The place of a column in the batch, or PQ_NO_COLUMN.
 int32_t pq_batch_column(const pq_batch *batch, const char *name);
-/// Keeps only the rows whose column has this text. At most once a batch, before any other look at it.
-bool pq_batch_keep(pq_batch *batch, int32_t column, const char *text, int64_t length, pq_error *error);
+/// Keeps only the rows whose column has one of these texts. At most once a batch, before any other look at it.
+bool pq_batch_keep(pq_batch *batch, int32_t column, const pq_texts *texts, pq_error *error);
 
 // MARK: Values. Each call fills arrays of `pq_batch_count` values; `valid` gets 0 or 1.
 

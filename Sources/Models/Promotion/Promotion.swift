@@ -60,24 +60,27 @@ public final class Promotion: Sendable {
     /// Active is what the catalogue says. When that is written the promotion has happened; if others cannot be told
     /// then, they are told later.
     ///
+    /// - Parameter reason: For the history; nil: the job that each version was made by.
     /// - Throws: `ModelLoadError`, `ArtifactError`, `PreprocessingError`, `DetectorError` for a version that cannot
     ///   serve; `ObjectStoreError`; `CatalogueError`. With tenants of several shards those of the shards before the
     ///   failure are promoted.
     /// - Returns: What changed; nothing for versions that are active already.
     @discardableResult
-    public func promote(_ versions: [Tenant: Int], by: String, reason: String) throws -> [ModelChange] {
+    public func promote(_ versions: [Tenant: Int], by: String, reason: String?) throws -> [ModelChange] {
         var activations: [Activation] = []
         var ready: [Tenant: ReadyModel] = [:]
         let table = router.snapshot()
         for (tenant, version) in versions {
             let model = try router.loader.fetch(tenant, version: version, isPromoted: false)
-            activations.append(Activation(tenant, version: version, sha256: model.hash))
+            let job = model.header.jobID.map { "job \($0)" }
+            activations.append(
+                Activation(tenant, version: version, sha256: model.hash, reason: reason ?? job))
             // What batches use now they will want at once. Of a million users all would be too many.
             if tenant == .global || router.isWarm(tenant, version: table.version(of: tenant)) {
                 ready[tenant] = model
             }
         }
-        let changes = try change(activations, ready: ready, by: by, reason: reason)
+        let changes = try change(activations, ready: ready, by: by, reason: reason ?? "")
         // The catalogue may have had them active while this process did not know.
         let lagging = versions.filter { router.snapshot().version(of: $0.key) != $0.value }.map(\.key)
         if !lagging.isEmpty { try refresh(Set(lagging), ready: ready) }

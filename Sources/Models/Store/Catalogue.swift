@@ -178,7 +178,8 @@ public final class Catalogue: Sendable {
         if entry.changes.count >= Self.maximumChangesPerEntry { try fold(&entry, of: tenant) }
         let change = ModelChange(
             userID: tenant.userID, sequence: entry.folded + entry.changes.count + 1, from: before?.version,
-            to: activation.version, sha256: activation.sha256?.description, by: by, reason: reason,
+            to: activation.version, sha256: activation.sha256?.description, by: by,
+            reason: activation.reason ?? reason,
             timeMilliseconds: timeMilliseconds)
         entry.changes.append(change)
         manifest.entries[tenant] = entry

@@ -39,10 +39,13 @@ public struct Activation: Sendable, Hashable {
     /// nil: nothing.
     public var version: Int?
     public var sha256: ArtifactHash?
+    /// Why; nil: for the reason of the whole change.
+    public var reason: String?
 
-    public init(_ tenant: Tenant, version: Int?, sha256: ArtifactHash? = nil) {
+    public init(_ tenant: Tenant, version: Int?, sha256: ArtifactHash? = nil, reason: String? = nil) {
         self.tenant = tenant
         self.version = version
         self.sha256 = sha256
+        self.reason = reason
     }
 }

@@ -69,7 +69,7 @@ extension TrainingPipeline {
             throw TrainingError.invalidRequest(
                 field: "date_range", reason: "at most \(TrainingRequest.maximumDays) days are allowed")
         }
-        let history = try historyScan(days, userID: nil, asOf: asOf, usesReferences: usesReferences).run(
+        let history = try historyScan(days, asOf: asOf, usesReferences: usesReferences).run(
             isCancelled: isCancelled, progress: { progress($0 / 2) })
         let fold = HistoryFold(startMilliseconds: days.lowerBound.startMilliseconds)
         for part in 0..<History.partCount {

@@ -117,27 +117,56 @@ public final class JobStore: Sendable {
                     try end(db, &job)
                     continue
                 }
-                job.state = .running
-                job.attempts += 1
-                job.error = nil
-                job.startedMilliseconds = now()
-                job.updatedMilliseconds = now()
-                try JobTable.update(db, job, worker: worker, lease: now() + Self.leaseMilliseconds)
-                try JobTable.addStrikes(db, job, 1)
+                try begin(db, &job, worker: worker)
                 return ClaimedJob(job: job, worker: worker)
             }
             return nil
         }
     }
 
-    /// Renews the lease and writes how far the job is.
+    /// Takes whatever else waits that one pass over the lake can serve together with a job that was just claimed: jobs of
+    /// other named users that ask for the same. A job that has taken a worker down before runs alone, so that it does not
+    /// take others with it.
     ///
-    /// - Returns: false when the job is no longer this worker's, or was cancelled: stop.
-    func renew(_ claimed: ClaimedJob, stage: TrainingStage?, progress: Double) throws -> Bool {
-        try writeIfHeld(claimed) { db, job in
-            job.stage = stage
-            job.progress = progress
-            try JobTable.update(db, job, worker: claimed.worker, lease: now() + Self.leaseMilliseconds)
+    /// - Returns: The oldest first; none for a job of everybody's model.
+    func claimAlike(_ claimed: ClaimedJob) throws -> [ClaimedJob] {
+        guard claimed.job.request.userID != nil, claimed.attempt == 1 else { return [] }
+        return try database.write { db in
+            try JobTable.alike(db, claimed.job, now: now()).map { job in
+                var job = job
+                try begin(db, &job, worker: claimed.worker)
+                return ClaimedJob(job: job, worker: claimed.worker)
+            }
+        }
+    }
+
+    private func begin(_ db: Database, _ job: inout TrainingJob, worker: String) throws {
+        job.state = .running
+        job.attempts += 1
+        job.error = nil
+        job.startedMilliseconds = now()
+        job.updatedMilliseconds = now()
+        try JobTable.update(db, job, worker: worker, lease: now() + Self.leaseMilliseconds)
+        try JobTable.addStrikes(db, job, 1)
+    }
+
+    /// A running job, and how far it is.
+    struct Progress {
+        let claimed: ClaimedJob
+        let stage: TrainingStage?
+        let progress: Double
+    }
+
+    /// Renews leases and writes how far the jobs are.
+    ///
+    /// - Returns: For each whether it still is this worker's; else, or when it was cancelled: stop.
+    func renew(_ running: [Progress]) throws -> [Bool] {
+        try database.write { db in
+            try running.map {
+                try JobTable.renew(
+                    db, $0.claimed, stage: $0.stage, progress: $0.progress, now: now(),
+                    lease: now() + Self.leaseMilliseconds)
+            }
         }
     }
 
@@ -146,17 +175,30 @@ public final class JobStore: Sendable {
     /// - Returns: false when it is no longer this worker's; nothing was written then.
     @discardableResult
     func finish(_ claimed: ClaimedJob, _ result: Result<TrainingOutcome, any Error>) throws -> Bool {
-        try writeIfHeld(claimed) { db, job in
-            switch result {
-            case .success(let outcome):
-                job.state = .succeeded
-                job.outcome = outcome
-            case .failure(TrainingError.cancelled): job.state = .cancelled
-            case .failure(let error):
-                job.state = .failed
-                job.error = "\(error)"
+        try finish([(claimed, result)]).first ?? false
+    }
+
+    /// Ends jobs in one write.
+    @discardableResult
+    func finish(_ ended: [(ClaimedJob, Result<TrainingOutcome, any Error>)]) throws -> [Bool] {
+        guard !ended.isEmpty else { return [] }
+        return try database.write { db in
+            let areHeld = try ended.map { claimed, result in
+                try writeIfHeld(db, claimed) { db, job in
+                    switch result {
+                    case .success(let outcome):
+                        job.state = .succeeded
+                        job.outcome = outcome
+                    case .failure(TrainingError.cancelled): job.state = .cancelled
+                    case .failure(let error):
+                        job.state = .failed
+                        job.error = "\(error)"
+                    }
+                    try close(db, &job)
+                }
             }
-            try end(db, &job)
+            try JobTable.prune(db, keeping: Self.maximumFinished)
+            return areHeld
         }
     }
 
@@ -195,24 +237,32 @@ public final class JobStore: Sendable {
     private func writeIfHeld(
         _ claimed: ClaimedJob, _ body: (Database, inout TrainingJob) throws -> Void
     ) throws -> Bool {
-        try database.write { db in
-            guard
-                var job = try JobTable.job(
-                    db, where: "id = ? AND state = 'running' AND worker = ? AND attempts = ?",
-                    [claimed.job.id, claimed.worker, claimed.attempt])
-            else { return false }
-            job.updatedMilliseconds = now()
-            try body(db, &job)
-            return true
-        }
+        try database.write { try writeIfHeld($0, claimed, body) }
+    }
+
+    private func writeIfHeld(
+        _ db: Database, _ claimed: ClaimedJob, _ body: (Database, inout TrainingJob) throws -> Void
+    ) throws -> Bool {
+        guard
+            var job = try JobTable.job(
+                db, where: "id = ? AND state = 'running' AND worker = ? AND attempts = ?",
+                [claimed.job.id, claimed.worker, claimed.attempt])
+        else { return false }
+        job.updatedMilliseconds = now()
+        try body(db, &job)
+        return true
     }
 
     private func end(_ db: Database, _ job: inout TrainingJob) throws {
+        try close(db, &job)
+        try JobTable.prune(db, keeping: Self.maximumFinished)
+    }
+
+    private func close(_ db: Database, _ job: inout TrainingJob) throws {
         job.updatedMilliseconds = now()
         job.finishedMilliseconds = now()
         try JobTable.update(db, job, worker: nil, lease: 0)
         try JobTable.removeParts(db, of: job.id)
-        try JobTable.prune(db, keeping: Self.maximumFinished)
     }
 }
 

@@ -95,6 +95,40 @@ enum JobTable {
             ?? 0
     }
 
+    /// Jobs of named users that wait, ask for what this one asks for, and have not failed before; the oldest first.
+    ///
+    /// Only whose model it is, and whether it may serve, may differ. Records that cannot be read are left to `setAside`.
+    static func alike(_ db: Database, _ job: TrainingJob, now: Int64) throws -> [TrainingJob] {
+        let rest = "'$.userID', '$.promote', '$.promotion'"
+        return try Row.fetchAll(
+            db,
+            sql: """
+                SELECT * FROM job WHERE state = 'queued' AND available <= :now AND strikes = 0
+                    AND CASE WHEN json_valid(request) THEN json_extract(request, '$.userID') IS NOT NULL
+                        AND json_remove(request, \(rest)) = json_remove(:request, \(rest)) END
+                ORDER BY sequence
+                """, arguments: ["now": now, "request": try json(job.request)]
+        ).compactMap { try? Self.job($0) }
+    }
+
+    /// Writes how far a running job is.
+    ///
+    /// - Returns: false when the holder holds it no longer; nothing was written then.
+    static func renew(
+        _ db: Database, _ claimed: ClaimedJob, stage: TrainingStage?, progress: Double, now: Int64,
+        lease: Int64
+    ) throws -> Bool {
+        let statement = try db.cachedStatement(
+            sql: """
+                UPDATE job SET stage = ?, progress = ?, updated = ?, lease = ?
+                WHERE id = ? AND state = 'running' AND worker = ? AND attempts = ?
+                """)
+        try statement.execute(arguments: [
+            stage?.rawValue, progress, now, lease, claimed.job.id, claimed.worker, claimed.attempt,
+        ])
+        return db.changesCount == 1
+    }
+
     static func strikes(_ db: Database, _ job: TrainingJob) throws -> Int {
         try Int.fetchOne(db, sql: "SELECT strikes FROM job WHERE id = ?", arguments: [job.id]) ?? 0
     }

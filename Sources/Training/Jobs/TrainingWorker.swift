@@ -6,7 +6,8 @@ import ObjectStore
 import Retrying
 import Synchronization
 
-/// Runs jobs one after the other, on the thread that calls `run`, with a second thread that keeps the lease.
+/// Runs jobs one after the other, on the thread that calls `run`, with a second thread that keeps the lease. Jobs of named
+/// users that ask for the same days, detector and parameters are one pass over the lake.
 ///
 /// Thread-safe. As a service: `run` on a thread of its own, `stop` on graceful shutdown.
 public final class TrainingWorker: Sendable {
@@ -44,48 +45,74 @@ public final class TrainingWorker: Sendable {
         }
     }
 
-    /// Runs the next job to its end.
+    /// Runs the next job to its end, together with those that one pass over the lake can serve as well.
     ///
     /// - Returns: false when there was none.
     func runNext() throws -> Bool {
-        guard let claimed = try jobs.claim(worker: name) else { return false }
+        guard let first = try jobs.claim(worker: name) else { return false }
+        let claimed = [first] + (try jobs.claimAlike(first))
         logger.info(
-            "training begins", metadata: ["job": "\(claimed.job.id)", "attempt": "\(claimed.attempt)"])
-        let lease = Lease(jobs: jobs, claimed: claimed)
-        lease.start()
-        defer { lease.end() }
-        let result = Result {
-            try pipeline.run(
-                claimed.job.request, jobID: claimed.job.id,
-                journal: JobJournal(jobs: jobs, claimed: claimed),
-                isCancelled: { [self] in isStopped || lease.isLost }, report: { lease.report($0, $1) })
-        }
-        try end(claimed, result, isLost: lease.isLost)
+            "training begins",
+            metadata: ["job": "\(first.job.id)", "attempt": "\(first.attempt)", "jobs": "\(claimed.count)"])
+        let leases = Leases(jobs: jobs, claimed: claimed)
+        leases.start()
+        defer { leases.end() }
+        let results = run(claimed, leases)
+        try end(claimed.indices.map { (claimed[$0], results[$0], leases.isLost($0)) })
         return true
     }
 
-    private func end(
-        _ claimed: ClaimedJob, _ result: Result<TrainingOutcome, any Error>, isLost: Bool
-    ) throws {
-        var outcome = "succeeded"
-        switch result {
-        case .success: try jobs.finish(claimed, result)
-        case .failure(TrainingError.cancelled) where isLost: outcome = "lost"
-        case .failure(TrainingError.cancelled) where isStopped:
-            outcome = "stopped"
-            try jobs.giveBack(claimed, reason: nil)
-        case .failure(let error) where error.isPassing:
-            outcome = "postponed"
-            let delay = Self.retryMilliseconds << Int64(min(claimed.attempt - 1, 6))
-            try jobs.giveBack(claimed, reason: "\(error)", delayMilliseconds: delay)
-        case .failure:
-            outcome = "failed"
-            try jobs.finish(claimed, result)
+    /// - Returns: How each of the jobs ended.
+    private func run(_ claimed: [ClaimedJob], _ leases: Leases) -> [Result<TrainingOutcome, any Error>] {
+        guard claimed.count > 1 else {
+            let (job, journal) = (claimed[0].job, JobJournal(jobs: jobs, claimed: claimed[0]))
+            return [
+                Result {
+                    try pipeline.run(
+                        job.request, jobID: job.id, journal: journal,
+                        isCancelled: { [self] in isStopped || leases.isLost(0) },
+                        report: { leases.report(0, $0, $1) })
+                }
+            ]
         }
-        Counter(label: "ml_training_jobs_total", dimensions: [("outcome", outcome)]).increment()
-        var metadata: Logger.Metadata = ["job": "\(claimed.job.id)", "outcome": "\(outcome)"]
-        if case .failure(let error) = result { metadata["error"] = "\(error)" }
-        logger.log(level: outcome == "failed" ? .warning : .info, "training ended", metadata: metadata)
+        do {
+            return try pipeline.runTogether(
+                claimed.enumerated().map { place, claimed in
+                    TrainingPipeline.NamedJob(
+                        claimed.job.request, jobID: claimed.job.id,
+                        journal: JobJournal(jobs: jobs, claimed: claimed),
+                        isCancelled: { [self] in isStopped || leases.isLost(place) },
+                        report: { leases.report(place, $0, $1) })
+                })
+        } catch {
+            return claimed.map { _ in .failure(error) }
+        }
+    }
+
+    private func end(_ ended: [(ClaimedJob, Result<TrainingOutcome, any Error>, isLost: Bool)]) throws {
+        var finished: [(ClaimedJob, Result<TrainingOutcome, any Error>)] = []
+        for (claimed, result, isLost) in ended {
+            var outcome = "succeeded"
+            switch result {
+            case .success: finished.append((claimed, result))
+            case .failure(TrainingError.cancelled) where isLost: outcome = "lost"
+            case .failure(TrainingError.cancelled) where isStopped:
+                outcome = "stopped"
+                try jobs.giveBack(claimed, reason: nil)
+            case .failure(let error) where error.isPassing:
+                outcome = "postponed"
+                let delay = Self.retryMilliseconds << Int64(min(claimed.attempt - 1, 6))
+                try jobs.giveBack(claimed, reason: "\(error)", delayMilliseconds: delay)
+            case .failure:
+                outcome = "failed"
+                finished.append((claimed, result))
+            }
+            Counter(label: "ml_training_jobs_total", dimensions: [("outcome", outcome)]).increment()
+            var metadata: Logger.Metadata = ["job": "\(claimed.job.id)", "outcome": "\(outcome)"]
+            if case .failure(let error) = result { metadata["error"] = "\(error)" }
+            logger.log(level: outcome == "failed" ? .warning : .info, "training ended", metadata: metadata)
+        }
+        try jobs.finish(finished)
     }
 
     @discardableResult
@@ -95,66 +122,6 @@ public final class TrainingWorker: Sendable {
         } catch {
             logger.error("the job store cannot be used", metadata: ["error": "\(error)"])
             return nil
-        }
-    }
-}
-
-/// Keeps a running job's lease from a thread of its own: a stage may be silent for longer than the lease.
-private final class Lease: Sendable {
-    private struct State {
-        var stage: TrainingStage?
-        var progress = 0.0
-        var isLost = false
-        var isEnded = false
-        var written = ContinuousClock.now
-    }
-
-    private let jobs: JobStore
-    private let claimed: ClaimedJob
-    private let state = Mutex(State())
-    private let ended = DispatchSemaphore(value: 0)
-
-    /// How often progress is written at most, and the lease is renewed at least.
-    private static let progressInterval = Duration.milliseconds(250)
-    private static let renewalMilliseconds = Int(JobStore.leaseMilliseconds / 6)
-
-    init(jobs: JobStore, claimed: ClaimedJob) {
-        self.jobs = jobs
-        self.claimed = claimed
-    }
-
-    /// Somebody else has the job, or it was cancelled.
-    var isLost: Bool { state.withLock { $0.isLost } }
-
-    func start() {
-        let thread = Thread { [self] in
-            while ended.wait(timeout: .now() + .milliseconds(Self.renewalMilliseconds)) == .timedOut {
-                state.withLock { if !$0.isEnded { renew(&$0) } }
-            }
-        }
-        thread.name = "training lease"
-        thread.start()
-    }
-
-    func end() {
-        state.withLock { $0.isEnded = true }
-        ended.signal()
-    }
-
-    func report(_ stage: TrainingStage, _ progress: Double) {
-        state.withLock { state in
-            let isNew = state.stage != stage
-            state.stage = stage
-            state.progress = progress
-            if isNew || ContinuousClock.now - state.written > Self.progressInterval { renew(&state) }
-        }
-    }
-
-    private func renew(_ state: inout State) {
-        state.written = .now
-        // A store that cannot be written now may be a moment later; one that says no has given the job away.
-        if let isHeld = try? jobs.renew(claimed, stage: state.stage, progress: state.progress), !isHeld {
-            state.isLost = true
         }
     }
 }

@@ -27,6 +27,13 @@ struct History {
     let hasReferences: Bool
     /// A transaction up to then that nobody has labelled counts as genuine. Milliseconds since 1970 UTC.
     let genuineUntil: Int64
+    /// Both of each user apart, where only some users' rows were read: who else was asked for is chance.
+    let labelsOfUser: [UInt32: LabelsOfUser]?
+
+    struct LabelsOfUser: Sendable {
+        var known = KnownLabels()
+        var genuineUntil = Int64.min
+    }
 
     /// A user's part is the first byte of the id's hash.
     static let partCount = 256
@@ -40,7 +47,8 @@ struct History {
             taken.rows.reserveCapacity(taken.rows.count + bytes.count / size)
             for offset in Swift.stride(from: 0, to: bytes.count, by: size) {
                 var row = bytes.loadUnaligned(fromByteOffset: offset, as: HistoryRow.self)
-                if row.label < 0, row.timestampMilliseconds <= genuineUntil { row.label = 0 }
+                let until = labelsOfUser.map { $0[row.user]?.genuineUntil ?? .min } ?? genuineUntil
+                if row.label < 0, row.timestampMilliseconds <= until { row.label = 0 }
                 taken.rows.append(row)
                 for place in Swift.stride(
                     from: offset + stride, to: offset + size, by: MemoryLayout<Float>.size)
@@ -72,6 +80,24 @@ struct KnownLabels: Sendable, Hashable {
 struct HistoryPart: Sendable {
     var rows: [HistoryRow] = []
     var references: [Float] = []
+
+    /// One user's rows.
+    struct OfUser: Sendable {
+        /// In `HistoryUsers`.
+        let number: UInt32
+        let rows: HistoryPart
+        /// Labels of those in range.
+        let known: KnownLabels
+    }
+
+    /// The rows of each user apart, by the users' numbers; without references.
+    func byUser(_ labels: [UInt32: History.LabelsOfUser]?) -> [OfUser] {
+        Dictionary(grouping: rows, by: \.user).map { number, rows in
+            OfUser(
+                number: number, rows: HistoryPart(rows: rows),
+                known: labels?[number]?.known ?? KnownLabels())
+        }.sorted { $0.number < $1.number }
+    }
 }
 
 /// What threads that work on parts share; immutable.
@@ -87,7 +113,7 @@ struct HistoryNames: Sendable {
     }
 }
 
-/// Stage 1: one pass over the lake's files of these days, only the columns needed, and for one user only the row
+/// Stage 1: one pass over the lake's files of these days, only the columns needed, and for some users only the row
 /// groups that may hold them.
 struct HistoryScan {
     let reader: LakeReader
@@ -96,7 +122,7 @@ struct HistoryScan {
     /// Days before the range, which fill the windows and give no rows.
     let warmUpDays: Int
     /// nil: everybody's.
-    let userID: String?
+    let userIDs: Set<String>?
     let scratch: String
     let memoryBytes: Int
     /// What is known of transactions besides what came with them.
@@ -112,22 +138,25 @@ struct HistoryScan {
         let files = try reader.files(in: first...days.upperBound)
         let sizeBytes = max(1, files.reduce(0) { $0 + $1.sizeBytes })
         var readBytes = 0
-        for file in files {
-            if file.day != rows.day { try rows.finishDay() }
-            rows.day = file.day
-            try reader.scan(
-                files: [file], columns: TransactionColumns.required,
-                optionalColumns: TransactionColumns.optional, userID: userID, isCancelled: isCancelled
-            ) { try rows.add($0) }
-            readBytes += file.sizeBytes
-            progress(Double(readBytes) / Double(sizeBytes))
-        }
+        try reader.scan(
+            files: files, columns: TransactionColumns.required,
+            optionalColumns: TransactionColumns.optional, userIDs: userIDs, isCancelled: isCancelled,
+            begin: { file in
+                if file.day != rows.day { try rows.finishDay() }
+                rows.day = file.day
+                progress(Double(readBytes) / Double(sizeBytes))
+                readBytes += file.sizeBytes
+            }, { try rows.add($0) })
+        progress(1)
         try rows.finishDay()
         return History(
             parts: rows.parts, users: rows.users, categories: rows.categories, span: rows.span,
             rowCount: rows.rowCount, known: rows.known, strayRows: rows.strayRows,
             passedOver: rows.passedOver,
-            hasReferences: references != nil, genuineUntil: rows.maturity.genuineUntil(labels))
+            hasReferences: references != nil, genuineUntil: rows.maturity.genuineUntil(labels),
+            labelsOfUser: rows.ofUser?.mapValues {
+                History.LabelsOfUser(known: $0.known, genuineUntil: $0.maturity.genuineUntil(labels))
+            })
     }
 
     /// What the scan has found so far.
@@ -138,6 +167,7 @@ struct HistoryScan {
         let labels: LabelIndex
         var references: ReferencePast?
         var maturity = LabelMaturity()
+        var ofUser: [UInt32: (maturity: LabelMaturity, known: KnownLabels)]?
         /// The folder that is being read, and its rows as far as references need them together.
         var day: LakeDay?
         var ofDay = ReferencePast.Day()
@@ -152,6 +182,7 @@ struct HistoryScan {
         init(scan: HistoryScan) {
             labels = scan.labels
             references = scan.references
+            ofUser = scan.userIDs.map { _ in [:] }
             parts = SpillFiles(keys: History.partCount, scratch: scan.scratch, budgetBytes: scan.memoryBytes)
             range =
                 scan.days.lowerBound
@@ -192,7 +223,8 @@ struct HistoryScan {
                     merchant: merchants[row], country: countries[row],
                     device: devices[row], category: kinds[row], channel: channels[row],
                     currency: currencies[row], transaction: transactions[row], user: user.index,
-                    label: label(transactions[row], own: own.values[row], at: times.values[row]))
+                    label: label(
+                        transactions[row], of: user.index, own: own.values[row], at: times.values[row]))
                 if references == nil {
                     try keep(found, part: Int(user.hash >> 56))
                 } else {
@@ -215,13 +247,19 @@ struct HistoryScan {
         }
 
         /// The label that stands, of those known: 1 anomalous, 0 not, -1 unknown.
-        private mutating func label(_ transaction: UInt64, own: Int8, at time: Int64) -> Int32 {
+        private mutating func label(
+            _ transaction: UInt64, of user: UInt32, own: Int8, at time: Int64
+        ) -> Int32 {
             let history = labels.history(of: transaction)
             guard let last = history.last else {
                 // What came with a transaction was known when it happened.
                 return time <= labels.asOfMilliseconds ? Int32(own) : -1
             }
-            if last.isFraud { maturity.add(delay: last.knownAt - time) }
+            if last.isFraud {
+                maturity.add(delay: last.knownAt - time)
+                ofUser?[user, default: (LabelMaturity(), KnownLabels())].maturity.add(
+                    delay: last.knownAt - time)
+            }
             return last.isFraud ? 1 : 0
         }
 
@@ -235,6 +273,7 @@ struct HistoryScan {
             if time >= range.lowerBound {
                 rowCount += 1
                 known.add(row.label)
+                ofUser?[row.user, default: (LabelMaturity(), KnownLabels())].known.add(row.label)
                 span = min(span?.lowerBound ?? time, time)...max(span?.upperBound ?? time, time)
             }
             try withUnsafeBytes(of: row) { row in

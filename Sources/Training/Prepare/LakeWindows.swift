@@ -46,8 +46,7 @@ public struct LakeWindows: Sendable {
         let first = last.adding(days: -Int(UserWindow.reachMilliseconds / 86_400_000) - 1)
         let scan = HistoryScan(
             reader: reader, days: first...last, warmUpDays: 0,
-            userID: users.flatMap { $0.count == 1 ? $0.first : nil }, scratch: scratch,
-            memoryBytes: memoryBytes)
+            userIDs: users, scratch: scratch, memoryBytes: memoryBytes)
         let history = try scan.run(isCancelled: isCancelled) { progress($0 * 0.8) }
         var outcome = Outcome(skippedRows: history.passedOver.count)
         let fold = HistoryFold(startMilliseconds: .max)
