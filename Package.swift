@@ -244,8 +244,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Serving", "Kafka", "KafkaProxy", "Redis", "ObjectStore", "Interchange", "IsolationForest",
-                "Models", "Features", "Transactions", detectorAPI, logging,
+                "Serving", "Kafka", "KafkaProxy", "Redis", "ObjectStore", "Outcomes", "Interchange",
+                "IsolationForest", "Models", "Features", "Transactions", detectorAPI, logging,
             ],
             exclude: ["Python"],
             swiftSettings: strict, linkerSettings: nativeLibraries),

@@ -63,7 +63,7 @@ final class KafkaClient: @unchecked Sendable {
     }
 
     /// How long its last owner waits for the client's end.
-    private static let endTimeoutSeconds = 2.0
+    private static let endTimeoutSeconds = 1.0
 
     /// `@unchecked Sendable`: the last use of a pointer that nobody else has any more.
     private struct Ending: @unchecked Sendable {

@@ -5,13 +5,20 @@ import CRdKafka
 extension KafkaConsumer {
     /// Commits outside of any transaction, and waits for the broker's answer: at least once.
     ///
+    /// - Parameter group: This member's place under which the offsets were read; nil: its place of now.
     /// - Throws: `KafkaError`; `isGenerationChange` when the group has moved on meanwhile.
     public func commit(
-        _ offsets: [TopicPartition: Int64], timeoutMilliseconds: Int = 30_000
+        _ offsets: [TopicPartition: Int64], group: KafkaGroupMetadata? = nil,
+        timeoutMilliseconds: Int = 30_000
     ) throws(KafkaError) {
         guard !offsets.isEmpty else { return }
         let operation = "commit of \(offsets.count) offsets of group \(groupID)"
         try checkOpen(operation)
+        // librdkafka commits under its generation of now. Once it has heard that it was removed that is none, and a
+        // group without members takes such offsets from anybody.
+        if let group, try groupMetadata().generation != group.generation {
+            throw client.error(RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, operation)
+        }
         // With a queue of our own the wait can be bounded; rd_kafka_commit() waits for ever.
         guard let answers = KafkaQueue(rd_kafka_queue_new(client.pointer), of: client) else {
             throw client.error(rd_kafka_last_error(), operation)
@@ -170,5 +177,8 @@ public final class KafkaGroupMetadata: @unchecked Sendable {
 
     /// Whether this is a place in a generation of the group. Offsets sent under none are taken by a broker
     /// without a question, as those of a consumer that is in no group.
-    public var isMember: Bool { kafka_group_generation(pointer) != -1 }
+    public var isMember: Bool { generation != -1 }
+
+    /// -1: none; -2: the library cannot tell.
+    var generation: Int32 { kafka_group_generation(pointer) }
 }

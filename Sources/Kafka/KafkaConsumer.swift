@@ -4,8 +4,10 @@ import Synchronization
 
 /// A member of a consumer group that commits by hand, sees committed transactions only, and reads in batches.
 ///
-/// One thread polls, commits and closes; `committed`, `groupMetadata`, `partitionCount`, `watermarks` and
-/// `isConnected` may be asked from any thread. All calls block.
+/// What moves the reading (`poll`, `seek`, `restart`, `pause`, `resume`, `takeReadFailures`) is called by one thread at a
+/// time, and `close` when that has stopped. `commit` and everything that only asks (`committed`, `groupMetadata`,
+/// `position`, `assignment`, `partitionCount`, `watermarks`, `isConnected`) may be called from any thread, also while
+/// another one polls. All calls block.
 public final class KafkaConsumer: Sendable {
     public enum OffsetReset: Sendable {
         case earliest, latest
@@ -154,29 +156,55 @@ public final class KafkaConsumer: Sendable {
         return batch.finish(client: client)
     }
 
-    /// Leaves the group: `onRevoked` is called for what is owned, on this thread. Idempotent. Messages that
-    /// were handed out stay valid.
+    /// Ends: `onRevoked` is called for what is owned, on this thread. Idempotent. Messages that were handed out stay
+    /// valid.
     ///
-    /// - Parameter timeoutMilliseconds: After it the group is left as it is, and the broker ends the membership
-    ///   with its session.
-    public func close(timeoutMilliseconds: Int = 5_000) {
+    /// - Parameters:
+    ///   - timeoutMilliseconds: After it the group is left as it is, and the broker ends the membership with its session.
+    ///   - isLeaving: A static member gives up its place, too, and the others get its partitions at once. Otherwise it
+    ///     keeps its place for a session's time, and has its partitions again when it is back before that. Other members
+    ///     always leave.
+    public func close(timeoutMilliseconds: Int = 5_000, isLeaving: Bool = false) {
         let isFirst = poll.withLock { state in
             defer { state.isClosed = true }
             return !state.isClosed
         }
         guard isFirst else { return }
+        let deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
         do {
-            try leave(timeoutMilliseconds: timeoutMilliseconds)
+            if isLeaving { try leave(until: deadline) }
+            try end(until: deadline)
         } catch {
             client.events.logger.warning("\(error)")
         }
         rebalances.detach()
     }
 
+    /// A static member that closes keeps its place (KIP-345), and librdkafka has no call for giving it up. But one that
+    /// gives up its subscription first tells the group so, static or not.
+    private func leave(until deadline: ContinuousClock.Instant) throws(KafkaError) {
+        // What the group has given or taken and nobody has answered yet would be waited for.
+        while rebalances.noted != nil {
+            _ = rd_kafka_assign(client.pointer, nil)
+            rebalances.dropNoted()
+        }
+        let code = rd_kafka_unsubscribe(client.pointer)
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw client.error(code, "leaving group \(groupID)") }
+        // Polls serve the revocation; the id of the member is gone when the group has been told.
+        while hasMemberID, .now < deadline {
+            if let message = rd_kafka_consumer_poll(client.pointer, 10) { rd_kafka_message_destroy(message) }
+        }
+    }
+
+    private var hasMemberID: Bool {
+        guard let id = rd_kafka_memberid(client.pointer) else { return false }
+        defer { rd_kafka_mem_free(client.pointer, id) }
+        return id.pointee != 0
+    }
+
     /// rd_kafka_consumer_close() waits for the group for ever; with a queue of our own the wait is bounded.
-    private func leave(timeoutMilliseconds: Int) throws(KafkaError) {
+    private func end(until deadline: ContinuousClock.Instant) throws(KafkaError) {
         let operation = "close of group \(groupID)"
-        let deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
         guard let queue = KafkaQueue(rd_kafka_queue_new(client.pointer), of: client) else {
             throw client.error(rd_kafka_last_error(), operation)
         }
@@ -244,7 +272,7 @@ public final class KafkaConsumer: Sendable {
             } else {
                 do {
                     rebalances.assign(
-                        change, committed: try committed(partitions, timeoutMilliseconds: 5_000),
+                        change, committed: try committed(partitions, timeoutMilliseconds: 3_000),
                         otherwise: offsetReset.logicalOffset, client: client.pointer, logger: logger)
                 } catch {
                     client.events.keep(error)

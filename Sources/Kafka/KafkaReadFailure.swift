@@ -22,7 +22,7 @@ public struct KafkaReadFailure: Sendable, Hashable, CustomStringConvertible {
 
     public let kind: Kind
     public let partition: TopicPartition
-    /// Of a damaged batch's first record; or the one that was asked for.
+    /// Of a damaged batch's first record, if the damage has left it right; or the one that was asked for.
     public let offset: Int64
     public let reason: String
 
@@ -62,21 +62,21 @@ struct DamagedBatchProbe {
     }
 
     /// - Parameters:
-    ///   - first: The batch's first offset.
+    ///   - first: The first offset that cannot be read.
     ///   - end: The log's end.
     /// - Returns: The offset after the batch's last, at least `first + 1`.
-    func end(of partition: TopicPartition, first: Int64, end: Int64) throws(KafkaError) -> Int64 {
+    func end(of failure: KafkaReadFailure, first: Int64, end: Int64) throws(KafkaError) -> Int64 {
         var damaged = first
         var other = max(end, first + 1)
         var step: Int64 = 1
-        while damaged + step < other, try finding(partition, at: damaged + step, first: first) == .damaged {
+        while damaged + step < other, try finding(failure, at: damaged + step, first: first) == .damaged {
             damaged += step
             step *= 2
         }
         other = min(other, damaged + step)
         while other - damaged > 1 {
             let middle = damaged + (other - damaged) / 2
-            if try finding(partition, at: middle, first: first) == .damaged {
+            if try finding(failure, at: middle, first: first) == .damaged {
                 damaged = middle
             } else {
                 other = middle
@@ -85,10 +85,11 @@ struct DamagedBatchProbe {
         return other
     }
 
-    /// Whether reading at an offset meets the batch that begins at `first`.
+    /// Whether reading at an offset meets the same batch.
     private func finding(
-        _ partition: TopicPartition, at offset: Int64, first: Int64
+        _ failure: KafkaReadFailure, at offset: Int64, first: Int64
     ) throws(KafkaError) -> Finding {
+        let partition = failure.partition
         let list = PartitionList(offsets: [partition: offset])
         let code = rd_kafka_assign(client.pointer, list.pointer)
         guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw client.error(code, "reading \(partition)") }
@@ -100,7 +101,8 @@ struct DamagedBatchProbe {
             switch message.pointee.err {
             case RD_KAFKA_RESP_ERR_NO_ERROR, RD_KAFKA_RESP_ERR__PARTITION_EOF: return .readable
             case let code where KafkaReadFailure.Kind(code) == .damaged:
-                return message.pointee.offset <= first ? .damaged : .readable
+                let met = message.pointee.offset
+                return met <= first || met == failure.offset ? .damaged : .readable
             case let code where KafkaReadFailure.Kind(code) == .outOfRange: return .readable
             default: continue
             }
@@ -111,13 +113,20 @@ struct DamagedBatchProbe {
 }
 
 extension KafkaConsumer {
-    /// The offset after the last record of a damaged batch.
+    /// The offsets that a damaged batch keeps from being read, at least one.
     ///
+    /// - Parameter position: Where reading stands, if anything was read. The batch's own first offset counts only where
+    ///   it can be right: a checksum does not cover it.
     /// - Throws: `KafkaError`, when the log's end is not to be had.
-    public func end(ofDamage failure: KafkaReadFailure) throws(KafkaError) -> Int64 {
+    public func stretch(
+        ofDamage failure: KafkaReadFailure, from position: Int64?
+    ) throws(KafkaError) -> Range<Int64> {
         let log = try watermarks(failure.partition, timeoutMilliseconds: 5_000)
+        let position = position ?? log.lowerBound
+        let isBelievable = failure.offset >= position && failure.offset < log.upperBound
+        let first = isBelievable ? failure.offset : position
         let probe = try DamagedBatchProbe(
             settings: settings, groupID: groupID, logger: client.events.logger)
-        return try probe.end(of: failure.partition, first: failure.offset, end: log.upperBound)
+        return first..<(try probe.end(of: failure, first: first, end: log.upperBound))
     }
 }

@@ -31,7 +31,7 @@ import Testing
         #expect(try await service.interrupt() == 0)
     }
 
-    /// Nothing that hangs in a library keeps the process from ending.
+    /// It leaves nothing to the time after which an end is forced, whose status would be 1.
     @Test func itEndsWhileTheBrokerAnswersNothing() async throws {
         let deployment = try Deployment(partitions: 1)
         try Fixtures.upload("store", to: try Fixtures.s3(prefix: deployment.run))
@@ -47,7 +47,23 @@ import Testing
         try await waitUntil("it says that it waits", timeoutSeconds: 90) {
             try await service.get("/readyz").status == 503
         }
-        #expect(try await service.interrupt() == 0)
+        #expect(try await service.interrupt(by: SIGTERM) == 0)
+    }
+
+    /// A call of librdkafka that never returns costs the thread that made it, and the end is forced.
+    @Test func aCallThatHangsInALibraryDoesNotKeepTheProcessFromEnding() async throws {
+        let deployment = try Deployment(partitions: 1)
+        try Fixtures.upload("store", to: try Fixtures.s3(prefix: deployment.run))
+        let call = try HungCall(in: deployment.folder)
+        let service = try await ServiceProcess(
+            settings: try deployment.settings(["stream.publish": "all"]), folder: deployment.folder,
+            variables: call.variables)
+        let line = try #require(try Fixtures.lines("stream.jsonl").first)
+        try deployment.produce([line])
+        #expect(try deployment.consume("anomalies", count: 1).count == 1, "\(service.logText.suffix(2_000))")
+        try call.hang()
+        #expect(try await service.interrupt(by: SIGTERM) == 1)
+        #expect(service.logText.contains("did not end in its time"))
     }
 
     @Test(arguments: [

@@ -124,6 +124,69 @@ import Testing
         #expect(worker.delivered == (0..<10).map(String.init))
     }
 
+    /// A worker that is told to end gives its partitions away; nobody waits for its session to be over.
+    @Test(arguments: KafkaTransactionStream.DeliveryGuarantee.allCases)
+    func aWorkerThatIsToldToEndHandsItsPartitionsOver(
+        guarantee: KafkaTransactionStream.DeliveryGuarantee
+    ) throws {
+        // Longer than this test waits for anything.
+        let scene = try StreamScene(partitions: 2, properties: ["session.timeout.ms": "300000"])
+        let first = Worker(scene, "a", guarantee: guarantee)
+        let second = Worker(scene, "b", guarantee: guarantee)
+        try first.work { first.isAssigned }
+        try work(first, second, pausing: true) { second.isAssigned }
+        second.leave()
+        try scene.fill((0..<20).map(String.init))
+        try first.work { first.delivered.count == 20 }
+        first.leave()
+        #expect(scene.proxy.duties.removedMembers == 0)
+        #expect(try scene.verdicts(count: 20).sorted() == (0..<20).map(String.init).sorted())
+    }
+
+    /// A worker that is killed in a delivery leaves a transaction open, which holds its partitions' offsets back from the
+    /// next owner. The broker ends it soon after the time that a delivery may take.
+    @Test func theTransactionOfAKilledWorkerDoesNotOutliveItForLong() throws {
+        let scene = try StreamScene(partitions: 1, properties: ["session.timeout.ms": "6000"])
+        try scene.fill(["1"])
+        let (killed, next) = (Worker(scene, "a"), Worker(scene, "b"))
+        // Its offsets are in the transaction when its connections end.
+        killed.writeWindows = {
+            scene.proxy.onRequest { $0.clientID == "a" ? .lose : .pass }
+            return true
+        }
+        try killed.work { killed.lastError != nil }
+        try next.work { next.delivered == ["1"] }
+        next.leave()
+        #expect(scene.proxy.duties.abortedTransactions == 1)
+        #expect(scene.proxy.duties.transactionTimeouts.allSatisfy { $0 <= .seconds(15) })
+        #expect(scene.proxy.duties.transactionTimeouts.count == 2)
+        #expect(try scene.verdicts(count: 1) == ["1"])
+    }
+
+    /// It sleeps through losing its partitions, while another one reads them on: windows written now would be set back.
+    @Test(arguments: KafkaTransactionStream.DeliveryGuarantee.allCases)
+    func aWorkerThatHasSleptThroughLosingItsPartitionsWritesNoWindows(
+        guarantee: KafkaTransactionStream.DeliveryGuarantee
+    ) throws {
+        let scene = try StreamScene(partitions: 1, properties: ["session.timeout.ms": "6000"])
+        try scene.fill(["1"])
+        let sleeper = Worker(scene, "a", guarantee: guarantee)
+        let other = Worker(scene, "b", guarantee: guarantee)
+        let records = try #require(try sleeper.read())
+        scene.proxy.onRequest { $0.clientID == "a" ? .hold : .pass }
+        try other.work { other.delivered == ["1"] }
+        try scene.fill(["2"])
+        try other.work { other.delivered == ["1", "2"] }
+        scene.proxy.release()
+        let writes = WriteCount()
+        sleeper.writeWindows = { writes.count() }
+        // The rebalance that tells it comes with a poll, and it does not poll.
+        #expect(throws: (any Error).self) { try sleeper.deliver(records) }
+        #expect(writes.number == 0)
+        sleeper.leave()
+        other.leave()
+    }
+
     /// A topic that has grown is read whole without a restart.
     @Test func newPartitionsAreRead() throws {
         let scene = try StreamScene(partitions: 1)
@@ -146,5 +209,15 @@ import Testing
             try second.step()
         }
         #expect(isDone())
+    }
+}
+
+/// How often windows were written.
+private final class WriteCount {
+    private(set) var number = 0
+
+    func count() -> Bool {
+        number += 1
+        return true
     }
 }

@@ -74,7 +74,8 @@ struct Serve: AsyncParsableCommand {
                     failureTerminationBehavior: .gracefullyShutdownGroup)
             }, logger: services.logger)
         configuration.gracefulShutdownSignals = [.sigint, .sigterm]
-        configuration.maximumGracefulShutdownDuration = .seconds(30)
+        // Kubernetes and systemd wait longer; whoever restarts a worker waits for this.
+        configuration.maximumGracefulShutdownDuration = .seconds(9)
         do {
             try await ServiceGroup(configuration: configuration).run()
         } catch let error as ThreadLeftBehind {

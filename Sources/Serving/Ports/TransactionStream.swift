@@ -36,8 +36,16 @@ public protocol TransactionStream: AnyObject, Sendable {
     ///   windows had been changed by somebody else, and nothing must be committed.
     func deliver(_ delivery: Delivery, writeWindows: () throws -> Bool) throws -> DeliveryOutcome
 
+    /// Nothing more is going to be asked for: a delivery under way ends within a few seconds, done or not. Called from any
+    /// thread.
+    func stop()
+
     /// Leaves cleanly. Nothing is committed by it.
     func close()
+}
+
+extension TransactionStream {
+    public func stop() {}
 }
 
 /// What became of a batch.

@@ -43,6 +43,7 @@ public final class ScoringWorker: Sendable {
         var isPrepared = false
         var isStopping = false
         var reader: BatchReader?
+        var stream: (any TransactionStream)?
     }
 
     /// - Parameters:
@@ -72,8 +73,9 @@ public final class ScoringWorker: Sendable {
     public func stop() {
         control.withLock { control in
             control.isStopping = true
-            // The scoring thread may be waiting for a batch that does not come.
-            control.reader?.batches.closeAndDrop()
+            control.stream?.stop()
+            // The scoring thread may be waiting for a batch that does not come, the reader for one to be taken.
+            control.reader?.stop()
         }
     }
 
@@ -122,14 +124,17 @@ public final class ScoringWorker: Sendable {
             "serving", metadata: ["stream": "\(stream.location)", "windows": "\(windows.location)"])
         status.enter(.running)
         let reader = BatchReader(stream: stream, limits: settings.limits, status: status)
-        control.withLock { $0.reader = reader }
+        control.withLock { control in
+            (control.reader, control.stream) = (reader, stream)
+            if control.isStopping { stream.stop() }
+        }
+        reader.start()
         defer {
-            control.withLock { $0.reader = nil }
+            control.withLock { ($0.reader, $0.stream) = (nil, nil) }
             reader.stopAndJoin()
             onEnded(stream)
             stream.close()
         }
-        reader.start()
         var stages = Stages(
             window: WindowStage(
                 store: windows, writer: .random(in: 0...UInt64.max), settings: settings.windows),
@@ -229,14 +234,13 @@ public final class ScoringWorker: Sendable {
 }
 
 /// Reads and parses ahead on a thread of its own.
-private final class BatchReader: @unchecked Sendable {  // `state` is a Mutex; the rest never changes
+private final class BatchReader: Sendable {
     let batches = BoundedQueue<ConsumedBatch>(capacity: 1)
     private let stream: any TransactionStream
     private let limits: BatchLimits
     private let status: ServingStatus
     private let state = Mutex((isStopping: false, failure: (any Error)?.none))
     private let ended = DispatchSemaphore(value: 0)
-    private var isStarted = false
 
     init(stream: any TransactionStream, limits: BatchLimits, status: ServingStatus) {
         self.stream = stream
@@ -246,8 +250,8 @@ private final class BatchReader: @unchecked Sendable {  // `state` is a Mutex; t
 
     var failure: (any Error)? { state.withLock { $0.failure } }
 
+    /// Called once.
     func start() {
-        isStarted = true
         let thread = Thread { [self] in
             do {
                 try read()
@@ -279,10 +283,15 @@ private final class BatchReader: @unchecked Sendable {  // `state` is a Mutex; t
         }
     }
 
-    func stopAndJoin() {
+    /// Called from any thread.
+    func stop() {
         state.withLock { $0.isStopping = true }
         batches.closeAndDrop()
-        if isStarted { ended.wait() }
+    }
+
+    func stopAndJoin() {
+        stop()
+        ended.wait()
     }
 }
 

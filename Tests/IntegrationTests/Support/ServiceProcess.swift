@@ -18,8 +18,10 @@ final class ServiceProcess {
     /// - Parameters:
     ///   - arguments: Behind `serve`.
     ///   - fileHandles: That it may open; nil: as many as this process.
+    ///   - variables: Of its environment, besides the settings.
     init(
-        settings: [String: String], folder: URL, arguments: [String] = [], fileHandles: Int? = nil
+        settings: [String: String], folder: URL, arguments: [String] = [], fileHandles: Int? = nil,
+        variables: [String: String] = [:]
     ) async throws {
         let port = try Self.freePort()
         baseURL = try #require(URL(string: "http://127.0.0.1:\(port)"))
@@ -33,7 +35,7 @@ final class ServiceProcess {
             process.executableURL = Self.executable
             process.arguments = ["serve"] + arguments
         }
-        var environment = Self.environment
+        var environment = Self.environment.merging(variables) { $1 }
         for (key, value) in settings { environment[Self.environmentName(key)] = value }
         environment[Self.environmentName("http.port")] = "\(port)"
         environment[Self.environmentName("admin.key")] = Self.adminKey
@@ -61,10 +63,10 @@ final class ServiceProcess {
         process.waitUntilExit()
     }
 
-    /// As Ctrl-C does.
+    /// As Ctrl-C does, or an orchestrator.
     /// - Returns: The exit status.
-    func interrupt() async throws -> Int32 {
-        Foundation.kill(process.processIdentifier, SIGINT)
+    func interrupt(by signal: Int32 = SIGINT) async throws -> Int32 {
+        Foundation.kill(process.processIdentifier, signal)
         try await waitUntil("the service ends", timeoutSeconds: 120) { [process] in !process.isRunning }
         return process.terminationStatus
     }

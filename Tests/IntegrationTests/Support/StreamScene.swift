@@ -11,8 +11,11 @@ struct StreamScene {
     let run = String(UInt64.random(in: 0 ... .max), radix: 36)
     let proxy: KafkaProxy
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    /// librdkafka's, of those who go by way of the proxy.
+    let properties: [String: String]
 
-    init(partitions: Int) throws {
+    init(partitions: Int, properties: [String: String] = [:]) throws {
+        self.properties = properties
         proxy = try KafkaProxy(upstream: try Stack.brokers)
         let admin = try KafkaAdmin(settings: try direct, logger: logger)
         try admin.createTopics([
@@ -23,15 +26,21 @@ struct StreamScene {
 
     func name(_ word: String) -> String { "\(word)-\(run)" }
     var topic: String { name("transactions") }
-    var settings: KafkaSettings { KafkaSettings(bootstrapServers: proxy.address) }
+    var settings: KafkaSettings { settings(of: "test") }
     var direct: KafkaSettings { get throws { KafkaSettings(bootstrapServers: try Stack.brokers) } }
+
+    /// The proxy knows whose a request is by the client's name.
+    func settings(of client: String) -> KafkaSettings {
+        KafkaSettings(bootstrapServers: proxy.address, clientID: client, extra: properties)
+    }
 
     func stream(
         _ instance: String, guarantee: KafkaTransactionStream.DeliveryGuarantee
     ) throws -> KafkaTransactionStream {
         try KafkaTransactionStream(
             .init(
-                kafka: settings, group: name("group"), topic: topic, verdictTopic: name("verdicts"),
+                kafka: settings(of: instance), group: name("group"), topic: topic,
+                verdictTopic: name("verdicts"),
                 deadLetterTopic: name("dlq"), guarantee: guarantee, instance: instance),
             logger: logger)
     }
@@ -145,9 +154,16 @@ final class Worker {
 
     var isAssigned: Bool { current?.hasPartitions ?? false }
 
+    /// As a session that another one follows: the member keeps its place in the group.
     func close() {
         current?.close()
         current = nil
+    }
+
+    /// As a process that is told to end: the group is left.
+    func leave() {
+        current?.stop()
+        close()
     }
 
     func read() throws -> RawRecords? {

@@ -1,7 +1,9 @@
 /// Damage done to a batch of records on its way from the broker.
-public enum BatchDamage: Sendable {
+public enum BatchDamage: Sendable, CaseIterable {
     /// A byte of a record is another than the checksum was made of.
     case checksum
+    /// The same, and the batch's first offset, which the checksum does not cover, is another too.
+    case offset
     /// The batch says that it is compressed in a way that nobody knows; its checksum is right.
     case compression
 
@@ -14,6 +16,9 @@ public enum BatchDamage: Sendable {
             guard let batch = Self.batch(around: place, in: bytes) else { continue }
             switch self {
             case .checksum: bytes[place] ^= 0x20
+            case .offset:
+                bytes[place] ^= 0x20
+                bytes[batch.lowerBound + 2] = 1
             case .compression:
                 // Attributes are the 16 bits at 21; the lowest three say the compression, and 7 is none that there is.
                 bytes[batch.lowerBound + 22] |= 7

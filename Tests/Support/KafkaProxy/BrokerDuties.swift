@@ -65,6 +65,10 @@ public final class BrokerDuties: Sendable {
     public var unstableOffsets: Int { state.withLock { $0.unstable } }
     public var removedMembers: Int { state.withLock { $0.removedMembers } }
     public var abortedTransactions: Int { state.withLock { $0.abortedTransactions } }
+    /// What the producers have asked for, one each.
+    public var transactionTimeouts: [Duration] {
+        state.withLock { Array($0.transactionTimeouts.values) }
+    }
 
     /// The answer to a request that the broker must not see; nil: it may.
     func answer(to request: KafkaRequest) -> [UInt8]? {

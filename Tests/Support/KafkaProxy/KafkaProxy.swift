@@ -25,6 +25,7 @@ public final class KafkaProxy: Sendable {
         var counts: [KafkaRequest.Call: Int] = [:]
         var damage: (marker: [UInt8], kind: BatchDamage)?
         var maximumRecordsSize = Int.max
+        var refusedBatches = 0
         var isEnded = false
     }
 
@@ -84,8 +85,21 @@ public final class KafkaProxy: Sendable {
     /// Refuses to store batches above a size in bytes, as a topic's max.message.bytes does.
     public func refuseBatches(above sizeBytes: Int) { state.withLock { $0.maximumRecordsSize = sizeBytes } }
 
+    public var refusedBatches: Int { state.withLock { $0.refusedBatches } }
+
     var damage: (marker: [UInt8], kind: BatchDamage)? { state.withLock { $0.damage } }
-    var maximumRecordsSize: Int { state.withLock { $0.maximumRecordsSize } }
+
+    /// The answer to records that are too large; nil: they may be stored.
+    func refusal(of request: KafkaRequest) -> [UInt8]? {
+        let isRefused = state.withLock { state in
+            guard request.call == .produce, request.recordsSize > state.maximumRecordsSize else {
+                return false
+            }
+            state.refusedBatches += 1
+            return true
+        }
+        return isRefused ? request.produceAnswer(error: KafkaRequest.messageTooLarge) : nil
+    }
 
     public func count(of call: KafkaRequest.Call) -> Int { state.withLock { $0.counts[call] ?? 0 } }
 
@@ -226,10 +240,7 @@ final class Connection: @unchecked Sendable {  // `waiting` and `isEnded` are us
                 guard let proxy else { break }
                 let request = KafkaRequest(bytes)
                 guard proxy.admits(request) else { break }
-                var answer = proxy.duties.answer(to: request)
-                if request.call == .produce, request.recordsSize > proxy.maximumRecordsSize {
-                    answer = request.produceAnswer(error: KafkaRequest.messageTooLarge)
-                }
+                let answer = proxy.refusal(of: request) ?? proxy.duties.answer(to: request)
                 self.put(Waiting(request: request, answer: answer))
                 if answer == nil, !self.broker.write(bytes) { break }
             }

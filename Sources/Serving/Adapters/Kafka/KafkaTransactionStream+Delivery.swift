@@ -20,6 +20,9 @@ struct RefusedOutputs {
 }
 
 extension KafkaTransactionStream {
+    /// The time of one call of a delivery; it is called again until the delivery's own time is up.
+    private static let callMilliseconds = 2_000
+
     /// - Throws: `DeliveryAborted`, or `SessionEnded`, or what `writeWindows` throws.
     public func deliver(
         _ delivery: Delivery, writeWindows: () throws -> Bool
@@ -32,7 +35,7 @@ extension KafkaTransactionStream {
             let isDelivered = try assignments.delivering(delivery.assignment) { group in
                 switch settings.guarantee {
                 case .exactlyOnce: try deliverTransaction(delivery, group, deadline, writeWindows)
-                case .atLeastOnce: try deliverAtLeastOnce(delivery, deadline, writeWindows)
+                case .atLeastOnce: try deliverAtLeastOnce(delivery, group, deadline, writeWindows)
                 }
             }
             guard let isDelivered else { return .assignmentEnded }
@@ -64,7 +67,7 @@ extension KafkaTransactionStream {
             if isRefusedForLong(delivery.assignment) {
                 return SessionEnded(ServingError.assignmentRefused, isRetryable: true)
             }
-            return settings.guarantee == .exactlyOnce ? DeliveryAborted(error) : error.endingSession
+            return DeliveryAborted(error)
         }
         return error.requiresAbort ? DeliveryAborted(error) : error.endingSession
     }
@@ -90,8 +93,7 @@ extension KafkaTransactionStream {
             try produce(delivery, until: deadline)
             // The call that may not return: after a broker's restart it is this that the session's end waits for.
             try retrying(until: deadline) {
-                try producer.send(
-                    offsets: delivery.offsets, group: group, timeoutMilliseconds: min($0, 4_000))
+                try producer.send(offsets: delivery.offsets, group: group, timeoutMilliseconds: $0)
             }
             guard try writeWindows() else {
                 try abort()
@@ -113,32 +115,47 @@ extension KafkaTransactionStream {
     }
 
     private func deliverAtLeastOnce(
-        _ delivery: Delivery, _ deadline: ContinuousClock.Instant, _ writeWindows: () throws -> Bool
+        _ delivery: Delivery, _ group: KafkaGroupMetadata, _ deadline: ContinuousClock.Instant,
+        _ writeWindows: () throws -> Bool
     ) throws -> Bool {
+        // Changes nothing, but is refused from a member that has lost its partitions: one that has slept through it would
+        // set the windows back to this batch's. Whoever takes them over later than this changes what was read.
+        try retrying(until: deadline) {
+            try consumer.commit(delivery.starts, group: group, timeoutMilliseconds: $0)
+        }
         try produce(delivery, until: deadline)
         try retrying(until: deadline) { try producer.flush(timeoutMilliseconds: $0) }
         guard try writeWindows() else { return false }
-        try retrying(until: deadline) { try consumer.commit(delivery.offsets, timeoutMilliseconds: $0) }
+        try retrying(until: deadline) {
+            try consumer.commit(delivery.offsets, group: group, timeoutMilliseconds: $0)
+        }
         return true
     }
 
     /// A transaction that cannot be aborted soon is left to the next session, which ends it.
     private func abort() throws {
-        try retrying(until: .now + .seconds(3)) { try producer.abort(timeoutMilliseconds: $0) }
+        try retrying(until: .now + .seconds(3), afterStop: .milliseconds(1_500)) {
+            try producer.abort(timeoutMilliseconds: $0)
+        }
     }
 
     /// Calls again what the client says to call again, since the outcome is open until it answers.
     ///
-    /// - Parameter call: Is given the milliseconds that it may take.
+    /// - Parameters:
+    ///   - afterStop: What is added to the time that a stream may take which has been told to stop.
+    ///   - call: Is given the milliseconds that it may take: few, so that it is known soon that the stream is to stop.
     private func retrying(
-        until deadline: ContinuousClock.Instant, _ call: (Int) throws -> Void
+        until deadline: ContinuousClock.Instant, afterStop: Duration = .zero, _ call: (Int) throws -> Void
     ) throws {
+        var end: ContinuousClock.Instant {
+            state.withLock { $0.stopBy }.map { min(deadline, $0 + afterStop) } ?? deadline
+        }
         while true {
-            let remaining = max(1, Int((deadline - .now) / .milliseconds(1)))
+            let remaining = Int((end - .now) / .milliseconds(1))
             do {
-                return try call(remaining)
+                return try call(max(1, min(remaining, Self.callMilliseconds)))
             } catch let error as KafkaError
-                where error.isRetryable && !error.isFatal && !error.requiresAbort && .now < deadline
+                where error.isRetryable && !error.isFatal && !error.requiresAbort && .now < end
             {
                 setTrouble("\(error)")
                 Thread.sleep(forTimeInterval: 0.1)
@@ -208,6 +225,10 @@ extension KafkaTransactionStream {
 extension Delivery {
     fileprivate var offsets: [TopicPartition: Int64] {
         Dictionary(slices.map { ($0.source, $0.end) }, uniquingKeysWith: max)
+    }
+
+    fileprivate var starts: [TopicPartition: Int64] {
+        Dictionary(slices.map { ($0.source, $0.start) }, uniquingKeysWith: min)
     }
 
     fileprivate func place(ofVerdict index: Int) -> RefusedOutputs.Place {

@@ -77,7 +77,8 @@ extension KafkaTransactionStream {
         }
         switch first?.content {
         case .messages(let messages): return records(messages, assignment: assignment)
-        case .unreadable(let failure, let end): return records(without: failure, end, assignment: assignment)
+        case .unreadable(let failure, let stretch):
+            return records(without: stretch, failure, assignment: assignment)
         case nil: return nil
         }
     }
@@ -135,17 +136,16 @@ extension KafkaTransactionStream {
 
     /// A batch of no records and one dead letter: the stretch that cannot be read.
     private func records(
-        without failure: KafkaReadFailure, _ end: Int64, assignment: UInt64
+        without stretch: Range<Int64>, _ failure: KafkaReadFailure, assignment: UInt64
     ) -> RawRecords {
-        // A batch may begin below where reading stands.
-        let first = max(failure.offset, assignments.position(of: failure.partition) ?? failure.offset)
+        let (first, end) = (stretch.lowerBound, stretch.upperBound)
         let letter = DeadLetter(
             payload: nil, source: failure.partition, offset: first, endOffset: end,
             reason: "unreadable-batch",
             detail: "the records from offset \(first) to \(end - 1) cannot be read: \(failure.reason)")
         let slice = PartitionSlice(
             source: failure.partition, start: assignments.advance(failure.partition, first: first, to: end),
-            end: max(end, first))
+            end: end)
         return RawRecords(
             payloads: [], offsets: [], sliceIndex: [], slices: [slice], assignment: assignment, keys: [],
             unreadable: [letter], owner: consumer)
@@ -173,22 +173,42 @@ extension KafkaTransactionStream {
     }
 
     private func skipDamage(_ failure: KafkaReadFailure, _ assignment: UInt64) throws(KafkaError) {
-        let end = try consumer.end(ofDamage: failure)
-        try consumer.seek(failure.partition, offset: end)
+        // What was read before the damage lies in `held`, and is handed out before it: it counts as read here.
+        let position = readEnd(of: failure.partition, assignment)
+        let stretch = try consumer.stretch(ofDamage: failure, from: position)
+        // Not a seek, which librdkafka refuses once reading has stopped. After a wrong checksum it goes on reading 21 bytes
+        // before the batch's end, takes what lies there for an offset, and stops at not finding it.
+        try consumer.restart(failure.partition, offset: stretch.upperBound)
         logger.error(
             "a batch of records cannot be read: it becomes a dead letter",
             metadata: [
-                "partition": "\(failure.partition)", "from": "\(failure.offset)", "to": "\(end - 1)",
-                "reason": "\(failure.reason)",
+                "partition": "\(failure.partition)", "from": "\(stretch.lowerBound)",
+                "to": "\(stretch.upperBound - 1)", "reason": "\(failure.reason)",
             ])
         state.withLock {
-            $0.held.append(Held(content: .unreadable(failure, end: end), assignment: assignment))
+            $0.held.append(Held(content: .unreadable(failure, at: stretch), assignment: assignment))
         }
+    }
+
+    /// The offset after the last record that was read, handed out or held; nil: nothing was read yet.
+    private func readEnd(of partition: TopicPartition, _ assignment: UInt64) -> Int64? {
+        let held = state.withLock { state in
+            state.held.filter { $0.assignment == assignment }.compactMap { held in
+                switch held.content {
+                case .messages(let messages): messages.nextOffsets[partition]
+                case .unreadable(let failure, let stretch):
+                    failure.partition == partition ? stretch.upperBound : nil
+                }
+            }
+        }
+        return (held + [assignments.position(of: partition)].compactMap(\.self)).max()
     }
 
     private func findRange(_ failure: KafkaReadFailure, _ assignment: UInt64) throws(KafkaError) {
         let partition = failure.partition
-        let offset = max(failure.offset, assignments.position(of: partition) ?? 0)
+        // Not the offset that was asked for, where reading stands: behind a damaged batch librdkafka asks for others, and
+        // hears of it only after reading was begun anew.
+        let offset = readEnd(of: partition, assignment) ?? failure.offset
         let log = try consumer.watermarks(partition, timeoutMilliseconds: 5_000)
         if offset < log.lowerBound {
             try consumer.restart(partition, offset: log.lowerBound)

@@ -34,7 +34,8 @@ public final class KafkaTransactionStream: TransactionStream {
         /// Unique to this worker and the same after its restart, which then ends what the killed one left open.
         public var instance: String
         /// How long one delivery may take. After it the session ends: its clients are left behind, and new ones
-        /// end its transaction.
+        /// end its transaction. The broker ends a transaction that nobody ends two seconds later
+        /// (`transaction.timeout.ms`): so long a killed worker keeps its partitions from whoever takes them over.
         public var deliveryTimeout = Duration.seconds(10)
         /// What becomes of a partition whose committed offset lies beyond the log's end.
         public var beyondEnd = BeyondEnd.wait
@@ -76,13 +77,15 @@ public final class KafkaTransactionStream: TransactionStream {
         var failures: [(failure: KafkaReadFailure, assignment: UInt64)] = []
         /// Partitions whose offset lies beyond the log's end.
         var standing: [TopicPartition: Standing] = [:]
+        /// When a delivery that is under way is to be given up; nil: nobody has asked the stream to stop.
+        var stopBy: ContinuousClock.Instant?
     }
 
     struct Held {
         enum Content {
             case messages(KafkaMessages)
-            /// Records that cannot be read, before this offset.
-            case unreadable(KafkaReadFailure, end: Int64)
+            /// Records that cannot be read, at these offsets.
+            case unreadable(KafkaReadFailure, at: Range<Int64>)
         }
         let content: Content
         /// The assignment that it was read under.
@@ -108,11 +111,16 @@ public final class KafkaTransactionStream: TransactionStream {
         self.assignments = assignments
         do {
             let isTransactional = settings.guarantee == .exactlyOnce
+            var producerSettings = settings.kafka
+            if producerSettings.extra["transaction.timeout.ms"] == nil {
+                let timeout = Int((settings.deliveryTimeout + .seconds(2)) / .milliseconds(1))
+                producerSettings.extra["transaction.timeout.ms"] = "\(timeout)"
+            }
             producer = try KafkaProducer(
-                settings: settings.kafka,
+                settings: producerSettings,
                 transactionalID: isTransactional ? "\(settings.group)-\(settings.instance)" : nil,
                 logger: logger)
-            if isTransactional { try producer.initTransactions(timeoutMilliseconds: 30_000) }
+            if isTransactional { try producer.initTransactions(timeoutMilliseconds: 5_000) }
             var consumerSettings = settings.kafka
             consumerSettings.extra["partition.assignment.strategy"] = "range"
             // A static member: after a restart it has its partitions at once, where a new member would wait for the
@@ -175,10 +183,20 @@ public final class KafkaTransactionStream: TransactionStream {
         }
     }
 
+    public func stop() {
+        state.withLock { $0.stopBy = $0.stopBy ?? .now + Self.stoppingTimeout }
+    }
+
+    /// After `stop` the group is left, and the others have the partitions at once. Otherwise a new session follows, and
+    /// the member keeps its place for it.
     public func close() {
-        consumer.close(timeoutMilliseconds: 3_000)
+        consumer.close(timeoutMilliseconds: 2_000, isLeaving: state.withLock { $0.stopBy } != nil)
         producer.abandon()
     }
+
+    /// How long a delivery may go on after `stop`. With the abort, the leaving of the group and the end of the clients
+    /// it is less than the time in which the process is to end.
+    static let stoppingTimeout = Duration.seconds(3)
 
     func setTrouble(_ text: String?) {
         let isNew = state.withLock { state in

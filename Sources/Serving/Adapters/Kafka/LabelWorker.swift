@@ -62,14 +62,15 @@ public final class LabelWorker: Sendable {
         defer { consumer.close() }
         let producer = try KafkaProducer(settings: settings.kafka, logger: logger)
         defer { try? producer.close() }
+        // Where reading goes on, of partitions of which something was read.
+        var positions: [TopicPartition: Int64] = [:]
         while !isStopped {
+            try settleFailures(of: consumer, producer, &positions)
             guard let messages = try poll(consumer), messages.count > 0 else { continue }
             try take(messages, producer)
-            var next: [TopicPartition: Int64] = [:]
-            for index in 0..<messages.count {
-                next[messages.topicPartition(index)] = messages.offset(index) + 1
-            }
+            let next = messages.nextOffsets
             try consumer.commit(next)
+            positions.merge(next) { $1 }
         }
     }
 
@@ -79,7 +80,7 @@ public final class LabelWorker: Sendable {
             return try consumer.poll(
                 maximumCount: Self.batchRecords, timeoutMilliseconds: 500,
                 lingerMilliseconds: Self.batchMilliseconds)
-        } catch let error as KafkaError {
+        } catch {
             guard error.isRetryable else { throw error }
             logger.info("labels wait", metadata: ["reason": "\(error)"])
             return nil
@@ -90,29 +91,92 @@ public final class LabelWorker: Sendable {
         let parser = LabelParser(
             defaultSource: "topic", now: Int64(Date().timeIntervalSince1970 * 1_000))
         var labels: [Label] = []
-        var rejected = 0
+        var letters: [DeadLetter] = []
         for index in 0..<messages.count {
             let payload = messages.payload(index)
             switch parser.result(Data(payload)) {
             case .success(let label): labels.append(label)
             case .failure(let error):
-                rejected += 1
-                let source = messages.topicPartition(index)
-                try producer.produce(
-                    topic: settings.deadLetterTopic, key: messages.key(index), payload: payload,
-                    headers: [
-                        KafkaHeader("__connect.errors.topic", source.topic),
-                        KafkaHeader("__connect.errors.partition", "\(source.partition)"),
-                        KafkaHeader("__connect.errors.offset", "\(messages.offset(index))"),
-                        KafkaHeader("__connect.errors.exception.class.name", "LabelRejection"),
-                        KafkaHeader("__connect.errors.exception.message", "\(error)"),
-                    ])
+                letters.append(
+                    DeadLetter(
+                        payload: bytes(payload), key: bytes(messages.key(index)),
+                        headers: messages.headers(index), source: messages.topicPartition(index),
+                        offset: messages.offset(index), reason: "LabelRejection", detail: "\(error)"))
             }
         }
-        if rejected > 0 { try producer.flush() }
+        try deliver(letters, producer)
         let receipt = try book.take(labels, name: "topic")
-        for (result, count) in receipt.counts + [("rejected", rejected)] where count > 0 {
+        for (result, count) in receipt.counts + [("rejected", letters.count)] where count > 0 {
             Counter(label: "ml_labels_total", dimensions: [("result", result)]).increment(by: count)
         }
+    }
+
+    /// nil for what is not there, which is not the same as nothing in it.
+    private func bytes(_ buffer: UnsafeRawBufferPointer) -> [UInt8]? {
+        buffer.baseAddress == nil ? nil : Array(buffer)
+    }
+
+    // MARK: What is no label
+
+    /// Letters that are too large, for the client or for the topic, are kept as excerpts: no further try would help them.
+    private func deliver(_ letters: [DeadLetter], _ producer: KafkaProducer) throws {
+        guard !letters.isEmpty, try !send(letters.map(\.message), producer) else { return }
+        // The refusal names no message: one by one.
+        for letter in letters where try !send([letter.message], producer) {
+            guard try send([letter.excerpt], producer) else { throw LabelWorkerError.excerptRefused }
+        }
+    }
+
+    /// - Returns: false when one of them is too large.
+    private func send(_ messages: [DeadLetter.Message], _ producer: KafkaProducer) throws -> Bool {
+        do throws(KafkaError) {
+            for message in messages { try produce(message, producer) }
+            try producer.flush()
+            return true
+        } catch {
+            guard error.isTooLarge else { throw error }
+            return false
+        }
+    }
+
+    private func produce(_ message: DeadLetter.Message, _ producer: KafkaProducer) throws(KafkaError) {
+        try producer.produce(
+            topic: settings.deadLetterTopic, key: message.key, payload: message.payload,
+            headers: message.headers)
+    }
+
+    /// Goes on behind what cannot be read. An offset that is not in the log leads to the log's beginning: labels that come
+    /// again count once.
+    private func settleFailures(
+        of consumer: KafkaConsumer, _ producer: KafkaProducer, _ positions: inout [TopicPartition: Int64]
+    ) throws {
+        for failure in consumer.takeReadFailures() {
+            let position = positions[failure.partition]
+            switch failure.kind {
+            case .damaged:
+                let stretch = try consumer.stretch(ofDamage: failure, from: position)
+                let letter = DeadLetter(
+                    payload: nil, source: failure.partition, offset: stretch.lowerBound,
+                    endOffset: stretch.upperBound, reason: "unreadable-batch", detail: failure.reason)
+                try deliver([letter], producer)
+                try consumer.restart(failure.partition, offset: stretch.upperBound)
+                positions[failure.partition] = stretch.upperBound
+            case .outOfRange:
+                // An offset that we did not ask for is what librdkafka makes of a damaged batch.
+                let log = try consumer.watermarks(failure.partition)
+                let isThere = position.map { $0 >= log.lowerBound && $0 <= log.upperBound } ?? false
+                try consumer.restart(
+                    failure.partition, offset: isThere ? position ?? log.lowerBound : log.lowerBound)
+            }
+            logger.error("labels cannot be read", metadata: ["reason": "\(failure)"])
+        }
+    }
+}
+
+enum LabelWorkerError: Error, CustomStringConvertible {
+    case excerptRefused
+
+    var description: String {
+        "the topic of dead letters takes not even a message of some 4 KB: raise its max.message.bytes"
     }
 }
