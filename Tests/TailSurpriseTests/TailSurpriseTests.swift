@@ -1,4 +1,5 @@
 import DetectorAPI
+import Foundation
 import Testing
 
 @testable import TailSurprise
@@ -103,6 +104,30 @@ import Testing
         #expect(decoded.encode() == bytes)
         #expect(try table.fit(options).encode() == bytes)
         #expect(bytes.count < 30 * 256)
+    }
+
+    /// One column, written by hand: what artifacts of either format say is fixed.
+    @Test(arguments: [UInt32(1), 2]) func eachFormatKeepsItsLaw(format: UInt32) throws {
+        func bytes(_ numbers: [UInt32]) -> [UInt8] {
+            numbers.flatMap { number in withUnsafeBytes(of: number.littleEndian) { Array($0) } }
+        }
+        func side(_ values: [Float]) -> [UInt8] {
+            let knots = zip(values, [0.75, 2.5, 4.75] as [Float]).flatMap { [$0.bitPattern, $1.bitPattern] }
+            return [3] + bytes(knots + [values[1].bitPattern, Float(7).bitPattern])
+        }
+        var artifact = bytes([0x4C49_4154, format, 1, Float(7).bitPattern])
+        artifact += [1] + withUnsafeBytes(of: (3.0).bitPattern.littleEndian) { Array($0) }
+        artifact += side([0, 10, 20]) + side([0, 1, 2])
+        let model = try TailSurprise().decode(ArtifactBytes(copying: artifact))
+        #expect(model.encode() == artifact)
+        // e: 0.75 at the middle, 3.625 half way between two knots, 7 as far beyond the last one: the straight way on.
+        let scores = try Table(values: [0, 15, 30], columns: 1).scores(model)
+        for (score, e) in zip(scores, [0.75, 3.625, min(7, 4.75 + 2.25 * log(1.5) / log(2))]) {
+            let t =
+                format == 1
+                ? 1 + (3 * (e * e / 3.8667474 - 1)) / 3 : e / 1.6931472 + 2 * max(e - 4.6051702, 0)
+            #expect(abs(score + t / (1 + t)) < 1e-9, "\(score), e \(e)")
+        }
     }
 
     @Test func strangeRowsScoreToo() throws {

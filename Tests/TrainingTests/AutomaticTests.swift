@@ -90,6 +90,20 @@ import ZScoreBaseline
         #expect(choice(frauds: 0) == 1)
     }
 
+    /// Trees that learned the reported kinds of fraud find little of the injected ones, and are the better by far.
+    @Test func whatManyLabelsSayIsNotOutweighedByWhatWasInjected() {
+        func choice(learned: Double, given: Double) -> Int? {
+            CandidateChoice(
+                entries: [
+                    .init(averagePrecision: learned, injectedPrecision: 0.28, agreement: 0.3),
+                    .init(averagePrecision: given, injectedPrecision: 0.6, agreement: 0.5),
+                ], knownFrauds: 37
+            ).best
+        }
+        #expect(choice(learned: 0.97, given: 0.81) == 0)
+        #expect(choice(learned: 0.94, given: 0.92) == 1, "the difference is chance")
+    }
+
     @Test func ofEqualsTheOneThatOthersAgreeWithIsTaken() {
         let entries = [0.2, 0.6, 0.4].map {
             CandidateChoice.Entry(averagePrecision: nil, injectedPrecision: 0.3, agreement: $0)

@@ -1,5 +1,3 @@
-import DetectorAPI
-
 /// What is known of one column.
 struct TailColumn: Hashable, Sendable {
     enum Shape: Hashable, Sendable {
@@ -16,7 +14,7 @@ struct TailColumn: Hashable, Sendable {
     }
 
     var shape: Shape
-    /// How much the column counts, 1 or more.
+    /// How much more its extreme values count than another column's, 1 or more.
     var weight: Double
 }
 
@@ -29,43 +27,32 @@ struct TailPlace: Hashable, Sendable {
 
 extension TailColumn {
     static let maximumPlaces = 64
-    /// The mean of e^2 over a usual column, where e = ln 2 + an exponential number: the larger side's surprise.
-    static let usualSquare = 3.866_747_4
-
-    /// e^2 of a value over its mean; nil where it says nothing.
-    ///
-    /// - Parameter next: The next column's value, of which a sine makes use.
-    @inline(__always)
-    func part(_ value: Float, next: Float, lowLimit: Double) -> Double? {
-        if value.isNaN { return nil }
-        switch shape {
-        case .empty, .cosine: return nil
-        case .number(let high, let low):
-            let value = finite(value)
-            let surprise = max(high.surprise(value), min(low.surprise(-value), lowLimit))
-            return surprise * surprise / Self.usualSquare
-        case .codes(let surprises):
-            // A number that is no code of a category is a missing one.
-            guard let code = Int(exactly: value), surprises.indices.contains(code) else { return nil }
-            let surprise = Double(surprises[code])
-            return surprise.isNaN ? nil : surprise * surprise / Self.usualSquare
-        case .sine(let places):
-            if next.isNaN { return nil }
-            var surprise = Float(Self.unseenPlace)
-            for place in places where place.sine == value && place.cosine == next {
-                surprise = place.surprise
-                break
-            }
-            return Double(surprise) * Double(surprise) / Self.usualSquare
-        }
-    }
-
     /// The surprise of an hour at which nobody has ever paid.
     static let unseenPlace = 7.0
+}
 
+/// How a surprise e counts.
+enum TailLaw: UInt32, Sendable {
+    /// weight * e^2: models of format 1.
+    case square = 1
+    /// e, and beyond the outermost 1 % (weight - 1) times as much more: how far out a value is tells something only where
+    /// there are more extreme values than the bulk of the column explains. Format 2.
+    case excess = 2
+
+    /// The mean of e over a usual column, where e = ln 2 + an exponential number: the larger side's surprise.
+    static let usual = 1.693_147_2
+    /// The mean of e^2.
+    static let usualSquare = 3.866_747_4
+    /// ln 100: e of the outermost 1 %, up to which values are counted.
+    static let outermost = 4.605_170_2
+
+    /// - Returns: 0 for a usual value.
     @inline(__always)
-    private func finite(_ value: Float) -> Float {
-        let greatest = Float.greatestFiniteMagnitude
-        return value > greatest ? greatest : value < -greatest ? -greatest : value
+    func part(_ surprise: Double, weight: Double) -> Double {
+        switch self {
+        case .square: weight * (surprise * surprise / Self.usualSquare - 1)
+        case .excess:
+            surprise / Self.usual - 1 + (weight - 1) * max(surprise - Self.outermost, 0)
+        }
     }
 }

@@ -10,7 +10,7 @@ struct TailFitter {
     private static let extremeShare = 0.000_335_462_63
     /// Rows that are taken to be as expected, so that a handful of rows does not weigh a column up.
     private static let prior = 5.0
-    private static let greatestWeight = 100.0
+    private static let greatestRatio = 100.0
 
     let rows: FeatureRows
     let context: FitContext
@@ -59,16 +59,18 @@ struct TailFitter {
         return TailColumn(shape: .number(high: high, low: low), weight: weight(values, high, low))
     }
 
-    /// How many more extreme values there are than the bulk explains.
+    /// How many times more extreme values there are than the bulk explains, to the power of 1.5: 1 was too little for
+    /// the handbook's frauds, 2 too much where several features tell (docs/detectors.md).
     private func weight(_ values: [Float], _ high: TailSide, _ low: TailSide) -> Double {
         guard parameters.weighs else { return 1 }
         var extremes = 0
-        for value in values where max(high.surprise(value), low.surprise(-value)) > Self.extreme {
-            extremes += 1
-        }
+        let table = TailTable(
+            [TailColumn(shape: .number(high: high, low: low), weight: 1)], lowLimit: TailSide.greatest)
+        for value in values where table.surprise(value) > Self.extreme { extremes += 1 }
         let ratio =
             (Double(extremes) + Self.prior) / (Double(values.count) * Self.extremeShare + Self.prior)
-        return min(max(ratio, 1), Self.greatestWeight)
+        let excess = min(max(ratio, 1), Self.greatestRatio)
+        return excess * excess.squareRoot()
     }
 
     /// The surprise of a code: of the share of rows whose code is as rare or rarer. The last code stands for all

@@ -3,13 +3,11 @@ import DetectorAPI
 /// Fitted columns, ready to score. Immutable.
 final class TailModel: Explaining {
     private let payload: TailPayload
-    /// 1 / the sum of the columns' weights.
-    private let scale: Double
+    private let table: TailTable
 
     init(_ payload: TailPayload) {
         self.payload = payload
-        let sum = payload.columns.reduce(0) { $0 + $1.weight }
-        scale = sum > 0 ? 1 / sum : 0
+        table = TailTable(payload.columns, lowLimit: Double(payload.lowLimit), law: payload.law)
     }
 
     var columns: Int { payload.columns.count }
@@ -21,12 +19,11 @@ final class TailModel: Explaining {
 
     func score(_ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>) throws {
         try check(rows, places: scores.count)
-        payload.columns.withUnsafeBufferPointer { columns in
-            for row in 0..<rows.count {
-                var excess = 0.0
-                for column in columns.indices { excess += self.excess(columns, rows, row, column) }
-                scores[row] = Self.score(1 + excess * scale)
-            }
+        guard let values = rows.values.baseAddress else { return }
+        for row in 0..<rows.count {
+            var excess = 0.0
+            table.forEachExcess(values + row * rows.columns) { excess += $1 }
+            scores[row] = Self.score(1 + excess * table.scale)
         }
     }
 
@@ -39,40 +36,27 @@ final class TailModel: Explaining {
         guard contributions.count >= rows.count * columns else {
             throw DetectorError.invalidInput("\(contributions.count) places for contributions are too few")
         }
-        payload.columns.withUnsafeBufferPointer { columns in
-            for row in 0..<rows.count {
-                let own = UnsafeMutableBufferPointer(
-                    rebasing: contributions[row * columns.count..<(row + 1) * columns.count])
-                var excess = 0.0
-                for column in columns.indices {
-                    own[column] = self.excess(columns, rows, row, column)
-                    excess += own[column]
-                }
-                let t = 1 + excess * scale
-                scores[row] = Self.score(t)
-                let slope = -0.5 * scale / (1 + t)
-                for column in columns.indices { own[column] *= slope }
-                for column in columns.indices where columns[column].shape == .cosine {
-                    own[column] = own[column - 1] / 2
-                    own[column - 1] /= 2
-                }
+        guard let values = rows.values.baseAddress else { return }
+        for row in 0..<rows.count {
+            let own = UnsafeMutableBufferPointer(
+                rebasing: contributions[row * columns..<(row + 1) * columns])
+            var excess = 0.0
+            table.forEachExcess(values + row * rows.columns) { column, part in
+                own[column] = part
+                excess += part
+            }
+            let t = 1 + excess * table.scale
+            scores[row] = Self.score(t)
+            let slope = -0.5 * table.scale / (1 + t)
+            for column in own.indices { own[column] *= slope }
+            for column in own.indices where table.isCosine(column) {
+                own[column] = own[column - 1] / 2
+                own[column - 1] /= 2
             }
         }
     }
 
     private static func score(_ t: Double) -> Double { -t / (1 + t) }
-
-    /// What a column adds beyond a usual value; a missing one is taken for usual.
-    @inline(__always)
-    private func excess(
-        _ columns: UnsafeBufferPointer<TailColumn>, _ rows: FeatureRows, _ row: Int, _ column: Int
-    ) -> Double {
-        let place = row * rows.columns + column
-        let next = column + 1 < rows.columns ? rows.values[place + 1] : .nan
-        let part = columns[column].part(
-            rows.values[place], next: next, lowLimit: Double(payload.lowLimit))
-        return part.map { columns[column].weight * ($0 - 1) } ?? 0
-    }
 
     private func check(_ rows: FeatureRows, places: Int) throws {
         guard rows.columns == columns else {

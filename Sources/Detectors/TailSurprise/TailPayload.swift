@@ -2,7 +2,7 @@ import DetectorAPI
 
 /// The artifact, little-endian:
 ///
-///     0   UInt32  magic "TAIL"        4  UInt32  format, 1
+///     0   UInt32  magic "TAIL"        4  UInt32  format: 1 or 2, of the same layout (`TailLaw`)
 ///     8   UInt32  columns             12 Float   limit of low surprises
 ///     16  for each column: UInt8 shape; Double weight; then by shape
 ///         0 empty, 4 cosine: nothing
@@ -18,11 +18,12 @@ struct TailPayload: Hashable, Sendable {
     var columns: [TailColumn]
     /// Surprises of low values are at most this.
     var lowLimit: Float
+    var law = TailLaw.excess
 
     func encode() -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.append(number: Self.magic)
-        bytes.append(number: UInt32(1))
+        bytes.append(number: law.rawValue)
         bytes.append(number: UInt32(columns.count))
         bytes.append(number: lowLimit.bitPattern)
         for column in columns {
@@ -52,8 +53,8 @@ struct TailPayload: Hashable, Sendable {
             throw .invalidArtifact("it does not start as a tail-surprise model does")
         }
         let format = try reader.number(UInt32.self)
-        guard format == 1 else {
-            throw .invalidArtifact("format \(format) is not known; this detector reads 1")
+        guard let law = TailLaw(rawValue: format) else {
+            throw .invalidArtifact("format \(format) is not known; this detector reads 1 and 2")
         }
         let count = Int(try reader.number(UInt32.self))
         let limit = try reader.float()
@@ -87,7 +88,7 @@ struct TailPayload: Hashable, Sendable {
         }
         if case .sine? = columns.last?.shape { throw .invalidArtifact("the last column is a sine") }
         guard reader.isAtEnd else { throw .invalidArtifact("there are bytes after its last column") }
-        return TailPayload(columns: columns, lowLimit: limit)
+        return TailPayload(columns: columns, lowLimit: limit, law: law)
     }
 }
 

@@ -58,42 +58,6 @@ struct TailSide: Hashable, Sendable {
             surprises.append(max(surprise, surprises.last ?? 0))
         }
     }
-
-    /// - Parameter value: Finite. Below the middle: 0.
-    /// - Returns: 0 to `greatest`.
-    @inline(__always)
-    func surprise(_ value: Float) -> Double {
-        let last = values.count - 1
-        if value > values[last] { return beyond(Double(value), last) }
-        var knot = 0
-        while values[knot] < value { knot += 1 }
-        let upper = Double(surprises[knot])
-        if values[knot] == value { return upper }
-        guard knot > 0 else { return 0 }
-        let (low, high) = (Double(values[knot - 1]), Double(values[knot]))
-        let lower = Double(surprises[knot - 1])
-        return lower + (upper - lower) * ((Double(value) - low) / (high - low))
-    }
-
-    private func beyond(_ value: Double, _ last: Int) -> Double {
-        let (end, middle, top) = (Double(values[last]), Double(values[0]), Double(surprises[last]))
-        guard let shoulder = shoulder.map(Double.init), end > shoulder else {
-            return max(top, Double(outside))
-        }
-        let gain = top - Double(shoulderSurprise)
-        var surprise = top + gain * ((value - end) / (end - shoulder))
-        if shoulder > middle {
-            let slope = gain / DeterministicMath.log((end - middle) / (shoulder - middle))
-            surprise = min(surprise, top + slope * DeterministicMath.log((value - middle) / (end - middle)))
-        }
-        return min(surprise, Self.greatest)
-    }
-
-    /// e where the outermost 10 % begins.
-    private var shoulderSurprise: Float {
-        guard let shoulder, let knot = values.firstIndex(of: shoulder) else { return 0 }
-        return surprises[knot]
-    }
 }
 
 extension [Float] {

@@ -4,10 +4,10 @@ import DetectorAPI
 ///
 /// The surprise e of a value is -ln of the share of training rows that lie as far out. Up to the outermost 1 % that is
 /// counted; beyond, the tail goes on as the 10 % before it fell, so that frauds among the training rows do not make
-/// themselves usual. e^2 weighs few large surprises against many small ones. A column in which there are more extreme
-/// values than its own bulk explains has something to tell, and counts more.
+/// themselves usual. A column in which there are more extreme values than its own bulk explains has something to tell:
+/// there, how far out a value lies beyond that 1 % counts more.
 ///
-///     t = weighted mean over the columns of  e^2 / its mean for a usual column
+///     t = mean over the columns of  e / its mean for a usual column + (weight - 1) * max(e - ln 100, 0)
 ///     score = -t / (1 + t)
 ///
 /// -0.5 for a usual row, towards -1 for an unusual one. docs/detectors.md has the formulas and what they are worth.
@@ -16,7 +16,7 @@ public struct TailSurprise: Detector {
 
     public var info: DetectorInfo {
         DetectorInfo(
-            id: "tail-surprise", version: "1.0.0",
+            id: "tail-surprise", version: "2.0.0",
             summary: "Rows are unusual whose values lie further out than the bulk of their columns explains.",
             parameters: TailParameters.specifications, uses: [.categories])
     }
@@ -54,7 +54,7 @@ struct TailParameters {
             meaning: "Surprises of unusually low values count as this at most; 0: only high values surprise."),
         ParameterSpecification(
             "weigh", .boolean, default: .boolean(true),
-            meaning: "Columns with more extreme values than their bulk explains count more."),
+            meaning: "Extreme values count more in columns that have more of them than their bulk explains."),
     ]
 
     init(_ values: ParameterValues) {

@@ -12,6 +12,8 @@ struct Gate {
     static let shiftLimit = 0.5
     /// Share of the active version's value that the candidate has to reach: a holdout is a sample.
     static let tolerance = 0.95
+    /// Of fewer known frauds the average precision is mostly chance.
+    private static let minimumFrauds = 30.0
     /// A holdout of fewer rows says nothing of shares.
     private static let minimumRows = 100
 
@@ -33,7 +35,7 @@ struct Gate {
         }
         guard let active else { return checks }
         // What a handful of frauds say of two models is chance: then the injected ones decide.
-        let knows = (metrics["holdout_anomalies"] ?? 0) >= CandidateChoice.trust
+        let knows = (metrics["holdout_anomalies"] ?? 0) >= minimumFrauds
         for name in knows ? ["average_precision", "injected_precision"] : ["injected_precision"] {
             guard let value = metrics[name], let limit = active[name] else { continue }
             checks.append(GateCheck(name, value, .atLeast, limit * tolerance))
