@@ -82,7 +82,8 @@ extension TrainingPipeline {
             threshold: -.greatestFiniteMagnitude, contamination: run.request.contamination)
         let names = ["average_precision", "precision_at_budget", "injected_precision"]
         return CandidateJudgement(
-            name: "amount alone", features: "amount", measures: metrics.filter { names.contains($0.key) },
+            name: "amount alone", features: "amount",
+            measures: metrics.filter { names.contains($0.key) || $0.key.hasPrefix("injected_precision_") },
             note: "for comparison")
     }
 
@@ -107,7 +108,9 @@ extension TrainingPipeline {
             let metrics = one.scores.metrics(
                 threshold: one.fitted.threshold, contamination: run.request.contamination)
             let names = ["average_precision", "precision_at_budget", "injected_precision", "alert_rate"]
-            table[one.place].measures = metrics.filter { names.contains($0.key) }
+            table[one.place].measures = metrics.filter {
+                names.contains($0.key) || $0.key.hasPrefix("injected_precision_")
+            }
             table[one.place].measures["agreement"] = agreement
             table[one.place].isChosen = number == best
         }

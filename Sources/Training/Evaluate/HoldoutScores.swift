@@ -57,8 +57,8 @@ struct HoldoutScores {
     /// What the artifact's header says.
     ///
     /// Always: `holdout_rows`; with rows `alert_rate`, the share of them below the threshold, `usual_alert_rate`, that of
-    /// rows that are not known to be frauds, `injected_auroc`, `injected_precision`, and `injected_recall`, the share of
-    /// injected frauds below it. With labels: `accuracy` at the threshold; with
+    /// rows that are not known to be frauds, `injected_auroc`, `injected_precision`, the same of each kind
+    /// (`injected_precision_amount`, ...), and `injected_recall`, the share of injected frauds below it. With labels: `accuracy` at the threshold; with
     /// labels of both kinds also `auroc`, `average_precision`, and `precision_at_budget`, of as many of the lowest
     /// scores as the contamination allows alerts.
     func metrics(threshold: Double, contamination: Double) -> [String: Double] {
@@ -68,6 +68,12 @@ struct HoldoutScores {
         metrics["usual_alert_rate"] = share(usualScores) { $0 < threshold }
         metrics["injected_auroc"] = injectedAUROC
         metrics["injected_precision"] = injectedPrecision
+        for (kind, precision) in InjectedPrecision.ofKinds(
+            usual: usualScores, injected: injected, kinds: kinds)
+        {
+            guard let name = Injection(label: kind)?.name else { continue }
+            metrics["injected_precision_" + name] = precision
+        }
         metrics["injected_recall"] = share(injected) { $0 < threshold }
         let known = known
         guard !known.isEmpty else { return metrics }

@@ -13,21 +13,26 @@ enum InjectedPrecision {
     ///   - injected: Scores of injected ones, and the kind of each.
     /// - Returns: nil without both.
     static func value(usual: [Double], injected: [Double], kinds: [Int8]) -> Double? {
-        guard !usual.isEmpty else { return nil }
-        var logarithm = 0.0
-        var count = 0.0
-        for kind in Set(kinds).sorted() {
+        let values = ofKinds(usual: usual, injected: injected, kinds: kinds)
+        guard !values.isEmpty else { return nil }
+        return exp(values.reduce(0) { $0 + log(max($1.precision, least)) } / Double(values.count))
+    }
+
+    /// Kind by kind, ascending; empty without rows of both.
+    static func ofKinds(
+        usual: [Double], injected: [Double], kinds: [Int8]
+    ) -> [(kind: Int8, precision: Double)] {
+        guard !usual.isEmpty else { return [] }
+        return Set(kinds).sorted().compactMap { kind in
             let found = kinds.indices.filter { kinds[$0] == kind }.map { injected[$0] }
-            guard !found.isEmpty else { continue }
+            guard !found.isEmpty else { return nil }
             let weight = fraudShare / (1 - fraudShare) * Double(usual.count) / Double(found.count)
             let precision = ScoreMetrics.averagePrecision(
                 usual + found,
                 anomalous: Array(repeating: false, count: usual.count)
                     + Array(repeating: true, count: found.count), weight: weight)
-            logarithm += log(max(precision ?? 0, least))
-            count += 1
+            return (kind, precision ?? 0)
         }
-        return count > 0 ? exp(logarithm / count) : nil
     }
 }
 

@@ -19,6 +19,14 @@ enum Injection: UInt64, CaseIterable {
     /// What `RowTable.labels` says of a row with this fraud.
     var label: Int8 { Int8(rawValue) + 1 }
 
+    init?(label: Int8) {
+        guard label > 0 else { return nil }
+        self.init(rawValue: UInt64(label) - 1)  // fits: above 0
+    }
+
+    /// In the names of metrics.
+    var name: String { "\(self)" }
+
     /// The kind that a row of this priority gets: all are equally common, but nobody travels whose transactions have
     /// neither place, country nor device.
     init(priority: UInt64, row: HistoryRow) {
