@@ -97,7 +97,8 @@ extension TrainingPipeline {
             entries: zip(judged, agreements).map { judged, agreement in
                 .init(
                     averagePrecision: judged.scores.averagePrecision,
-                    injectedPrecision: judged.scores.injectedPrecision, agreement: agreement)
+                    injectedPrecision: judged.scores.injectedPrecision, agreement: agreement,
+                    isPreferred: judged.candidate.isPreferred)
             }, knownFrauds: judged.first?.scores.knownFrauds ?? 0)
         guard let best = choice.best else {
             let notes = table.compactMap(\.note).joined(separator: "; ")

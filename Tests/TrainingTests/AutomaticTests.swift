@@ -104,11 +104,16 @@ import ZScoreBaseline
         #expect(choice(learned: 0.94, given: 0.92) == 1, "the difference is chance")
     }
 
-    @Test func ofEqualsTheOneThatOthersAgreeWithIsTaken() {
+    @Test func ofEqualsThePreferredOneIsTakenElseTheOneThatOthersAgreeWith() {
         let entries = [0.2, 0.6, 0.4].map {
             CandidateChoice.Entry(averagePrecision: nil, injectedPrecision: 0.3, agreement: $0)
         }
         #expect(CandidateChoice(entries: entries, knownFrauds: 0).best == 1)
+        var preferred = entries
+        preferred[0].isPreferred = true
+        #expect(CandidateChoice(entries: preferred, knownFrauds: 0).best == 0)
+        preferred[0].injectedPrecision = 0.25
+        #expect(CandidateChoice(entries: preferred, knownFrauds: 0).best == 1, "not as good as equal")
         #expect(CandidateChoice(entries: [], knownFrauds: 0).best == nil)
         #expect(Agreement.shares([[1, 2, 3, 4], [1, 2, 4, 3], [4, 3, 2, 1]], count: 2) == [0.5, 0.5, 0])
     }

@@ -38,6 +38,9 @@ struct Candidate: Sendable {
         ([detector.info.id] + named.sorted { $0.key < $1.key }.map { "\($0)=\($1)" }).joined(separator: " ")
     }
 
+    /// Of candidates that are as good as equal, the one to take.
+    var isPreferred: Bool { detector.info.id == "tail-surprise" }
+
     /// Whether there are labels enough to fit it.
     func isAllowed(by rows: RowTable) -> Bool {
         guard Self.learningIDs.contains(detector.info.id) else { return true }
