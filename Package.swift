@@ -165,8 +165,8 @@ let package = Package(
         .target(
             name: "Management",
             dependencies: [
-                "Training", "Models", "Outcomes", "Plugins", "Serving", "Features", "Lake", "ObjectStore",
-                "Redis",
+                "Training", "Models", "Outcomes", "Plugins", "Serving", "Features", "Transactions", "Lake",
+                "ObjectStore", "Redis",
                 detectorAPI, exact, crypto, logging, metrics, nioCore, nioHTTPTypes, nioPosix, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),

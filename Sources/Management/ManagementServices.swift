@@ -48,6 +48,8 @@ public struct ManagementServices: Sendable {
     public let recent: RecentAnomalies?
     /// nil: this process has no part in windows.
     public let windows: WindowErasing?
+    /// nil: this process has no part in windows.
+    public let scoring: OnDemandScoring?
     public let labels: LabelBook
     public let labelled: LabelledTransactions
     public let metrics: PrometheusRegistry
@@ -58,8 +60,8 @@ public struct ManagementServices: Sendable {
     public init(
         jobs: JobStore, registry: DetectorRegistry, models: ModelStore, catalogue: Catalogue,
         promotion: Promotion, serving: ServingStatus?, watch: ModelWatch?, recent: RecentAnomalies?,
-        windows: WindowErasing?, labels: LabelBook, labelled: LabelledTransactions,
-        metrics: PrometheusRegistry, keys: KeyRing, threads: NIOThreadPool
+        windows: WindowErasing?, scoring: OnDemandScoring? = nil, labels: LabelBook,
+        labelled: LabelledTransactions, metrics: PrometheusRegistry, keys: KeyRing, threads: NIOThreadPool
     ) {
         self.jobs = jobs
         self.registry = registry
@@ -70,6 +72,7 @@ public struct ManagementServices: Sendable {
         self.watch = watch
         self.recent = recent
         self.windows = windows
+        self.scoring = scoring
         self.labels = labels
         self.labelled = labelled
         self.metrics = metrics

@@ -7,6 +7,7 @@ import ObjectStore
 import Redis
 import Serving
 import Training
+import Transactions
 
 extension Problem {
     /// What an error of a use case is to the caller: their fault is 4xx, ours 5xx, and what passes says when to come again.
@@ -28,6 +29,7 @@ extension Problem {
         case let error as RedisError where error.isRetryable:
             self = .later("redis-away", "\(error)", seconds: 5)
         case let error as RedisError: self.init(.internalServerError, "redis-failed", "\(error)")
+        case let error as RejectedTransaction: self.init(rejected: error)
         case ServingError.noGlobalModel:
             self = .later("no-model", "\(ServingError.noGlobalModel)", seconds: 60)
         default:
@@ -39,6 +41,17 @@ extension Problem {
                 local.isRetryable
                 ? .later("local-state-busy", "\(local)", seconds: 5)
                 : Problem(.internalServerError, "local-state-failed", "\(local)")
+        }
+    }
+
+    /// - Parameter isAlone: The transaction is the body, and no element of an array.
+    init(rejected error: RejectedTransaction, isAlone: Bool = false) {
+        let parts = [isAlone ? nil : "[\(error.index)]", error.rejection.field].compactMap { $0 }
+        let field = parts.isEmpty ? nil : parts.joined(separator: ".")
+        switch error.rejection.reason {
+        case .notJSON, .invalidUTF8:
+            self.init(.badRequest, "invalid-json", error.rejection.reason.explanation, field: field)
+        default: self = .invalid(error.rejection.reason.explanation, field: field)
         }
     }
 

@@ -44,12 +44,15 @@ public struct Problem: Error, Sendable {
         let status: Int
         let detail: String
         let field: String?
+        let error: String?
     }
 
-    func response() throws -> Response {
+    /// - Parameter namesError: The detail is there a second time as `error`, where clients of the Open Inference Protocol
+    ///   look for it.
+    func response(namesError: Bool = false) throws -> Response {
         let body = Body(
             type: "urn:ml-service:problem:\(name)", title: status.reasonPhrase, status: status.code,
-            detail: detail, field: field)
+            detail: detail, field: field, error: namesError ? detail : nil)
         var response = try Response.json(body, status: status)
         response.headers[.contentType] = "application/problem+json"
         for header in headers { response.headers[header.name] = header.value }

@@ -145,6 +145,18 @@ struct Serve: AsyncParsableCommand {
             }
         }
 
+        let references = CurrentReferences(
+            store: try Parts.referenceStore(settings, isCached: true), logger: logger)
+        if roles != [.training] {
+            // Before the first batch, so that it does not depend on a thread's luck.
+            references.refresh()
+            let referenceSeconds = settings.integer("references.seconds")
+            services.append(
+                ThreadService(
+                    "reference follower", stop: { references.stop() },
+                    work: { references.follow(everySeconds: referenceSeconds) }))
+        }
+
         var status: ServingStatus?
         var streams: Streams?
         var watch: ModelWatch?
@@ -159,15 +171,6 @@ struct Serve: AsyncParsableCommand {
             let anomalies = try RecentAnomalies(path: data.file("anomalies.sqlite"), logger: logger)
             services.append(
                 ThreadService("recent anomalies", stop: { anomalies.stop() }, work: { anomalies.run() }))
-            let references = CurrentReferences(
-                store: try Parts.referenceStore(settings, isCached: true), logger: logger)
-            // Before the first batch, so that it does not depend on a thread's luck.
-            references.refresh()
-            let referenceSeconds = settings.integer("references.seconds")
-            services.append(
-                ThreadService(
-                    "reference follower", stop: { references.stop() },
-                    work: { references.follow(everySeconds: referenceSeconds) }))
             services.append(
                 scoring(settings, wired, parts, references, serving, models, anomalies, display))
             services.append(
@@ -199,7 +202,8 @@ struct Serve: AsyncParsableCommand {
             let useCases = ManagementServices(
                 jobs: jobs, registry: parts.registry, models: parts.models, catalogue: parts.catalogue,
                 promotion: parts.promotion, serving: status, watch: watch, recent: recent,
-                windows: try windowErasing(settings, streams), labels: book,
+                windows: try windowErasing(settings, streams),
+                scoring: try onDemandScoring(settings, streams, parts, references), labels: book,
                 labelled: LabelledTransactions(lake: lake, book: book), metrics: metrics,
                 keys: try keys(settings, logger: logger), threads: threads)
             services.append(http(settings, useCases, logger: logger, display: display))
@@ -211,13 +215,7 @@ struct Serve: AsyncParsableCommand {
         _ settings: Settings, _ streams: Streams, _ parts: Parts, _ references: CurrentReferences,
         _ status: ServingStatus, _ watch: ModelWatch, _ recent: RecentAnomalies, _ display: ServingDisplay?
     ) -> ThreadService {
-        var scoring = ScoringWorker.Settings()
-        scoring.limits = BatchLimits(
-            records: settings.integer("batch.records"), sizeBytes: settings.integer("batch.bytes"),
-            waitMilliseconds: settings.integer("batch.milliseconds"))
-        scoring.referenceAgeHours = settings.integer("references.age")
-        scoring.publish = PublishedVerdicts(rawValue: settings.text("stream.publish")) ?? .anomalies
-        scoring.windows = Streams.windowStage(settings)
+        var scoring = workerSettings(settings)
         scoring.prepareWindows = streams.warming(settings, logger: parts.logger)
         let snapshots = streams.snapshots
         let worker = ScoringWorker(
@@ -231,6 +229,34 @@ struct Serve: AsyncParsableCommand {
             },
             onEnded: { (stream: any TransactionStream) in snapshots?.write(stream) })
         return ThreadService("scoring", stop: { worker.stop() }, work: { try worker.run() })
+    }
+
+    private static func workerSettings(_ settings: Settings) -> ScoringWorker.Settings {
+        var scoring = ScoringWorker.Settings()
+        scoring.limits = BatchLimits(
+            records: settings.integer("batch.records"), sizeBytes: settings.integer("batch.bytes"),
+            waitMilliseconds: settings.integer("batch.milliseconds"))
+        scoring.referenceAgeHours = settings.integer("references.age")
+        scoring.publish = PublishedVerdicts(rawValue: settings.text("stream.publish")) ?? .anomalies
+        scoring.windows = Streams.windowStage(settings)
+        return scoring
+    }
+
+    /// Scores for the API, against what this process scores the stream with, or against the Redis that others do.
+    /// nil: windows are in the memory of another process.
+    private static func onDemandScoring(
+        _ settings: Settings, _ streams: Streams?, _ parts: Parts, _ references: CurrentReferences
+    ) throws -> OnDemandScoring? {
+        // A connection of its own, so that the stream does not wait.
+        let windows =
+            settings.optionalText("redis.url") == nil ? streams?.windows : try Streams.redisWindows(settings)
+        guard let windows else { return nil }
+        // Records of a file have no time at which the stream took them in.
+        let isFile = settings.optionalText("stream.file") != nil
+        return OnDemandScoring(
+            windows: windows, router: parts.router, references: references,
+            settings: workerSettings(settings),
+            now: isFile ? nil : { Int64(Date().timeIntervalSince1970 * 1_000) })
     }
 
     private static func keys(_ settings: Settings, logger: Logger) throws -> KeyRing {

@@ -35,7 +35,7 @@ struct APIResponder: HTTPResponder {
                     "a request failed",
                     metadata: ["path": "\(request.uri.path)", "error": "\(problem.detail)"])
             }
-            let response = try problem.response()
+            let response = try problem.response(namesError: request.uri.path.hasPrefix("/v2"))
             return request.method == .head ? response.createHeadResponse() : response
         }
     }

@@ -1,11 +1,14 @@
 /// What bodies look like, in JSON Schema 2020-12 as OpenAPI 3.1 takes it.
 enum Schemas {
-    static let all: [String: JSONValue] = [
+    static let all = management.merging(scoring) { $1 }
+
+    private static let management: [String: JSONValue] = [
         "Problem": object(
             [
                 "type": string("What kind it is: `urn:ml-service:problem:` and a name"), "title": string(),
                 "status": ["type": "integer"], "detail": string("What is wrong and what to do"),
                 "field": string("The field at fault, `date_range.start` say"),
+                "error": string("Under `/v2`: the detail once more"),
             ], required: ["type", "title", "status", "detail"]),
         "Description": ["type": "object", "description": "OpenAPI 3.1"],
         "Readiness": object(
@@ -208,30 +211,30 @@ enum Schemas {
     }()
 
     /// Numbers that JSON lacks are texts.
-    private static let figure: JSONValue = ["type": ["number", "string"]]
+    static let figure: JSONValue = ["type": ["number", "string"]]
     private static let metrics: JSONValue = ["type": "object", "additionalProperties": figure]
-    private static let flag: JSONValue = ["type": "boolean"]
-    private static let integer: JSONValue = ["type": "integer"]
+    static let flag: JSONValue = ["type": "boolean"]
+    static let integer: JSONValue = ["type": "integer"]
 
     private static func flag(_ meaning: String) -> JSONValue {
         ["type": "boolean", "description": .text(meaning)]
     }
 
-    private static func number(_ meaning: String) -> JSONValue {
+    static func number(_ meaning: String) -> JSONValue {
         ["type": "number", "description": .text(meaning)]
     }
 
-    private static func string(_ meaning: String = "") -> JSONValue {
+    static func string(_ meaning: String = "") -> JSONValue {
         meaning.isEmpty ? ["type": "string"] : ["type": "string", "description": .text(meaning)]
     }
 
-    private static func choice(_ values: [String]) -> JSONValue {
+    static func choice(_ values: [String]) -> JSONValue {
         ["type": "string", "enum": .array(values.map { .text($0) })]
     }
 
-    private static func array(of items: JSONValue) -> JSONValue { ["type": "array", "items": items] }
+    static func array(of items: JSONValue) -> JSONValue { ["type": "array", "items": items] }
 
-    private static func object(_ properties: [String: JSONValue], required: [String]) -> JSONValue {
+    static func object(_ properties: [String: JSONValue], required: [String]) -> JSONValue {
         [
             "type": "object", "properties": .object(properties),
             "required": .array(required.map { .text($0) }),

@@ -2,7 +2,7 @@
 func allEndpoints() -> [Endpoint] {
     let endpoints =
         healthEndpoints() + modelEndpoints() + trainingEndpoints() + userEndpoints() + labelEndpoints()
-        + anomalyEndpoints() + detectorEndpoints()
+        + anomalyEndpoints() + detectorEndpoints() + scoreEndpoints() + inferenceEndpoints()
     return endpoints + [descriptionEndpoint(of: endpoints)]
 }
 

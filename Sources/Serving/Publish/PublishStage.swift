@@ -14,11 +14,13 @@ public enum PublishedVerdicts: String, Sendable, CaseIterable {
 ///
 /// A payload is a pure function of the transaction, its user's window and the model: no clock, no host.
 ///
-/// - Parameter rows: Which transactions; nil: all.
+/// - Parameters:
+///   - rows: Which transactions; nil: all.
+///   - namesSource: false: `source` is null, as the transactions are not in the stream.
 public func verdicts(
-    _ scored: ScoredBatch, publish: PublishedVerdicts, rows: [Int]? = nil
+    _ scored: ScoredBatch, publish: PublishedVerdicts, rows: [Int]? = nil, namesSource: Bool = true
 ) -> OutputRecords {
-    var writer = VerdictWriter(scored)
+    var writer = VerdictWriter(scored, namesSource: namesSource)
     var records = OutputRecords()
     for row in rows ?? Array(0..<scored.count) where publish == .all || scored.isAnomaly(row) {
         writer.transactions.withText(.userID, row) { user in
@@ -44,10 +46,12 @@ private struct VerdictWriter {
     /// For each group, the members that its transactions share, before and behind the severity.
     private let thresholds: [[UInt8]]
     private let models: [[UInt8]]
+    private let namesSource: Bool
     private var digest = FeaturesDigest()
 
-    init(_ scored: ScoredBatch) {
+    init(_ scored: ScoredBatch, namesSource: Bool) {
         self.scored = scored
+        self.namesSource = namesSource
         consumed = scored.windowed.consumed
         transactions = consumed.transactions
         thresholds = scored.groups.map(Self.thresholdMember)
@@ -114,13 +118,18 @@ private struct VerdictWriter {
         json.endArray()
         let sha256 = digest.of(row, scored.windowed.features, count: plan.featureCount, transactions)
         json.field("features_sha256") { Hex.append(sha256, to: &$0) }
+        writeSource(row, into: &json)
+        json.field("event_time") { TimeText.append(transactions.timestampMilliseconds[row], to: &$0) }
+        json.endObject()
+    }
+
+    private func writeSource(_ row: Int, into json: inout JSONWriter) {
+        guard namesSource else { return json.nullField("source") }
         let source = consumed.slices[Int(consumed.sliceIndex[row])].source
         json.beginObject("source")
         json.field("topic", source.topic)
         json.field("partition", Int64(source.partition))
         json.field("offset", consumed.offsets[row])
-        json.endObject()
-        json.field("event_time") { TimeText.append(transactions.timestampMilliseconds[row], to: &$0) }
         json.endObject()
     }
 

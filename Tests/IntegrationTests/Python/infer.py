@@ -1,0 +1,85 @@
+"""Asks the Open Inference Protocol as Triton's own client does.
+
+usage: infer.py HOST:PORT KEY TRANSACTIONS.jsonl VERDICTS.jsonl
+
+The verdicts are the stream's, of the same transactions; their `source` is not compared.
+"""
+
+import json
+import sys
+
+import numpy as np
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
+
+address, key, transactions, verdicts = sys.argv[1:]
+headers = {"Authorization": f"Bearer {key}"}
+rows = [json.loads(line) for line in open(transactions)]
+expected = [json.loads(line) for line in open(verdicts)]
+client = triton.InferenceServerClient(address)
+
+assert client.is_server_live() and client.is_server_ready()
+assert client.get_server_metadata()["name"] == "ml-service"
+assert client.is_model_ready("global")
+metadata = client.get_model_metadata("global")
+version = metadata["versions"][0]
+assert int(version) == expected[0]["model"]["version"], metadata
+assert client.is_model_ready("global", version)
+assert not client.is_model_ready("global", "999") and not client.is_model_ready("nobody")
+assert [t["name"] for t in metadata["outputs"]] == ["score", "threshold", "severity", "anomaly", "verdict"]
+
+
+def inputs(binary):
+    tensors = []
+    for tensor in metadata["inputs"]:
+        name, kind = tensor["name"], tensor["datatype"]
+        if name == "timestamp":
+            kind = "BYTES"
+        if kind == "BYTES":
+            data = np.array([row.get(name, "") for row in rows], dtype=np.object_)
+        else:
+            data = np.array([row.get(name, np.nan) for row in rows], dtype=np.float64)
+        made = triton.InferInput(name, [len(rows)], kind)
+        made.set_data_from_numpy(data, binary_data=binary)
+        tensors.append(made)
+    return tensors
+
+
+def without_source(verdict):
+    return {name: value for name, value in verdict.items() if name != "source"}
+
+
+for binary in (True, False):
+    outputs = None
+    if not binary:
+        outputs = [triton.InferRequestedOutput(t["name"], binary_data=False) for t in metadata["outputs"]]
+    result = client.infer("global", inputs(binary), model_version=version, outputs=outputs,
+                          request_id="r-1", headers=headers)
+    assert result.get_response()["id"] == "r-1"
+    assert result.as_numpy("score").tolist() == [v["score"] for v in expected]
+    assert result.as_numpy("threshold").tolist() == [v["threshold"] for v in expected]
+    assert result.as_numpy("severity").tolist() == [v["severity"] for v in expected]
+    assert result.as_numpy("anomaly").tolist() == [v["verdict"] == "ANOMALY" for v in expected]
+    for text, verdict in zip(result.as_numpy("verdict").tolist(), expected):
+        assert without_source(json.loads(text)) == without_source(verdict)
+
+one = triton.InferRequestedOutput("score")
+result = client.infer("global", inputs(True), outputs=[one], headers=headers)
+assert [o["name"] for o in result.get_response()["outputs"]] == ["score"]
+
+for wrong, what in [
+    (inputs(True)[1:], "transaction_id"),
+    ([triton.InferInput("colour", [1], "BYTES").set_data_from_numpy(np.array(["x"], dtype=np.object_))], "colour"),
+]:
+    try:
+        client.infer("global", wrong, headers=headers)
+        raise AssertionError(f"{what} was passed over")
+    except InferenceServerException as error:
+        assert error.status() == "422", error.status()
+        assert error.message(), error
+try:
+    client.infer("global", inputs(True))
+    raise AssertionError("no key was needed")
+except InferenceServerException as error:
+    assert error.status() == "401", error.status()
+print("ok")
