@@ -135,6 +135,15 @@ extension KafkaClient {
         return low..<max(low, high)
     }
 
+    /// The offset after the partition's last message, as the last answer to a fetch said; nil: none has come yet.
+    func knownEnd(_ partition: TopicPartition) -> Int64? {
+        var low: Int64 = 0
+        var high: Int64 = 0
+        let code = rd_kafka_get_watermark_offsets(
+            pointer, partition.topic, partition.partition, &low, &high)
+        return code == RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0 ? high : nil
+    }
+
     /// Whether a broker answers. Silent doubt (no connection yet, or the last one was lost) is settled by
     /// asking.
     func isConnected(timeoutMilliseconds: Int) -> Bool {

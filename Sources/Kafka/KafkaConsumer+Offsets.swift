@@ -158,6 +158,13 @@ extension KafkaConsumer {
         return try client.watermarks(partition, timeoutMilliseconds: timeoutMilliseconds)
     }
 
+    /// The offset after the partition's last message, as the last answer to a fetch said; nil: none has come yet. Asks
+    /// nobody.
+    public func knownEnd(_ partition: TopicPartition) -> Int64? {
+        guard (try? checkOpen("end of \(partition)")) != nil else { return nil }
+        return client.knownEnd(partition)
+    }
+
     /// Whether a broker can be reached: immediate while nothing is amiss, else a broker is asked, for at most
     /// the timeout.
     public func isConnected(timeoutMilliseconds: Int = 1000) -> Bool {

@@ -10,7 +10,10 @@ struct APICommand: ParsableCommand {
               ml-service api > docs/api.md
             """)
 
-    func run() { print(apiDocumentation(), terminator: "") }
+    @Flag(help: "Print the list of metrics instead, as in docs/metrics.md.")
+    var metrics = false
+
+    func run() { print(metrics ? metricDocumentation() : apiDocumentation(), terminator: "") }
 }
 
 struct Keys: ParsableCommand {

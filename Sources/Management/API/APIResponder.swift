@@ -2,6 +2,7 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import Logging
+import Metrics
 import NIOCore
 
 /// What Hummingbird tells of a connection.
@@ -25,9 +26,11 @@ struct APIResponder: HTTPResponder {
     let services: ManagementServices
 
     func respond(to request: Request, context: APIContext) async throws -> Response {
+        let start = ContinuousClock.now
+        var route = "none"
+        let response: Response
         do {
-            let response = try await answer(request, context)
-            return request.method == .head ? response.createHeadResponse() : response
+            response = try await answer(request, context, route: &route)
         } catch {
             let problem = Problem(of: error)
             if problem.status.code >= 500 {
@@ -35,12 +38,27 @@ struct APIResponder: HTTPResponder {
                     "a request failed",
                     metadata: ["path": "\(request.uri.path)", "error": "\(problem.detail)"])
             }
-            let response = try problem.response(namesError: request.uri.path.hasPrefix("/v2"))
-            return request.method == .head ? response.createHeadResponse() : response
+            response = try problem.response(namesError: request.uri.path.hasPrefix("/v2"))
         }
+        count(route, response.status, ContinuousClock.now - start)
+        return request.method == .head ? response.createHeadResponse() : response
     }
 
-    private func answer(_ request: Request, _ context: APIContext) async throws -> Response {
+    /// - Parameter route: An endpoint's name: a path may name a user.
+    private func count(_ route: String, _ status: HTTPResponse.Status, _ duration: Duration) {
+        Counter(
+            label: "ml_http_requests_total",
+            dimensions: [("route", route), ("status", "\(status.code / 100)xx")], factory: services.metrics
+        ).increment()
+        Timer(
+            label: "ml_http_request_seconds", dimensions: [("route", route)], factory: services.metrics
+        ).recordNanoseconds(Int64(duration / .nanoseconds(1)))
+    }
+
+    /// - Parameter route: Set to the endpoint's name once it is found.
+    private func answer(
+        _ request: Request, _ context: APIContext, route: inout String
+    ) async throws -> Response {
         let segments = try Self.segments(request.uri.path)
         let candidates = endpoints.compactMap { endpoint in
             Self.match(segments, endpoint).map { (endpoint: endpoint, path: $0) }
@@ -54,6 +72,7 @@ struct APIResponder: HTTPResponder {
                 .methodNotAllowed, "method-not-allowed", "\(request.uri.path) knows \(allowed)",
                 headers: [.allow: allowed])
         }
+        route = endpoint.name
         let identity = try services.keys.identity(of: request, for: endpoint.scope, from: context.remote)
         let query = try Self.query(request.uri.query ?? "")
         try Self.check(endpoint, path: path, query: query, headers: request.headers)

@@ -14,13 +14,22 @@ func healthEndpoints() -> [Endpoint] {
                 Endpoint.Answer(status: .serviceUnavailable, meaning: "Not ready", schema: "Readiness"),
             ]
         ) { _, services in
-            let view = ReadinessView(services.serving, hasModel: services.promotion.hasGlobalModel)
+            let view = ReadinessView(services)
             return try .json(view, status: view.ready ? .ok : .serviceUnavailable)
         },
         Endpoint(
-            .get, "/metrics", name: "metrics", summary: "Metrics as Prometheus reads them", scope: .read,
-            answers: [.text("Exposition format 0.0.4", "text/plain; version=0.0.4")]
-        ) { _, services in .text(services.metrics.text(), contentType: "text/plain; version=0.0.4") },
+            .get, "/metrics", name: "metrics", summary: "Metrics as Prometheus reads them",
+            details: "OpenMetrics 1.0 for whoever accepts `application/openmetrics-text`; docs/operations.md lists them.",
+            scope: .read, answers: [.text("Exposition format 0.0.4", "text/plain; version=0.0.4")]
+        ) { call, services in
+            try await services.blocking { ScrapeSamples(services.metrics).take(services) }
+            guard call.header("Accept")?.contains("application/openmetrics-text") ?? false else {
+                return .text(services.metrics.text(), contentType: "text/plain; version=0.0.4")
+            }
+            return .text(
+                services.metrics.text(.openMetrics),
+                contentType: "application/openmetrics-text; version=1.0.0; charset=utf-8")
+        },
     ]
 }
 
@@ -35,17 +44,18 @@ func descriptionEndpoint(of others: [Endpoint]) -> Endpoint {
     return endpoint(Documentation.openAPI(others + [endpoint([])]))
 }
 
-private struct ReadinessView: Encodable {
+struct ReadinessView: Encodable {
     let ready: Bool
     let state: String
     /// What it waits for.
     let reason: String?
 
-    init(_ status: ServingStatus?, hasModel: Bool) {
-        guard let status else {
+    init(_ services: ManagementServices) {
+        guard let status = services.serving else {
             (ready, state, reason) = (true, "not-serving", nil)
             return
         }
+        let hasModel = services.promotion.hasGlobalModel
         switch status.phase {
         case .starting: (ready, state, reason) = (false, "starting", nil)
         case .running where !hasModel:

@@ -184,6 +184,7 @@ public final class ScoringWorker: Sendable {
                     }
                 }
             } catch  where error.isPassing && !(error is SessionEnded) {
+                status.countRetry()
                 logger.warning("the batch waits", metadata: ["reason": "\(error)"])
                 status.enter(.waiting("\(error)"))
                 backoff.wait { isStopped }

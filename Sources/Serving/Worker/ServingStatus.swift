@@ -1,5 +1,7 @@
+import Foundation
 import Logging
 import Metrics
+import Models
 import Synchronization
 
 /// What serving is doing, for `/readyz`, `/metrics` and the console. Thread-safe.
@@ -99,6 +101,8 @@ public final class ServingStatus: Sendable {
 
     func setStreamTrouble(_ trouble: String?) { state.withLock { $0.streamTrouble = trouble } }
 
+    func countRetry() { counters.retries.increment() }
+
     func countConflict() {
         state.withLock { $0.totals.conflicts += 1 }
         counters.conflicts.increment()
@@ -166,6 +170,7 @@ public final class ServingStatus: Sendable {
             state.totals.batches += 1
         }
         counters.add(change)
+        counters.add(scored)
     }
 }
 
@@ -175,7 +180,6 @@ private struct Counters: Sendable {
     let own = Counter(label: "ml_transactions_scored_by_user_model_total")
     let anomalies = Counter(label: "ml_anomalies_total")
     let severity = Recorder(label: "ml_anomaly_severity", aggregate: true)
-    let deadLetters = Counter(label: "ml_dead_letters_total")
     let late = Counter(label: "ml_transactions_late_total")
     let moved = Counter(label: "ml_windows_moved_total")
     let ahead = Counter(label: "ml_windows_ahead_total")
@@ -189,6 +193,17 @@ private struct Counters: Sendable {
     let conflicts = Counter(label: "ml_window_conflicts_total")
     let dropped = Counter(label: "ml_batches_dropped_total")
     let interruptions = Counter(label: "ml_serving_interruptions_total")
+    let retries = Counter(label: "ml_batch_retries_total")
+    let delay = Timer(label: "ml_verdict_delay_seconds")
+    let delivered = Gauge(label: "ml_last_delivery_timestamp_seconds")
+    let fallbacks = Dictionary(
+        uniqueKeysWithValues: FallbackReason.allCases.map {
+            (
+                $0,
+                Counter(
+                    label: "ml_transactions_scored_by_fallback_total", dimensions: [("reason", $0.rawValue)])
+            )
+        })
     let stages = Dictionary(
         uniqueKeysWithValues: ServingStatus.Stage.allCases.map {
             ($0, Timer(label: "ml_stage_seconds", dimensions: [("stage", $0.rawValue)]))
@@ -198,7 +213,6 @@ private struct Counters: Sendable {
         transactions.increment(by: change.transactions)
         own.increment(by: change.scoredByOwnModel)
         anomalies.increment(by: change.anomalies)
-        deadLetters.increment(by: change.deadLetters)
         late.increment(by: change.late)
         moved.increment(by: change.windowsMoved)
         ahead.increment(by: change.windowsAhead)
@@ -207,5 +221,23 @@ private struct Counters: Sendable {
         cold.increment(by: change.cold)
         wronglyKeyed.increment(by: change.wronglyKeyed)
         batches.increment()
+    }
+
+    /// Of a batch that has just been delivered.
+    func add(_ scored: ScoredBatch) {
+        let now = Date().timeIntervalSince1970
+        delivered.record(now)
+        for group in scored.groups {
+            if let fallback = group.fallback { fallbacks[fallback]?.increment(by: group.rows.count) }
+        }
+        let consumed = scored.windowed.consumed
+        for letter in consumed.deadLetters {
+            Counter(label: "ml_dead_letters_total", dimensions: [("reason", letter.reason)]).increment()
+        }
+        // A share of them has the same distribution, and costs the stream nothing that could be measured.
+        for row in stride(from: 0, to: scored.count, by: 8) {
+            guard let produced = consumed.recordMilliseconds(row) else { continue }
+            delay.recordNanoseconds(Int64(max(0, min(now - Double(produced) / 1e3, 1e9)) * 1e9))
+        }
     }
 }

@@ -41,6 +41,7 @@ extension KafkaTransactionStream {
             guard let isDelivered else { return .assignmentEnded }
             state.withLock { if isDelivered { $0.refusedOutputs = nil } }
             setTrouble(nil)
+            if isDelivered { lag.report(delivery.slices, consumer) }
             return isDelivered ? .delivered : .windowsChanged
         } catch let error as KafkaError {
             throw ending(error, delivery)

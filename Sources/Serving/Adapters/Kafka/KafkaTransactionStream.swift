@@ -61,6 +61,7 @@ public final class KafkaTransactionStream: TransactionStream {
     let assignments: KafkaAssignments
     let logger: Logger
     let state = Mutex(State())
+    let lag = PartitionLag()
 
     struct State {
         var trouble: String?
@@ -190,6 +191,7 @@ public final class KafkaTransactionStream: TransactionStream {
     /// After `stop` the group is left, and the others have the partitions at once. Otherwise a new session follows, and
     /// the member keeps its place for it.
     public func close() {
+        lag.forget()
         consumer.close(timeoutMilliseconds: 2_000, isLeaving: state.withLock { $0.stopBy } != nil)
         producer.abandon()
     }
