@@ -33,6 +33,16 @@ public struct WindowErasing: Sendable {
     }
 }
 
+/// What came of making a verdict again from its transactions and its model.
+public enum VerdictAudit: Sendable {
+    /// The same bytes.
+    case reproduced
+    /// The first difference, for people.
+    case differs(String)
+    /// The transaction is in neither the stream nor the lake.
+    case missing
+}
+
 /// The use cases that the routes call.
 public struct ManagementServices: Sendable {
     public let jobs: JobStore
@@ -52,6 +62,9 @@ public struct ManagementServices: Sendable {
     public let scoring: OnDemandScoring?
     public let labels: LabelBook
     public let labelled: LabelledTransactions
+    public let events: EventHub
+    /// Makes a verdict again; blocks. nil: this process has not what it takes.
+    public let audit: (@Sendable (_ verdict: [UInt8]) throws -> VerdictAudit)?
     public let metrics: PrometheusRegistry
     public let keys: KeyRing
     /// Where calls that block run.
@@ -61,7 +74,9 @@ public struct ManagementServices: Sendable {
         jobs: JobStore, registry: DetectorRegistry, models: ModelStore, catalogue: Catalogue,
         promotion: Promotion, serving: ServingStatus?, watch: ModelWatch?, recent: RecentAnomalies?,
         windows: WindowErasing?, scoring: OnDemandScoring? = nil, labels: LabelBook,
-        labelled: LabelledTransactions, metrics: PrometheusRegistry, keys: KeyRing, threads: NIOThreadPool
+        labelled: LabelledTransactions, events: EventHub = EventHub(),
+        audit: (@Sendable (_ verdict: [UInt8]) throws -> VerdictAudit)? = nil, metrics: PrometheusRegistry,
+        keys: KeyRing, threads: NIOThreadPool
     ) {
         self.jobs = jobs
         self.registry = registry
@@ -75,6 +90,8 @@ public struct ManagementServices: Sendable {
         self.scoring = scoring
         self.labels = labels
         self.labelled = labelled
+        self.events = events
+        self.audit = audit
         self.metrics = metrics
         self.keys = keys
         self.threads = threads

@@ -4,7 +4,9 @@ import Testing
 /// Metrics, alert rules and the dashboard as Prometheus' own tools see them.
 @Suite struct MonitoringTests {
     /// Runs a command to its end.
-    private func run(_ arguments: [String], input: Data = Data(), folder: URL) throws -> (status: Int32, text: String) {
+    private func run(_ arguments: [String], input: Data = Data(), folder: URL) throws -> (
+        status: Int32, text: String
+    ) {
         let file = folder.appending(path: "input-\(UUID().uuidString)")
         try input.write(to: file)
         let process = Process()
@@ -31,16 +33,19 @@ import Testing
             ], folder: folder.url)
         try await waitUntil("the stream has ended and drift is told", timeoutSeconds: 180) {
             let isFinished = try await service.get("/readyz").value("state") as? String == "finished"
-            return try await service.get("/metrics").text.contains("ml_score_psi") && isFinished
+            return try await service.get("/metrics").text.contains("ml_model_alert_rate") && isFinished
         }
         _ = try await service.get("/v1/models")
         let metrics = try await service.get("/metrics")
         let check = try run(["promtool", "check", "metrics"], input: metrics.body, folder: folder.url)
         #expect(check.status == 0 && check.text.isEmpty, "\(check.text)")
         for line in [
-            "# HELP ml_transactions_total ", "# UNIT ml_stage_seconds seconds", "ml_stage_seconds_bucket{stage=\"score\",le=",
-            "ml_dead_letters_total{reason=\"not-json\"}", "ml_transactions_scored_by_fallback_total{reason=\"no-user-model\"}",
-            "ml_ready 1", "ml_http_requests_total{route=\"models\",status=\"2xx\"} 1", "process_resident_memory_bytes ",
+            "# HELP ml_transactions_total ", "# UNIT ml_stage_seconds seconds",
+            "ml_stage_seconds_bucket{stage=\"score\",le=",
+            "ml_dead_letters_total{reason=\"not-json\"}",
+            "ml_transactions_scored_by_fallback_total{reason=\"no-user-model\"}",
+            "ml_ready 1", "ml_http_requests_total{route=\"models\",status=\"2xx\"} 1",
+            "process_resident_memory_bytes ",
         ] { #expect(metrics.text.contains(line), "\(line)") }
         #expect(!metrics.text.contains("user-0"))
         try PythonScript.run("scrape.py", ["\(service.baseURL)/metrics"])
@@ -50,7 +55,9 @@ import Testing
     @Test func theRulesAreRightAndFireWhenTheyShould() throws {
         let folder = try TemporaryFolder()
         let rules = ServiceProcess.root.appending(path: "deploy/prometheus").path
-        for arguments in [["check", "rules", "\(rules)/alerts.yaml"], ["test", "rules", "\(rules)/alerts.test.yaml"]] {
+        for arguments in [
+            ["check", "rules", "\(rules)/alerts.yaml"], ["test", "rules", "\(rules)/alerts.test.yaml"],
+        ] {
             let outcome = try run(["promtool"] + arguments, folder: folder.url)
             #expect(outcome.status == 0, "\(outcome.text)")
         }

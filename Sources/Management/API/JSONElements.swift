@@ -14,7 +14,11 @@ enum JSONElements {
         while at < bytes.count {
             let byte = bytes[at]
             if isInText {
-                if byte == UInt8(ascii: "\\") { at += 1 } else if byte == UInt8(ascii: "\"") { isInText = false }
+                if byte == UInt8(ascii: "\\") {
+                    at += 1
+                } else if byte == UInt8(ascii: "\"") {
+                    isInText = false
+                }
             } else {
                 switch byte {
                 case UInt8(ascii: "\""): isInText = true

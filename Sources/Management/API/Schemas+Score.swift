@@ -11,6 +11,11 @@ extension Schemas {
             "description": "A verdict, or an array of as many as there were transactions.",
             "oneOf": [verdict, array(of: verdict)],
         ],
+        "Audit": object(
+            [
+                "number": integer, "outcome": choice(["reproduced", "differs", "transaction-missing"]),
+                "difference": string("The first, for people"),
+            ], required: ["number", "outcome"]),
         "InferenceLive": object(["live": flag], required: ["live"]),
         "InferenceReady": object(["name": string(), "ready": flag], required: ["ready"]),
         "InferenceServer": object(
@@ -23,16 +28,20 @@ extension Schemas {
             ], required: ["name", "versions", "platform", "inputs", "outputs"]),
         "InferenceRequest": object(
             [
-                "id": string("Comes back in the answer"), "parameters": ["type": "object"],
+                "id": ["type": ["string", "null"], "description": "Comes back in the answer"],
+                "parameters": tensorParameters,
                 "inputs": array(
                     of: object(
                         [
-                            "name": string(), "datatype": string("`BYTES`, `FP64`, `FP32`, `INT64` or `INT32`"),
-                            "shape": array(of: integer), "parameters": ["type": "object"],
-                            "data": ["type": "array"],
+                            "name": string(),
+                            "datatype": string("`BYTES`, `FP64`, `FP32`, `INT64` or `INT32`"),
+                            "shape": array(of: integer), "parameters": tensorParameters,
+                            "data": ["type": ["array", "null"]],
                         ], required: ["name", "datatype", "shape"])),
-                "outputs": array(
-                    of: object(["name": string(), "parameters": ["type": "object"]], required: ["name"])),
+                "outputs": [
+                    "type": ["array", "null"],
+                    "items": object(["name": string(), "parameters": tensorParameters], required: ["name"]),
+                ],
             ], required: ["inputs"]),
         "InferenceAnswer": object(
             [
@@ -64,6 +73,8 @@ extension Schemas {
         "type": "object", "required": ["verdict", "score", "threshold", "model", "reasons"],
         "description": "As the stream would publish it; `source` is null.",
     ]
+
+    private static let tensorParameters: JSONValue = ["type": ["object", "null"]]
 
     private static let tensorKind = object(
         ["name": string(), "datatype": string(), "shape": array(of: integer)],

@@ -145,6 +145,11 @@ extension Problem {
             self = .invalid("it is of the wrong kind", field: path(context.codingPath))
         case .dataCorrupted(let context) where !context.codingPath.isEmpty:
             self = .invalid("it is of the wrong kind", field: path(context.codingPath))
+        case .dataCorrupted(let context):
+            self.init(
+                .badRequest, "invalid-json",
+                "the body is no JSON object: \(context.underlyingError.map { "\($0)" } ?? context.debugDescription)"
+            )
         default: self.init(.badRequest, "invalid-json", "the body is no JSON object")
         }
     }

@@ -114,7 +114,9 @@ extension InferenceTensor {
         _ input: InferenceRequest.Input, _ bytes: ArraySlice<UInt8>, size: Int
     ) throws -> [UInt64] {
         guard bytes.count % size == 0 else { throw wrong(input, "its last value is cut off") }
-        return stride(from: bytes.startIndex, to: bytes.endIndex, by: size).map { word(bytes[$0..<$0 + size]) }
+        return stride(from: bytes.startIndex, to: bytes.endIndex, by: size).map {
+            word(bytes[$0..<$0 + size])
+        }
     }
 
     /// Little-endian.

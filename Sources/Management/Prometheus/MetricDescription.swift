@@ -73,25 +73,32 @@ extension MetricDescription {
             labels: ["partition"]),
         .counter("ml_batches_total", "Batches delivered."),
         .counter("ml_batches_dropped_total", "Batches whose partitions were given up before delivery."),
-        .counter("ml_batch_retries_total", "Times that a batch waited for something outside and was tried again."),
-        .counter("ml_serving_interruptions_total", "Times that serving began to wait, or began a new session."),
+        .counter(
+            "ml_batch_retries_total", "Times that a batch waited for something outside and was tried again."),
+        .counter(
+            "ml_serving_interruptions_total", "Times that serving began to wait, or began a new session."),
         .gauge("ml_last_delivery_timestamp_seconds", "When a batch was delivered last.", unit: "seconds"),
         .seconds("ml_stage_seconds", "Time that each stage takes for a batch.", labels: ["stage"]),
         .seconds(
             "ml_verdict_delay_seconds",
             "From the time a record was produced to its verdict's delivery, of every eighth transaction.",
             bounds: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600]),
-        .counter("ml_labels_total", "Labels read from the topic, by what became of them.", labels: ["result"]),
+        .counter(
+            "ml_labels_total", "Labels read from the topic, by what became of them.", labels: ["result"]),
         .counter("ml_recent_anomalies_left_out_total", "Anomalies delivered, but not kept for the HTTP API."),
         .gauge("ml_ready", "1 where this process would answer /readyz with 200, else 0."),
     ]
 
     private static let windows: [MetricDescription] = [
         .counter("ml_windows_moved_total", "Transactions whose user's window came from another partition."),
-        .counter("ml_windows_ahead_total", "Transactions that their window held already, after offsets were set back."),
+        .counter(
+            "ml_windows_ahead_total",
+            "Transactions that their window held already, after offsets were set back."),
         .counter("ml_windows_damaged_total", "Stored windows that were damaged and moved aside."),
-        .counter("ml_window_losses_total", "Times that the window store was found to have forgotten windows."),
-        .counter("ml_window_conflicts_total", "Batches begun again because another worker had changed a window."),
+        .counter(
+            "ml_window_losses_total", "Times that the window store was found to have forgotten windows."),
+        .counter(
+            "ml_window_conflicts_total", "Batches begun again because another worker had changed a window."),
         .counter(
             "ml_transactions_with_incomplete_windows_total",
             "Transactions scored from windows of which something is missing."),
@@ -118,7 +125,8 @@ extension MetricDescription {
         .counter("ml_alert_floods_total", "Alert floods found."),
         .gauge("ml_reference_version", "Version of the reference table that serves."),
         .counter("ml_reference_failures_total", "Reference tables that could not be used."),
-        .counter("ml_reference_refreshes_total", "Reference tables computed, by outcome.", labels: ["outcome"]),
+        .counter(
+            "ml_reference_refreshes_total", "Reference tables computed, by outcome.", labels: ["outcome"]),
     ]
 
     private static let training: [MetricDescription] = [
@@ -135,6 +143,8 @@ extension MetricDescription {
         .counter("ml_http_connections_refused_total", "Connections refused for want of room."),
         .counter("ml_http_connections_replaced_total", "Silent connections closed to make room."),
         .counter("ml_http_connections_timed_out_total", "Connections closed because the client was slow."),
+        .gauge("ml_event_listeners", "Clients of /v1/events."),
+        .counter("ml_event_listeners_dropped_total", "Clients of /v1/events that did not keep up."),
         .counter("ml_http_keys_refused_total", "Requests with a key that is none of ours."),
     ]
 

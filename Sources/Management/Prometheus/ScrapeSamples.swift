@@ -32,13 +32,14 @@ struct ScrapeSamples {
         if getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 {
             let times = [usage.ru_utime, usage.ru_stime]
             let seconds = times.reduce(0.0) { $0 + Double($1.tv_sec) + Double($1.tv_usec) / 1e6 }
-            let counter = registry.makeFloatingPointCounter(label: "process_cpu_seconds_total", dimensions: [])
+            let counter = registry.makeFloatingPointCounter(
+                label: "process_cpu_seconds_total", dimensions: [])
             counter.reset()
             counter.increment(by: seconds)
         }
         let pages = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?
             .split(separator: " ").dropFirst().first.flatMap { Double($0) }
-        if let pages { set("process_resident_memory_bytes", pages * Double(sysconf(Int32(_SC_PAGESIZE)))) }
+        if let pages { set("process_resident_memory_bytes", pages * Double(sysconf(CInt(_SC_PAGESIZE)))) }
         if let handles = try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count {
             set("process_open_fds", Double(handles))
         }
@@ -58,7 +59,7 @@ struct ScrapeSamples {
             let boot = (try? String(contentsOfFile: "/proc/stat", encoding: .utf8))?.split(separator: "\n")
                 .first(where: { $0.hasPrefix("btime ") }).flatMap({ Double($0.dropFirst(6)) })
         else { return nil }
-        return boot + ticks / Double(sysconf(Int32(_SC_CLK_TCK)))
+        return boot + ticks / Double(sysconf(CInt(_SC_CLK_TCK)))
     }()
 
     private func set(_ name: String, _ value: Double, _ dimensions: [(String, String)] = []) {

@@ -1,8 +1,10 @@
 import Hummingbird
 import Serving
+import Synchronization
 
 func anomalyEndpoints() -> [Endpoint] {
-    [
+    let auditing = OneAtATime()
+    return [
         Endpoint(
             .get, "/v1/anomalies", name: "anomalies",
             summary: "Recent anomalies of this process, newest first",
@@ -32,8 +34,51 @@ func anomalyEndpoints() -> [Endpoint] {
                 response.linkNext("/v1/anomalies", call, cursor: "\(last.number)")
             }
             return response
-        }
+        },
+        Endpoint(
+            .get, "/v1/anomalies/{number}/audit", name: "auditAnomaly",
+            summary: "Make an anomaly's verdict again, and say whether it is the same",
+            details: """
+                From its transactions, in the stream's file or else in the lake, and the model that it names, whatever is \
+                active today; as `ml-service audit` does. Takes as long as reading those transactions does: one at a time.
+                """,
+            scope: .score,
+            parameters: [
+                .path("number", .integer(1...Int(Int32.max)), "As `/v1/anomalies` gives it.", example: 1)
+            ],
+            answers: [
+                .ok("Whether it was reproduced", "Audit"),
+                .problem(.notFound, "There is no such anomaly here, or nothing to make it again from"),
+            ]
+        ) { call, services in
+            let number = Int64(call.integer("number") ?? 0)
+            guard let recent = services.recent, let audit = services.audit,
+                let anomaly = try await services.blocking({ try recent.anomaly(number) })
+            else { throw Problem.notFound("there is no anomaly \(number) here") }
+            try call.identity?.check(userID: anomaly.userID)
+            guard let slot = auditing.take() else {
+                throw Problem.later("audit-under-way", "another audit is under way", seconds: 5)
+            }
+            defer { slot.giveBack() }
+            return try .json(
+                AuditView(number: number, try await services.blocking { try audit(anomaly.verdict) }))
+        },
     ]
+}
+
+private struct AuditView: Encodable {
+    let number: Int64
+    let outcome: String
+    let difference: String?
+
+    init(number: Int64, _ audit: VerdictAudit) {
+        self.number = number
+        switch audit {
+        case .reproduced: (outcome, difference) = ("reproduced", nil)
+        case .differs(let what): (outcome, difference) = ("differs", what)
+        case .missing: (outcome, difference) = ("transaction-missing", nil)
+        }
+    }
 }
 
 /// `[{"number": 7, "verdict": {...}}]`, the verdicts as they were published, byte for byte.
@@ -46,4 +91,21 @@ func json(_ anomalies: [RecentAnomalies.Anomaly]) -> [UInt8] {
         bytes += "}".utf8
     }
     return bytes + "]".utf8
+}
+
+/// Whether something that must not be done twice at once is being done. Thread-safe.
+private final class OneAtATime: Sendable {
+    struct Slot: Sendable {
+        let owner: OneAtATime
+        func giveBack() { owner.isTaken.withLock { $0 = false } }
+    }
+
+    private let isTaken = Mutex(false)
+
+    func take() -> Slot? {
+        isTaken.withLock { isTaken in
+            defer { isTaken = true }
+            return isTaken ? nil : Slot(owner: self)
+        }
+    }
 }

@@ -1,8 +1,10 @@
 /// Every route of the service.
 func allEndpoints() -> [Endpoint] {
     let endpoints =
-        healthEndpoints() + modelEndpoints() + trainingEndpoints() + userEndpoints() + labelEndpoints()
-        + anomalyEndpoints() + detectorEndpoints() + scoreEndpoints() + inferenceEndpoints()
+        consoleEndpoints() + healthEndpoints() + modelEndpoints() + trainingEndpoints() + userEndpoints()
+        + labelEndpoints()
+        + anomalyEndpoints() + eventEndpoints() + detectorEndpoints() + scoreEndpoints()
+        + inferenceEndpoints()
     return endpoints + [descriptionEndpoint(of: endpoints)]
 }
 

@@ -17,7 +17,8 @@ func inferenceEndpoints() -> [Endpoint] {
 private func serverEndpoints() -> [Endpoint] {
     [
         Endpoint(
-            .get, "/v2/health/live", name: "inferenceLive", summary: "Open Inference Protocol: alive", scope: nil,
+            .get, "/v2/health/live", name: "inferenceLive", summary: "Open Inference Protocol: alive",
+            scope: nil,
             answers: [.ok("Alive", "InferenceLive")]
         ) { _, _ in try .json(["live": true]) },
         Endpoint(
@@ -40,7 +41,8 @@ private func serverEndpoints() -> [Endpoint] {
 
 private func modelEndpoints(suffix: String, parameters: [Endpoint.Parameter]) -> [Endpoint] {
     let ending = suffix.isEmpty ? "" : "Version"
-    let notFound = Endpoint.Answer.problem(.notFound, "No active model is called so, or it is not this version")
+    let notFound = Endpoint.Answer.problem(
+        .notFound, "No active model is called so, or it is not this version")
     return [
         Endpoint(
             .get, "/v2/models/{name}\(suffix)", name: "inferenceModel\(ending)",

@@ -32,14 +32,15 @@ func scoreEndpoints() -> [Endpoint] {
             }
             let verdicts = try await services.blocking {
                 do {
-                    return try verdictsOnDemand(
+                    return verdictsOnDemand(
                         try scoring.score(messages) { try call.identity?.check(userID: $0) })
                 } catch let error as RejectedTransaction where !isArray {
                     throw Problem(rejected: error, isAlone: true)
                 }
             }
             guard isArray else { return .json(bytes: verdicts.first ?? []) }
-            return .json(bytes: Array("[".utf8) + verdicts.joined(separator: [UInt8(ascii: ",")]) + Array("]".utf8))
+            return .json(
+                bytes: Array("[".utf8) + verdicts.joined(separator: [UInt8(ascii: ",")]) + Array("]".utf8))
         }
     ]
 }
@@ -61,6 +62,7 @@ func scoring(_ services: ManagementServices) throws -> OnDemandScoring {
 /// One JSON object for each transaction.
 func verdictsOnDemand(_ scored: ScoredBatch) -> [[UInt8]] {
     var found: [[UInt8]] = []
-    verdicts(scored, publish: .all, namesSource: false).visit { _, _, verdict in found.append(Array(verdict)) }
+    verdicts(scored, publish: .all, namesSource: false).visit { _, _, verdict in found.append(Array(verdict))
+    }
     return found
 }

@@ -132,6 +132,7 @@ private func erase(_ userID: String, _ services: ManagementServices) throws -> R
         let removed = try recent.erase(userID: userID)
         receipt.parts.append(.init(what: "recent anomalies", where: "this machine", removed: removed))
     }
+    services.events.erase(userID: userID)
     let wasAnything = receipt.isAnything
     let told = "other processes forget the user when they next look into the store"
     if let windows = services.windows {

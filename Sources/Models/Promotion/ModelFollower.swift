@@ -10,18 +10,23 @@ public final class ModelFollower: Sendable {
     private let logger: Logger
     private let pollInterval: Duration
     private let erasures: ErasureFollower?
+    private let onHeard: @Sendable ([ModelChange]) -> Void
     private let isStopping = Mutex(false)
 
-    /// - Parameter erasures: nil: this process keeps no windows.
+    /// - Parameters:
+    ///   - erasures: nil: this process keeps no windows.
+    ///   - onHeard: Called with what was promoted, here or by another process.
     public init(
         events: any ModelEvents, promotion: Promotion, pollSeconds: Int, logger: Logger,
-        erasures: ErasureFollower? = nil
+        erasures: ErasureFollower? = nil,
+        onHeard: @escaping @Sendable ([ModelChange]) -> Void = { _ in }
     ) {
         self.events = events
         self.promotion = promotion
         self.logger = logger
         pollInterval = .seconds(pollSeconds)
         self.erasures = erasures
+        self.onHeard = onHeard
     }
 
     public func stop() { isStopping.withLock { $0 = true } }
@@ -39,7 +44,10 @@ public final class ModelFollower: Sendable {
                     isBehind = try !promotion.start(logger: logger)
                 }
                 let (hints, next) = try events.read(after: cursor, waitMilliseconds: 500)
-                if !hints.isEmpty { tell(try promotion.apply(hints)) }
+                if !hints.isEmpty {
+                    onHeard(hints)
+                    tell(try promotion.apply(hints))
+                }
                 cursor = next
                 if ContinuousClock.now - polled >= pollInterval {
                     polled = .now

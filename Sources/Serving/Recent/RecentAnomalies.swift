@@ -164,6 +164,18 @@ public final class RecentAnomalies: Sendable {
         }
     }
 
+    /// - Returns: nil: there is none of this number, or no longer.
+    public func anomaly(_ number: Int64) throws -> (userID: String, verdict: [UInt8])? {
+        try database.read { db in
+            let sql = "SELECT user, verdict FROM anomaly WHERE number = ?"
+            guard let row = try Row.fetchOne(db, sql: sql, arguments: [number]),
+                let user = try? row.stored("user", as: Data.self),
+                let verdict = try? row.stored("verdict", as: Data.self)
+            else { return nil }
+            return (String(decoding: user, as: UTF8.self), [UInt8](verdict))
+        }
+    }
+
     /// Forgets a user.
     ///
     /// - Returns: How many there were.

@@ -12,7 +12,9 @@ final class PartitionLag: Sendable {
         let owned = consumer.assignment
         gauges.withLock { gauges in
             for slice in slices {
-                guard owned.contains(slice.source), let end = consumer.knownEnd(slice.source) else { continue }
+                guard owned.contains(slice.source), let end = consumer.knownEnd(slice.source) else {
+                    continue
+                }
                 let gauge =
                     gauges[slice.source]
                     ?? Meter(
