@@ -108,7 +108,10 @@ try:
     assert not wide, wide
     no_violations("phone")
     driver.save_screenshot(f"{folder}/console-phone.png")
-    wrong = [e for e in driver.get_log("browser") if e["level"] == "SEVERE" and "401" not in e["message"]]
+    # The browser itself says so of the wrong key, and of the drift of a version that has not scored yet.
+    told = ("401", "/drift - Failed to load resource: the server responded with a status of 404")
+    severe = [e["message"] for e in driver.get_log("browser") if e["level"] == "SEVERE"]
+    wrong = [message for message in severe if not any(known in message for known in told)]
     assert not wrong, wrong
 finally:
     driver.quit()
