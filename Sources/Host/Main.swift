@@ -23,7 +23,7 @@ struct MLService: AsyncParsableCommand {
         subcommands: [
             Serve.self, Replay.self, Train.self, ETL.self, Models.self, Detectors.self, Evaluate.self,
             Backtest.self, References.self, FeaturesCommand.self, Generate.self, SettingsCommand.self,
-            Doctor.self, APICommand.self, Keys.self, Windows.self, Audit.self,
+            Doctor.self, APICommand.self, Keys.self, Windows.self, Audit.self, AuditLogCommand.self,
         ])
 
     static func main() async {

@@ -67,6 +67,8 @@ public struct ManagementServices: Sendable {
     public let audit: (@Sendable (_ verdict: [UInt8]) throws -> VerdictAudit)?
     public let metrics: PrometheusRegistry
     public let keys: KeyRing
+    /// nil: nobody asked for one.
+    public let auditLog: AuditLog?
     /// Where calls that block run.
     public let threads: NIOThreadPool
 
@@ -76,7 +78,7 @@ public struct ManagementServices: Sendable {
         windows: WindowErasing?, scoring: OnDemandScoring? = nil, labels: LabelBook,
         labelled: LabelledTransactions, events: EventHub = EventHub(),
         audit: (@Sendable (_ verdict: [UInt8]) throws -> VerdictAudit)? = nil, metrics: PrometheusRegistry,
-        keys: KeyRing, threads: NIOThreadPool
+        keys: KeyRing, auditLog: AuditLog? = nil, threads: NIOThreadPool
     ) {
         self.jobs = jobs
         self.registry = registry
@@ -94,6 +96,7 @@ public struct ManagementServices: Sendable {
         self.audit = audit
         self.metrics = metrics
         self.keys = keys
+        self.auditLog = auditLog
         self.threads = threads
     }
 

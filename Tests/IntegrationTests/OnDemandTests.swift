@@ -13,7 +13,7 @@ import Testing
     ) {
         let verdicts = try Fixtures.lines("verdicts.jsonl")
         let lines = try Fixtures.lines("stream.jsonl")
-        let known = try Dictionary(grouping: lines) { line in
+        let known = Dictionary(grouping: lines) { line in
             let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
             return object?["transaction_id"] as? String ?? ""
         }

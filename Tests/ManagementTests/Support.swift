@@ -25,7 +25,7 @@ final class TestAPI: Sendable {
     /// Not the pool that tests block on.
     private let threads = NIOThreadPool(numberOfThreads: 2)
 
-    init(limits: ConnectionLimits = ConnectionLimits()) async throws {
+    init(limits: ConnectionLimits = ConnectionLimits(), auditLog: AuditLog? = nil) async throws {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         threads.start()
@@ -47,6 +47,7 @@ final class TestAPI: Sendable {
             labels: book, labelled: LabelledTransactions(lake: lake, book: book),
             metrics: PrometheusRegistry(),
             keys: try KeyRing(adminKey: Self.key, isReadingOpen: true, logger: logger),
+            auditLog: auditLog,
             threads: threads)
         self.services = services
         self.objects = objects

@@ -61,3 +61,39 @@ struct Keys: ParsableCommand {
         }
     }
 }
+
+struct AuditLogCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "audit-log", abstract: "What was changed over HTTP, by whom.", subcommands: [Verify.self]
+    )
+
+    struct Verify: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract:
+                "Follow the chain of the audit log, and say whether a line was changed, taken out or put in.",
+            discussion: """
+                Lines that were cut off at the end are found with --expect, the hash that was told last time.
+                Ends with 0, or with 65 and the first line that is wrong.
+
+                EXAMPLE
+                  ml-service audit-log verify --expect 60c1...
+                """)
+
+        @OptionGroup var common: CommonOptions
+
+        @Option(help: "The file (http.auditlog).")
+        var file: String?
+
+        @Option(help: "A hash that must be in the chain.")
+        var expect: String?
+
+        func run() async throws {
+            let settings = try await common.settings(["http.auditlog": file])
+            let path = settings.optionalText("http.auditlog") ?? settings.dataPath("audit.log")
+            let found = try AuditLog.verify(path, expecting: expect)
+            print(
+                "\(found.entries) entries, each follows the one before it; the last hash is \(found.hash ?? "none")"
+            )
+        }
+    }
+}

@@ -208,7 +208,8 @@ struct Serve: AsyncParsableCommand {
                 scoring: try onDemandScoring(settings, streams, parts, references), labels: book,
                 labelled: LabelledTransactions(lake: lake, book: book), events: events,
                 audit: audit(settings), metrics: metrics,
-                keys: try keys(settings, logger: logger), threads: threads)
+                keys: try keys(settings, logger: logger), auditLog: try auditLog(settings, data, logger),
+                threads: threads)
             services.append(JobWatch(jobs: jobs, hub: events, threads: threads))
             services.append(http(settings, useCases, logger: logger, display: display))
         }
@@ -244,6 +245,7 @@ struct Serve: AsyncParsableCommand {
             waitMilliseconds: settings.integer("batch.milliseconds"))
         scoring.referenceAgeHours = settings.integer("references.age")
         scoring.publish = PublishedVerdicts(rawValue: settings.text("stream.publish")) ?? .anomalies
+        scoring.namesEvents = settings.text("publish.cloudevents") == "on"
         scoring.windows = Streams.windowStage(settings)
         return scoring
     }
@@ -288,12 +290,31 @@ struct Serve: AsyncParsableCommand {
             case "no": false
             default: isLoopback
             }
+        if let key = settings.optionalText("admin.key"), let weakness = KeyRing.weakness(of: key) {
+            guard isLoopback else {
+                throw UsageError("admin.key is too weak beyond this machine: \(weakness)")
+            }
+            logger.notice(
+                "the admin key would not do beyond this machine", metadata: ["reason": "\(weakness)"])
+        }
         do {
             return try KeyRing(
                 adminKey: settings.optionalText("admin.key"), file: settings.optionalText("http.keys"),
                 isReadingOpen: isOpen, logger: logger)
         } catch let error as KeyFileError {
             throw UsageError("http.keys: \(error)")
+        }
+    }
+
+    private static func auditLog(_ settings: Settings, _ data: DataDirectory, _ logger: Logger) throws
+        -> AuditLog?
+    {
+        let path = settings.optionalText("http.auditlog") ?? data.file("audit.log")
+        do {
+            return path == "none" ? nil : try AuditLog(path: path, logger: logger)
+        } catch let error as AuditLogError {
+            throw UsageError(
+                "http.auditlog: \(error); keep it for whoever looks into it, and name another file")
         }
     }
 

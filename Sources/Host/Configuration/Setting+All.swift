@@ -55,6 +55,9 @@ extension Setting {
             key: "batch.milliseconds", kind: .integer(1...10_000), defaultValue: "2",
             meaning: "how long a batch is kept open after its first record"),
         Setting(
+            key: "publish.cloudevents", kind: .choice(["on", "off"]), defaultValue: "off",
+            meaning: "verdicts carry the attributes of CloudEvents 1.0 as headers (ce_id, ...), for Kafka"),
+        Setting(
             key: "redis.url", kind: .secret, defaultValue: "",
             meaning:
                 "redis://[user:password@]host:port/db or unix:///path; none: windows in memory with a snapshot"
@@ -132,6 +135,9 @@ extension Setting {
         Setting(
             key: "http.publicread", kind: .choice(["auto", "yes", "no"]), defaultValue: "auto",
             meaning: "whether looking needs no key; auto: on a loopback address it needs none"),
+        Setting(
+            key: "http.auditlog", kind: .text, defaultValue: "",
+            meaning: "file of what was changed over HTTP by whom; default DATA/audit.log; none: no such file"),
         Setting(
             key: "http.keys", kind: .text, defaultValue: "",
             meaning: "file of further keys with names and scopes; `ml-service keys make` writes entries"),

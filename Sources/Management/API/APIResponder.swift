@@ -73,12 +73,27 @@ struct APIResponder: HTTPResponder {
                 headers: [.allow: allowed])
         }
         route = endpoint.name
-        let identity = try services.keys.identity(of: request, for: endpoint.scope, from: context.remote)
+        let identity = try await identity(of: request, endpoint, context)
         let query = try Self.query(request.uri.query ?? "")
         try Self.check(endpoint, path: path, query: query, headers: request.headers)
         let body = try await Self.body(request, endpoint)
         let call = Call(path: path, query: query, headers: request.headers, body: body, identity: identity)
-        return try await endpoint.handle(call, services)
+        return try await services.audited(call, endpoint, address: context.remote) {
+            try await endpoint.handle(call, services)
+        }
+    }
+
+    private func identity(
+        of request: Request, _ endpoint: Endpoint, _ context: APIContext
+    ) async throws -> Identity? {
+        do {
+            return try services.keys.identity(of: request, for: endpoint.scope, from: context.remote)
+        } catch let problem as Problem {
+            if KeyRing.hasKey(request) {
+                await services.noteRefusal(problem, endpoint, address: context.remote)
+            }
+            throw problem
+        }
     }
 
     private static func allowed(_ methods: [HTTPRequest.Method]) -> String {

@@ -2,6 +2,7 @@ import HTTPTypes
 import Hummingbird
 import Lake
 import Models
+import Synchronization
 
 /// A request that its endpoint's declaration has been checked against.
 struct Call: Sendable {
@@ -12,6 +13,9 @@ struct Call: Sendable {
     let body: [UInt8]
     /// nil: the route asks for none, or reading is open.
     let identity: Identity?
+
+    /// What the audit log is to know beside the parameters.
+    let record = CallRecord()
 
     /// Of the path or the query.
     func text(_ name: String) -> String? { path[name] ?? query[name] }
@@ -38,6 +42,15 @@ struct Call: Sendable {
         else { return nil }
         return number
     }
+}
+
+/// What a call has done, for the audit log. Thread-safe.
+final class CallRecord: Sendable {
+    private let members = Mutex<[String: String]>([:])
+
+    var all: [String: String] { members.withLock { $0 } }
+
+    func set(_ name: String, _ value: String?) { members.withLock { $0[name] = value } }
 }
 
 extension Endpoint.Parameter {

@@ -43,6 +43,9 @@ struct Endpoint: Sendable {
         self.handle = handle
     }
 
+    /// Whether a call of it may change something, and is written into the audit log.
+    var isChanging: Bool { method != .get && scope != .score && scope != nil }
+
     /// The path's segments, without the slashes.
     var segments: [Substring] { path.dropFirst().split(separator: "/", omittingEmptySubsequences: false) }
 }

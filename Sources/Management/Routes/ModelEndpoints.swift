@@ -50,6 +50,8 @@ func modelEndpoints() -> [Endpoint] {
             let changes = try await services.blocking {
                 try services.promotion.promote([tenant: version], by: caller, reason: reason)
             }
+            call.record.set("from", changes.first?.from.map { "v\($0)" })
+            call.record.set("to", "v\(version)")
             return try .json(
                 PromotionView(
                     tenant: tenant.description, version: "v\(version)",

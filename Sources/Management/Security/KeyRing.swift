@@ -135,6 +135,15 @@ public final class KeyRing: Sendable {
         }
     }
 
+    static func hasKey(_ request: Request) -> Bool { key(of: request) != nil }
+
+    /// Why a key that somebody thought of is too weak beyond this machine; nil: it is not. Made ones have 256 random bits.
+    public static func weakness(of key: String) -> String? {
+        if key.utf8.count < 16 { return "it has fewer than 16 bytes" }
+        if Set(key.utf8).count < 8 { return "it has fewer than 8 different characters" }
+        return nil
+    }
+
     private static func key(of request: Request) -> String? {
         if let key = HTTPField.Name("X-Admin-Key").flatMap({ request.headers[$0] }) { return key }
         guard let authorization = request.headers[.authorization] else { return nil }

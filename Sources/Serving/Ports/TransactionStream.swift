@@ -159,12 +159,22 @@ public struct Delivery: Sendable {
     }
 }
 
+/// A verdict as an event among others: the same transaction scored by the same model is the same event.
+public struct EventIdentity: Sendable, Hashable {
+    public let id: String
+    public let isAnomaly: Bool
+    /// Of the transaction, milliseconds since 1970 UTC.
+    public let timeMilliseconds: Int64
+}
+
 /// Keys and payloads in one stretch of bytes.
 public struct OutputRecords: Sendable {
     public private(set) var bytes: [UInt8] = []
     private var ends: [(key: Int, payload: Int)] = []
     /// Where the record of each came from: which of the batch's slices, and its offset there.
     private var places: [(slice: Int32, offset: Int64)] = []
+    /// One for each record, or none at all.
+    private var identities: [EventIdentity] = []
 
     public init() {}
 
@@ -175,9 +185,12 @@ public struct OutputRecords: Sendable {
     /// - Parameters:
     ///   - slice: Which of the batch's slices the transaction came from.
     ///   - offset: Its offset there.
+    ///   - identity: What names it among all events; nil: nobody asks, and it is nil for all records.
     public mutating func append(
-        key: UnsafeBufferPointer<UInt8>, slice: Int32, offset: Int64, _ write: (inout [UInt8]) -> Void
+        key: UnsafeBufferPointer<UInt8>, slice: Int32, offset: Int64, identity: EventIdentity? = nil,
+        _ write: (inout [UInt8]) -> Void
     ) {
+        if let identity { identities.append(identity) }
         bytes.append(contentsOf: key)
         let keyEnd = bytes.count
         write(&bytes)
@@ -187,6 +200,10 @@ public struct OutputRecords: Sendable {
 
     /// Which of the batch's slices a record's transaction came from, and its offset there.
     public func place(_ index: Int) -> (slice: Int32, offset: Int64) { places[index] }
+
+    public func identity(_ index: Int) -> EventIdentity? {
+        identities.indices.contains(index) ? identities[index] : nil
+    }
 
     /// Visits each record's number, key and payload, borrowed for the call.
     public func visit(

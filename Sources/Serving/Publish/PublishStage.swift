@@ -16,9 +16,11 @@ public enum PublishedVerdicts: String, Sendable, CaseIterable {
 ///
 /// - Parameters:
 ///   - rows: Which transactions; nil: all.
+///   - namesEvents: Each record says what it is among events, see `EventIdentity`.
 ///   - namesSource: false: `source` is null, as the transactions are not in the stream.
 public func verdicts(
-    _ scored: ScoredBatch, publish: PublishedVerdicts, rows: [Int]? = nil, namesSource: Bool = true
+    _ scored: ScoredBatch, publish: PublishedVerdicts, rows: [Int]? = nil, namesEvents: Bool = false,
+    namesSource: Bool = true
 ) -> OutputRecords {
     var writer = VerdictWriter(scored, namesSource: namesSource)
     var records = OutputRecords()
@@ -26,8 +28,10 @@ public func verdicts(
         writer.transactions.withText(.userID, row) { user in
             guard let user else { preconditionFailure("a parsed transaction has a user") }
             let consumed = scored.windowed.consumed
-            records.append(key: user, slice: consumed.sliceIndex[row], offset: consumed.offsets[row]) {
-                bytes in
+            records.append(
+                key: user, slice: consumed.sliceIndex[row], offset: consumed.offsets[row],
+                identity: namesEvents ? writer.identity(row) : nil
+            ) { bytes in
                 var json = JSONWriter(reusing: bytes)
                 bytes = []
                 writer.write(row, user: user, into: &json)
@@ -88,6 +92,13 @@ private struct VerdictWriter {
             json.nullField("reference")
         }
         return json.bytes
+    }
+
+    func identity(_ row: Int) -> EventIdentity {
+        let model = scored.groups[Int(scored.groupIndex[row])].model
+        return EventIdentity(
+            id: "\(transactions.text(.transactionID, row) ?? "")@\(model.sha256.prefix(16))",
+            isAnomaly: scored.isAnomaly(row), timeMilliseconds: transactions.timestampMilliseconds[row])
     }
 
     mutating func write(_ row: Int, user: UnsafeBufferPointer<UInt8>, into json: inout JSONWriter) {

@@ -15,6 +15,8 @@ public final class ScoringWorker: Sendable {
     public struct Settings: Sendable {
         public var limits = BatchLimits()
         public var publish = PublishedVerdicts.anomalies
+        /// Verdicts are named as events, for a stream that publishes them so.
+        public var namesEvents = false
         /// Features named for each anomaly.
         public var reasonCount = 3
         public var windows = WindowStage.Settings()
@@ -223,7 +225,9 @@ public final class ScoringWorker: Sendable {
         let scored = try status.timing(.score) {
             try score(routed, with: router, reasonCount: settings.reasonCount)
         }
-        let records = status.timing(.publish) { verdicts(scored, publish: settings.publish) }
+        let records = status.timing(.publish) {
+            verdicts(scored, publish: settings.publish, namesEvents: settings.namesEvents)
+        }
         let delivery = Delivery(
             verdicts: records, deadLetters: batch.deadLetters, slices: batch.slices,
             assignment: batch.assignment)

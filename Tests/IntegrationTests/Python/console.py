@@ -11,6 +11,7 @@ import time
 
 from axe_core_python.selenium import Axe
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -29,7 +30,7 @@ def one(selector):
 
 
 def wait(what, condition, seconds=60):
-    WebDriverWait(driver, seconds, poll_frequency=0.2).until(lambda _: condition(), what)
+    WebDriverWait(driver, seconds, poll_frequency=0.2, ignored_exceptions=[StaleElementReferenceException]).until(lambda _: condition(), what)
 
 
 def count(selector):
@@ -91,11 +92,16 @@ try:
 
     def newest_is_of_the_new_version():
         newest = one("#anomalies button")
-        if newest.get_attribute("data-id") == known:
+        place = newest.get_attribute("data-id")
+        if place == known:
             return False
-        newest.click()
-        wait("it is open", lambda: newest.get_attribute("data-id") in one("#opened dl").text, 10)
-        return f"global {version}," in one("#opened dl").text
+        # Not by its place on the screen, which the next one to arrive changes.
+        driver.execute_script("arguments[0].click()", newest)
+        deadline = time.monotonic() + 10
+        while place not in one("#opened").text and time.monotonic() < deadline:
+            time.sleep(0.1)
+        text = one("#opened").text
+        return place in text and f"global {version}," in text
 
     wait("an anomaly carries the new version", newest_is_of_the_new_version, 120)
 

@@ -171,10 +171,13 @@ extension KafkaTransactionStream {
     private func produce(_ delivery: Delivery, until deadline: ContinuousClock.Instant) throws {
         let refused = state.withLock { $0.refusedOutputs }.flatMap { $0.slices == delivery.slices ? $0 : nil }
         var letters = delivery.deadLetters
+        let cloudEvent = CloudEvent(group: settings.group, topic: settings.topic)
         try delivery.verdicts.visit { index, key, payload in
             let place = delivery.place(ofVerdict: index)
             let isSent = try send(place, refused, deadline) {
-                try producer.produce(topic: settings.verdictTopic, key: key, payload: payload)
+                try producer.produce(
+                    topic: settings.verdictTopic, key: key, payload: payload,
+                    headers: delivery.verdicts.identity(index).map(cloudEvent.headers) ?? [])
             }
             guard !isSent else { return }
             letters.append(
