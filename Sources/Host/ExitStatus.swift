@@ -28,7 +28,11 @@ enum ExitStatus: Int32 {
             is RecordedTransactionMissing, is AuditLogError:
             self = .data
         case let error as CatalogueError:
-            if case .malformed = error { self = .data } else { self = .unavailable }
+            switch error {
+            case .malformed: self = .data
+            case .contended: self = .unavailable
+            case .overtaken: self = .failed
+            }
         case is PreprocessingError: self = .data
         case ReferenceError.invalid: self = .usage
         case is ReferenceError, is ReferenceTableError: self = .data

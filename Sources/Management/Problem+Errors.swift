@@ -20,10 +20,9 @@ extension Problem {
         case let error as ObjectStoreError: self.init(store: error)
         case let error as CatalogueError: self.init(catalogue: error)
         case let error as ModelLoadError:
-            if case .notFound = error {
-                self = .notFound("\(error)")
-            } else {
-                self.init(unusable: error)
+            switch error {
+            case .notFound, .unnamed: self = .notFound("\(error)")
+            default: self.init(unusable: error)
             }
         case is ArtifactError, is DetectorError, is PreprocessingError: self.init(unusable: error)
         case let error as RedisError where error.isRetryable:
@@ -90,6 +89,7 @@ extension Problem {
         switch error {
         case .malformed: self.init(.internalServerError, "catalogue-damaged", "\(error)")
         case .contended: self = .later("catalogue-contended", "\(error)", seconds: 1)
+        case .overtaken: self.init(.conflict, "promotion-overtaken", "\(error)")
         }
     }
 }

@@ -45,9 +45,20 @@ public enum Tenant: Sendable, CustomStringConvertible {
     static let manifestPrefix = "models/catalogue/"
     static let globalManifestKey = "models/catalogue/global.json"
 
+    /// Where the artifacts of a shard's users lie.
+    static func objectPrefix(ofShard shard: String) -> String { "models/users/\(shard)/" }
+
+    /// The shards of users, as `shard` names them.
+    public static let shards = (0..<256).map { Hex.text([UInt8($0)]) }
+
     /// `00` to `ff`: the first byte of the id's SHA-256.
-    static func shard(_ userID: String) -> String {
+    public static func shard(_ userID: String) -> String {
         String(ArtifactHash(of: userID).description.prefix(2))
+    }
+
+    /// The same as a number, by the id in UTF-8.
+    public static func shardNumber(_ userID: UnsafeBufferPointer<UInt8>) -> UInt8 {
+        ArtifactHash(of: UnsafeRawBufferPointer(userID)).bytes[0]
     }
 
     private var path: String {

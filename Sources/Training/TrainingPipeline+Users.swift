@@ -7,7 +7,10 @@ extension TrainingPipeline {
             throw TrainingError.noData(
                 "users' models are judged against the global one: train and promote that first")
         }
-        var parts = try run.journal.finishedParts()
+        // Parts of before were parts of other users.
+        var parts = try run.journal.finishedParts().filter {
+            $0.value.division == UsersPart.currentDivision
+        }
         var rowCount = 0
         var known: [String: Double] = [:]
         var notes: [String] = []
@@ -32,7 +35,7 @@ extension TrainingPipeline {
             run.report(.fit, Double(start) / Double(open.count))
             let numbers = open[start..<min(start + settings.threads, open.count)]
             let results = try onThreads(try numbers.map { ($0, try history.takePart($0)) }) { [self] in
-                let result = try trainPart($0.1, names, run)
+                let result = try trainPart($0.0, $0.1, names, run)
                 try run.checkCancellation()
                 try run.journal.finish($0.0, result)
                 return result
@@ -41,8 +44,13 @@ extension TrainingPipeline {
         }
     }
 
-    private func trainPart(_ rows: HistoryPart, _ names: HistoryNames, _ run: Run) throws -> UsersPart {
+    private func trainPart(
+        _ number: Int, _ rows: HistoryPart, _ names: HistoryNames, _ run: Run
+    ) throws -> UsersPart {
         var result = UsersPart()
+        var packing = try PackStage(
+            store: store, shard: Tenant.shards[number], jobID: run.jobID, createdMilliseconds: now())
+        let fitting = run.fitSettings(run.candidates[0])
         var split = splitRows(names.span, capacity: settings.maximumUserRows, run)
         let fold = HistoryFold(startMilliseconds: run.request.from.startMilliseconds)
         try fold.run(
@@ -53,38 +61,33 @@ extension TrainingPipeline {
                     split.training.seen >= settings.minimumUserRows / 2
                 {
                     let set = split.finish(names.categories)
-                    result.models.append(try trainUser(names.users.id(user), set, &result, run))
+                    try trainUser(names.users.id(user), set, fitting, &packing, &result.ranking, run)
                 }
                 split.removeAll()
             })
+        result.models = try packing.finish()
         return result
     }
 
     private func trainUser(
-        _ userID: String, _ set: PreparedSet, _ result: inout UsersPart, _ run: Run
-    ) throws -> UsersPart.Model {
+        _ userID: String, _ set: PreparedSet, _ fitting: FitSettings, _ packing: inout PackStage,
+        _ ranking: inout UsersRanking, _ run: Run
+    ) throws {
         try run.checkCancellation()
-        let stage = StoreStage(store: store, jobID: run.jobID)
-        // Asking the store about every user is for jobs that may have been here before.
-        var header = run.journal.isResumed ? try stage.stored(.user(userID)) : nil
-        if header == nil {
-            let candidate = run.candidates[0]
-            let fitted = try fit(set.training, names: set.names, run.fitSettings(candidate))
-            let own = try HoldoutScores(fitted.model, fitted.plan, set)
-            let comparison = try earned(own, fitted, set, run)
-            let metrics = own.metrics(
-                threshold: fitted.threshold, contamination: run.request.contamination
-            ).merging(comparison.metrics) { $1 }
-            if let global = try router.globalModel(), let theirs = comparison.global {
-                result.ranking.add(
-                    own: own, SeverityTable(trainingScores: fitted.trainingScores).map(SeverityScale.init),
-                    global: theirs, global, isEarned: comparison.metrics[Self.earned] == 1)
-            }
-            header = try stage.publish(
-                self.header(candidate, fitted, set, userID: userID, metrics: metrics, run), fitted.model)
+        let fitted = try fit(set.training, names: set.names, fitting)
+        let own = try HoldoutScores(fitted.model, fitted.plan, set)
+        let comparison = try earned(own, fitted, set, run)
+        let isEarned = comparison.metrics[Self.earned] == 1
+        let metrics = own.metrics(
+            threshold: fitted.threshold, contamination: run.request.contamination
+        ).merging(comparison.metrics) { $1 }
+        let header = header(run.candidates[0], fitted, set, userID: userID, metrics: metrics, run)
+        if let global = try router.globalModel(), let theirs = comparison.global {
+            ranking.add(
+                own: own, header.severity.map(SeverityScale.init), global: theirs, global,
+                isEarned: isEarned)
         }
-        return UsersPart.Model(
-            userID: userID, version: header?.version ?? 0, isEarned: header?.metrics[Self.earned] == 1)
+        try packing.add(header, fitted.model, isEarned: isEarned)
     }
 
     private func promote(_ parts: [UsersPart], rowCount: Int, _ run: Run) throws -> TrainingOutcome {
@@ -97,7 +100,10 @@ extension TrainingPipeline {
         let isBetter = run.request.promotion == .auto || ranking.isEarnedBetter
         let promoted = run.request.promote && isBetter ? earned : []
         try PromoteStage(promotion: promotion).run(
-            Dictionary(promoted.map { (.user($0.userID), $0.version) }) { $1 })
+            Dictionary(promoted.map { (.user($0.userID), $0.version) }) { $1 },
+            places: Dictionary(
+                promoted.compactMap { model in model.place.map { (.user(model.userID), $0) } }
+            ) { $1 })
         run.report(.promote, 1)
         let isPromoted = Set(promoted.map(\.userID))
         let listed = models.map {

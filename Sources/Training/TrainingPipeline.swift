@@ -49,7 +49,7 @@ public final class TrainingPipeline: Sendable {
     let router: ModelRouter
     public let registry: DetectorRegistry
     let settings: Settings
-    private let now: @Sendable () -> Int64
+    let now: @Sendable () -> Int64
 
     /// - Parameter now: Epoch milliseconds, for the artifacts' headers.
     public init(
@@ -178,6 +178,7 @@ public final class TrainingPipeline: Sendable {
             reference: chosen.fitted.trainingScores, current: chosen.scores.scores)
         var header = header(chosen.candidate, chosen.fitted, set, userID: userID, metrics: metrics, run)
         header.candidates = chosen.table
+        header.deciles = chosen.scores.deciles
         if userID == nil {
             let active = try router.globalModel().map { active in
                 try HoldoutScores(active.model, active.plan, set).metrics(
@@ -279,7 +280,7 @@ public final class TrainingPipeline: Sendable {
     ) -> ArtifactHeader {
         let tenant = userID.map(Tenant.user) ?? .global
         let detector = candidate.detector
-        return ArtifactHeader(
+        var header = ArtifactHeader(
             userID: userID, detectorID: detector.info.id, detectorVersion: detector.info.version,
             detectorSHA256: detector.sha256.isEmpty ? nil : detector.sha256,
             parameters: candidate.parameters.values.mapValues { "\($0)" }, seed: run.request.seed,
@@ -289,5 +290,7 @@ public final class TrainingPipeline: Sendable {
             trainingRange: .init(from: "\(run.request.from)", to: "\(run.request.to)"),
             rowCount: set.rowCount, metrics: metrics, parent: router.snapshot().version(of: tenant),
             createdMilliseconds: now(), jobID: run.jobID)
+        header.labelsAsOfMilliseconds = run.request.asOfMilliseconds
+        return header
     }
 }

@@ -6,6 +6,8 @@ final class ScriptedObjectStore: ObjectStore {
     private struct State {
         var isAway: @Sendable (String) -> Bool = { _ in false }
         var beforeGet: @Sendable (String) -> Void = { _ in }
+        var isDeadAfterPut: @Sendable (String) -> Bool = { _ in false }
+        var isDead = false
         var gets: [String] = []
     }
 
@@ -24,7 +26,20 @@ final class ScriptedObjectStore: ObjectStore {
     func setAway(_ isAway: Bool) { setAway { _ in isAway } }
     func beforeGet(_ body: @escaping @Sendable (String) -> Void) { state.withLock { $0.beforeGet = body } }
 
+    /// Whoever writes such a key dies: it is written, and nothing that comes after it happens until `revive`.
+    func die(afterPut isLast: @escaping @Sendable (String) -> Bool) {
+        state.withLock { $0.isDeadAfterPut = isLast }
+    }
+    var isDead: Bool { state.withLock { $0.isDead } }
+    func revive() {
+        state.withLock {
+            $0.isDead = false
+            $0.isDeadAfterPut = { _ in false }
+        }
+    }
+
     private func check(_ key: String) throws(ObjectStoreError) {
+        if isDead { throw .unavailable(location: location, reason: "the process is dead") }
         if state.withLock({ $0.isAway })(key) {
             throw .unavailable(location: location, reason: "nobody listens")
         }
@@ -55,7 +70,12 @@ final class ScriptedObjectStore: ObjectStore {
         -> VersionTag
     {
         try check(key)
-        return try objects.put(key, bytes, if: condition)
+        let tag = try objects.put(key, bytes, if: condition)
+        if state.withLock({ $0.isDeadAfterPut })(key) {
+            state.withLock { $0.isDead = true }
+            throw .unavailable(location: location, reason: "the process is dead")
+        }
+        return tag
     }
 
     func list(prefix: String, after: String?, limit: Int) throws(ObjectStoreError) -> [ObjectSummary] {

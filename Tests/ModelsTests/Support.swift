@@ -136,7 +136,11 @@ extension Catalogue {
 extension ModelCache {
     func store(_ bytes: [UInt8], _ tenant: Tenant, version: Int, signer: Data = Data()) {
         let bytes = ArtifactBytes(copying: bytes)
-        store(bytes, sha256: ArtifactHash(of: bytes.bytes), signer: signer, tenant, version: version)
+        store([
+            Checked(
+                bytes: bytes, sha256: ArtifactHash(of: bytes.bytes), signer: signer, tenant: tenant,
+                version: version)
+        ])
     }
 
     func bytes(_ tenant: Tenant, version: Int, signer: Data = Data()) -> [UInt8]? {

@@ -4,8 +4,11 @@ import Models
 
 struct Models: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List, show, promote, export and import model versions.",
-        subcommands: [List.self, Show.self, Promote.self, Export.self, Import.self],
+        abstract: "List, show, promote, export and import model versions; tell their history; clean up.",
+        subcommands: [
+            List.self, Show.self, Card.self, Promote.self, History.self, Export.self, Import.self,
+            Cleanup.self,
+        ],
         defaultSubcommand: List.self)
 
     struct Options: ParsableArguments {
@@ -67,20 +70,22 @@ struct Models: AsyncParsableCommand {
                   ml-service models show v2
                 """)
 
-        @Argument(help: "3 or v3.")
-        var version: String
+        @Argument(help: "3 or v3, champion, challenger or previous.")
+        var version = "champion"
 
         @OptionGroup var options: Options
 
         func run() async throws {
-            let (settings, tenant, version) = (
-                try await options.settings(), options.tenant, try versionNumber(version)
+            let (settings, tenant, name) = (
+                try await options.settings(), options.tenant, try versionName(version)
             )
             let header = try await blocking {
-                try Parts(settings).models.header(of: tenant, version: version)
-            }
-            guard let header else {
-                throw ModelLoadError.notFound(tenant: tenant.description, version: version)
+                let parts = try Parts(settings)
+                let version = try parts.promotion.version(named: name, of: tenant)
+                guard let header = try parts.models.header(of: tenant, version: version) else {
+                    throw ModelLoadError.notFound(tenant: tenant.description, version: version)
+                }
+                return header
             }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -96,9 +101,10 @@ struct Models: AsyncParsableCommand {
             discussion: """
                 EXAMPLE
                   ml-service models promote v2 --user user-000001
+                  ml-service models promote previous
                 """)
 
-        @Argument(help: "3 or v3.")
+        @Argument(help: "3 or v3; challenger: the newest; previous: the one that was active before.")
         var version: String
 
         @Option(help: "Why, for the history.")
@@ -107,17 +113,28 @@ struct Models: AsyncParsableCommand {
         @OptionGroup var options: Options
 
         func run() async throws {
-            let (settings, tenant, version, reason) = (
-                try await options.settings(), options.tenant, try versionNumber(version), reason
+            let (settings, tenant, name, reason) = (
+                try await options.settings(), options.tenant, try versionName(version), reason
             )
-            let changes = try await blocking {
+            let (version, changes) = try await blocking {
                 let parts = try Parts(settings)
-                return try parts.promotion.promote([tenant: version], by: NSUserName(), reason: reason)
+                let version = try parts.promotion.version(named: name, of: tenant)
+                let changes = try parts.promotion.promote(
+                    [tenant: version], by: NSUserName(), reason: reason)
+                return (version, changes)
             }
             guard let change = changes.first else { return print("\(tenant) v\(version) is active already") }
             print("\(tenant): v\(version) is active\(change.from.map { ", v\($0) was" } ?? "")")
         }
     }
+}
+
+/// A version as people name it.
+func versionName(_ version: String) throws -> VersionName {
+    guard let name = VersionName(parsing: version) else {
+        throw UsageError("'\(version)' is no version; write 3 or v3, champion, challenger or previous")
+    }
+    return name
 }
 
 /// The number of a version as people write it.

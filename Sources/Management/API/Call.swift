@@ -74,6 +74,11 @@ extension Endpoint.Parameter {
             guard LakeDay(parsing: value) != nil else {
                 throw Problem.invalid("'\(value)' is no day; write 2026-01-31", field: name)
             }
+        case .versionName:
+            guard VersionName(parsing: value) != nil else {
+                throw Problem.invalid(
+                    "'\(value)' is no version; write 3 or v3, champion, challenger or previous", field: name)
+            }
         case .version:
             guard Call.version(value) != nil else {
                 throw Problem.invalid("'\(value)' is no version; write 3 or v3", field: name)

@@ -95,6 +95,8 @@ enum Documentation {
         case .choice(let choices): ["type": "string", "enum": .array(choices.map { .text($0) })]
         case .day: ["type": "string", "format": "date"]
         case .version: ["type": "string", "pattern": "^v?[1-9][0-9]{0,8}$"]
+        case .versionName:
+            ["type": "string", "pattern": "^(v?[1-9][0-9]{0,8}|champion|challenger|previous)$"]
         }
     }
 
@@ -173,6 +175,7 @@ enum Documentation {
         case .choice(let choices): "One of \(choices.joined(separator: ", "))."
         case .day: "A day, 2026-01-31."
         case .version: "A version."
+        case .versionName: "A version, or what it is."
         }
     }
 

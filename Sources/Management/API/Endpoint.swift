@@ -64,6 +64,8 @@ extension Endpoint {
             case day
             /// `3` or `v3`.
             case version
+            /// The same, or `champion`, `challenger`, `previous`.
+            case versionName
         }
 
         let name: String

@@ -29,6 +29,11 @@ enum Schemas {
                 "user_id": string("Absent: the global model"), "sequence": integer, "from": integer,
                 "to": integer, "sha256": string("Of the artifact that became active"), "by": string(),
                 "reason": string(), "time_milliseconds": integer,
+                "gate": [
+                    "type": "array", "description": "By what it was let through, or not",
+                    "items": ["type": "object"],
+                ],
+                "place": ["type": "object", "description": "In which pack it lies"],
             ], required: ["sequence", "by", "reason", "time_milliseconds"]),
         "Promotion": object(
             [

@@ -36,19 +36,25 @@ func modelEndpoints() -> [Endpoint] {
             details: "The version is loaded and tried first: if it cannot serve, nothing changes.",
             scope: .promote,
             parameters: [
-                .path("version", .version, "`3` or `v3`.", example: "v3"), Endpoint.userID,
+                .path(
+                    "version", .versionName,
+                    "`3` or `v3`; `challenger`: the newest; `previous`: the one that was active before.",
+                    example: "v3"), Endpoint.userID,
                 .query("reason", .text(1...1_000), "Why, for the history; without it: by hand."),
             ],
             answers: [
                 .ok("The change", "Promotion"), .problem(.notFound, "There is no such version"),
-                .problem(.conflict, "The version cannot serve; nothing has changed"),
+                .problem(
+                    .conflict, "The version cannot serve, or somebody promoted another; nothing has changed"),
             ]
         ) { call, services in
             try call.identity?.check(userID: call.text("user_id"))
-            let (tenant, version) = (call.tenant, call.version("version") ?? 0)
+            let (tenant, name) = (call.tenant, call.text("version").flatMap(VersionName.init(parsing:)))
             let (reason, caller) = (call.text("reason") ?? "by hand", call.caller)
-            let changes = try await services.blocking {
-                try services.promotion.promote([tenant: version], by: caller, reason: reason)
+            let (version, changes) = try await services.blocking {
+                let version = try services.promotion.version(named: name ?? .champion, of: tenant)
+                let changes = try services.promotion.promote([tenant: version], by: caller, reason: reason)
+                return (version, changes)
             }
             call.record.set("from", changes.first?.from.map { "v\($0)" })
             call.record.set("to", "v\(version)")

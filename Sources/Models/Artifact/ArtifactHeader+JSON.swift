@@ -20,6 +20,8 @@ extension ArtifactHeader {
         var gate: [GateCheck] = []
         var profile: TrainingProfile?
         var uncapped: Double?
+        var labelsAsOf: Int?
+        var deciles: [HoldoutDecile] = []
         var reader = JSONReader(json)
         try reader.object { reader, name in
             switch name {
@@ -45,6 +47,8 @@ extension ArtifactHeader {
             case "candidates":
                 candidates = try reader.elements { try CandidateJudgement(from: &$0) }
             case "gate": gate = try reader.elements { try GateCheck(from: &$0) }
+            case "labelsAsOfMilliseconds": labelsAsOf = try reader.optional { try $0.integer() }
+            case "deciles": deciles = try reader.elements { try HoldoutDecile(from: &$0) }
             case "uncappedThreshold": uncapped = try reader.optional { try $0.number() }
             case "profile": profile = try reader.optional { try TrainingProfile(from: &$0) }
             default: try reader.skip()
@@ -66,6 +70,7 @@ extension ArtifactHeader {
         self.payloadSHA256 = try found(payloadSHA256, "payloadSHA256")
         (self.candidates, self.gate, self.profile) = (candidates, gate, profile)
         uncappedThreshold = uncapped
+        (labelsAsOfMilliseconds, self.deciles) = (labelsAsOf.map(Int64.init), deciles)
     }
 }
 

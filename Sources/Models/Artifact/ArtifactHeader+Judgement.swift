@@ -34,6 +34,18 @@ extension JSONWriter {
         }
     }
 
+    mutating func append(deciles: [HoldoutDecile]) {
+        list(deciles) { json, decile in
+            json.append("[")
+            for number in [decile.rows, decile.frauds, decile.injected] {
+                json.append(number)
+                json.append(",")
+            }
+            json.append(exactly: decile.highestScore)
+            json.append("]")
+        }
+    }
+
     mutating func append(profile: TrainingProfile) {
         append("{\"features\":{")
         for (place, feature) in profile.features.sorted(by: { $0.key < $1.key }).enumerated() {
@@ -118,6 +130,21 @@ extension GateCheck {
             throw JSONReader.Malformed(description: "a check of the gate lacks a member")
         }
         self.init(name, value, bound, limit)
+    }
+}
+
+extension HoldoutDecile {
+    /// `[rows, frauds, injected, highest score]`
+    init(from reader: inout JSONReader) throws {
+        var counts: [Int] = []
+        var score: Double?
+        try reader.array { reader in
+            if counts.count < 3 { counts.append(try reader.integer()) } else { score = try reader.number() }
+        }
+        guard counts.count == 3, let score, counts.allSatisfy({ $0 >= 0 }) else {
+            throw JSONReader.Malformed(description: "a decile of the holdout lacks a number")
+        }
+        self.init(rows: counts[0], frauds: counts[1], injected: counts[2], highestScore: score)
     }
 }
 

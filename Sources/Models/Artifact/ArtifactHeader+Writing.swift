@@ -17,6 +17,10 @@ extension ArtifactHeader {
         json.append(exactly: contamination)
         json.append(",\"createdMilliseconds\":")
         json.append(createdMilliseconds)
+        if !deciles.isEmpty {
+            json.append(",\"deciles\":")
+            json.append(deciles: deciles)
+        }
         json.member(",\"detectorID\":", detectorID)
         json.member(",\"detectorSHA256\":", detectorSHA256)
         json.member(",\"detectorVersion\":", detectorVersion)
@@ -25,6 +29,10 @@ extension ArtifactHeader {
             json.append(gate: gate)
         }
         json.member(",\"jobID\":", jobID)
+        if let labelsAsOfMilliseconds {
+            json.append(",\"labelsAsOfMilliseconds\":")
+            json.append(labelsAsOfMilliseconds)
+        }
         json.append(",\"metrics\":")
         json.object(metrics) { $0.append(exactly: $1) }
         json.append(",\"parameters\":")

@@ -63,6 +63,10 @@ public struct ArtifactHeader: Codable, Sendable, Hashable {
     public var gate: [GateCheck] = []
     /// The threshold before the flood guard lowered it; nil: nobody did.
     public var uncappedThreshold: Double?
+    /// Labels that became known later were not seen; nil: all were. Milliseconds since 1970.
+    public var labelsAsOfMilliseconds: Int64?
+    /// The holdout by tenths of its scores, the most unusual first; empty where nobody counted.
+    public var deciles: [HoldoutDecile] = []
     /// nil: drift cannot be told.
     public var profile: TrainingProfile?
     /// Hexadecimal; filled in by `Artifact`.

@@ -49,6 +49,23 @@ public struct GateCheck: Codable, Sendable, Hashable {
     }
 }
 
+/// A tenth of a holdout's rows by score.
+public struct HoldoutDecile: Codable, Sendable, Hashable {
+    public var rows: Int
+    /// Known ones among the rows.
+    public var frauds: Int
+    /// Injected frauds that score as these rows do.
+    public var injected: Int
+    public var highestScore: Double
+
+    public init(rows: Int, frauds: Int, injected: Int, highestScore: Double) {
+        self.rows = rows
+        self.frauds = frauds
+        self.injected = injected
+        self.highestScore = highestScore
+    }
+}
+
 /// How a column's values were spread over the training rows: what drift is measured against.
 public struct Histogram: Codable, Sendable, Hashable {
     /// Bounds between the bins, strictly ascending; bin i holds what is at or above `edges[i - 1]` and below `edges[i]`.

@@ -37,7 +37,7 @@ enum CacheFile {
             OR version NOT BETWEEN \(versions.lowerBound) AND \(versions.upperBound)
             OR typeof(sequence) != 'integer'
             OR sequence NOT BETWEEN \(sequences.lowerBound) AND \(sequences.upperBound)
-            OR typeof(sha256) NOT IN ('blob', 'null')
+            OR typeof(sha256) NOT IN ('blob', 'null') OR typeof(place) NOT IN ('text', 'null')
             OR (tenant = x'') != (shard = '\(Tenant.globalManifestKey)')
             """
         var removed = 0
@@ -89,6 +89,10 @@ enum CacheFile {
                     CREATE TABLE announcement (id INTEGER PRIMARY KEY, change BLOB NOT NULL);
                     """)
         }
+        migrator.registerMigration("3") { db in
+            // Key, offset and size, with spaces between; NULL: an object of its own.
+            try db.execute(sql: "ALTER TABLE active ADD COLUMN place TEXT")
+        }
         return migrator
     }
 
@@ -108,6 +112,24 @@ enum CacheFile {
 
     static func add(_ size: Int, _ db: Database) throws {
         try db.execute(sql: "UPDATE total SET size = size + ?", arguments: [size])
+    }
+
+    static func insert(_ artifact: ModelCache.Checked, _ db: Database) throws {
+        let (tenant, size) = (artifact.tenant.cacheKey, artifact.bytes.bytes.count)
+        let find = try db.cachedStatement(sql: "SELECT id FROM artifact WHERE tenant = ? AND version = ?")
+        if let old = try Int64.fetchOne(find, arguments: [tenant, artifact.version]) {
+            try delete(artifact: old, db)
+        }
+        let statement = try db.cachedStatement(
+            sql: """
+                INSERT INTO artifact (tenant, version, size, used, sha256, checksum, signer, bytes)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                """)
+        try statement.execute(arguments: [
+            tenant, artifact.version, size, now(), Data(artifact.sha256.bytes), checksum(artifact.bytes),
+            artifact.signer, Data(artifact.bytes.bytes),
+        ])
+        try add(size, db)
     }
 
     static func delete(artifact id: Int64, _ db: Database) throws {

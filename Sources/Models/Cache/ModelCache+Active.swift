@@ -21,7 +21,8 @@ extension ModelCache {
     /// - Parameter body: Told the user's id in UTF-8, empty for the global model. It must not use this cache.
     func forEachActive(_ body: (UnsafeRawBufferPointer, ActiveModel) throws -> Void) throws {
         try database.read { db in
-            let rows = try Row.fetchCursor(db, sql: "SELECT tenant, version, sha256, sequence FROM active")
+            let rows = try Row.fetchCursor(
+                db, sql: "SELECT tenant, version, sha256, sequence, place FROM active")
             while let row = try rows.next() {
                 guard let model = try? Self.model(row) else { continue }
                 try row.withUnsafeData(atIndex: 0) { user in
@@ -39,14 +40,22 @@ extension ModelCache {
         }
         return ActiveModel(
             version: try row.stored("version", in: ModelNumbers.versions), sha256: sha256,
-            sequence: try row.stored("sequence", in: ModelNumbers.sequences))
+            sequence: try row.stored("sequence", in: ModelNumbers.sequences),
+            place: try row.storedIfAny("place", as: String.self).flatMap(place))
+    }
+
+    /// As the column has it. What is no place is none: then the artifact is looked for.
+    private static func place(_ text: String) -> PackPlace? {
+        let parts = text.split(separator: " ")
+        guard parts.count == 3, let offset = Int(parts[1]), let size = Int(parts[2]) else { return nil }
+        return PackPlace(pack: String(parts[0]), offset: offset, sizeBytes: size)
     }
 
     /// What is active for a tenant.
     func active(_ tenant: Tenant) throws -> ActiveModel? {
         try database.read { db in
             let row = try Row.fetchOne(
-                db, sql: "SELECT version, sha256, sequence FROM active WHERE tenant = ?",
+                db, sql: "SELECT version, sha256, sequence, place FROM active WHERE tenant = ?",
                 arguments: [tenant.cacheKey])
             return try row.map(Self.model)
         }
@@ -96,7 +105,7 @@ extension ModelCache {
         try database.read { db in
             var active: [Data: ActiveModel] = [:]
             let rows = try Row.fetchCursor(
-                db, sql: "SELECT tenant, version, sha256, sequence FROM active WHERE shard = ?",
+                db, sql: "SELECT tenant, version, sha256, sequence, place FROM active WHERE shard = ?",
                 arguments: [key])
             while let row = try rows.next() {
                 guard let tenant = try? row.stored("tenant", as: Data.self), let model = try? Self.model(row)
@@ -128,7 +137,7 @@ extension ModelCache {
                 let model = change.to.map { version in
                     ActiveModel(
                         version: version, sha256: change.sha256.flatMap { ArtifactHash(hexadecimal: $0) },
-                        sequence: change.sequence)
+                        sequence: change.sequence, place: change.place)
                 }
                 try Self.set(db, change.tenant, model)
             }
@@ -142,12 +151,12 @@ extension ModelCache {
         }
         let statement = try db.cachedStatement(
             sql: """
-                INSERT OR REPLACE INTO active (tenant, shard, version, sha256, sequence)
-                VALUES (?, ?, ?, ?, ?)
+                INSERT OR REPLACE INTO active (tenant, shard, version, sha256, sequence, place)
+                VALUES (?, ?, ?, ?, ?, ?)
                 """)
         try statement.execute(arguments: [
             tenant.cacheKey, tenant.manifestKey, model.version, model.sha256.map { Data($0.bytes) },
-            model.sequence,
+            model.sequence, model.place.map { "\($0.pack) \($0.offset) \($0.sizeBytes)" },
         ])
     }
 

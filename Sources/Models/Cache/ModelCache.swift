@@ -116,29 +116,23 @@ public final class ModelCache: Sendable {
         }
     }
 
-    /// Keeps a checked artifact, letting go of the least recently used ones when there is no more room.
-    ///
-    /// - Parameter signer: The key that it was checked with.
-    func store(
-        _ bytes: ArtifactBytes, sha256: ArtifactHash, signer: Data, _ tenant: Tenant, version: Int
-    ) {
+    /// An artifact that was checked.
+    struct Checked {
+        let bytes: ArtifactBytes
+        let sha256: ArtifactHash
+        /// The key that it was checked with.
+        let signer: Data
+        let tenant: Tenant
+        let version: Int
+    }
+
+    /// Keeps checked artifacts, letting go of the least recently used ones when there is no more room.
+    func store(_ checked: [Checked]) {
+        guard !checked.isEmpty else { return }
         attempt {
             try database.write { db in
                 try writeUses(db)
-                let old = try Int64.fetchOne(
-                    db, sql: "SELECT id FROM artifact WHERE tenant = ? AND version = ?",
-                    arguments: [tenant.cacheKey, version])
-                if let old { try CacheFile.delete(artifact: old, db) }
-                try db.execute(
-                    sql: """
-                        INSERT INTO artifact (tenant, version, size, used, sha256, checksum, signer, bytes)
-                        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-                        """,
-                    arguments: [
-                        tenant.cacheKey, version, bytes.bytes.count, CacheFile.now(), Data(sha256.bytes),
-                        CacheFile.checksum(bytes), signer, Data(bytes.bytes),
-                    ])
-                try CacheFile.add(bytes.bytes.count, db)
+                for artifact in checked { try CacheFile.insert(artifact, db) }
                 let evicted = try CacheFile.evict(downTo: maximumSize, db)
                 evictions.increment(by: evicted)
             }

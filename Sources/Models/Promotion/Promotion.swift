@@ -6,8 +6,8 @@ import Synchronization
 
 /// Makes versions active: for people, for training, and at start. Thread-safe; calls block.
 public final class Promotion: Sendable {
-    private let store: ModelStore
-    private let catalogue: Catalogue
+    let store: ModelStore
+    let catalogue: Catalogue
     private let cache: ModelCache
     private let router: ModelRouter
     private let events: any ModelEvents
@@ -60,24 +60,53 @@ public final class Promotion: Sendable {
     /// Active is what the catalogue says. When that is written the promotion has happened; if others cannot be told
     /// then, they are told later.
     ///
-    /// - Parameter reason: For the history; nil: the job that each version was made by.
+    /// - Parameters:
+    ///   - places: Of versions that lie in packs, as far as they are known: each pack is read once.
+    ///   - reason: For the history; nil: the job that each version was made by.
     /// - Throws: `ModelLoadError`, `ArtifactError`, `PreprocessingError`, `DetectorError` for a version that cannot
-    ///   serve; `ObjectStoreError`; `CatalogueError`. With tenants of several shards those of the shards before the
+    ///   serve; `ObjectStoreError`; `CatalogueError`, of one tenant also when somebody else has promoted another version
+    ///   meanwhile. With tenants of several shards those of the shards before the
     ///   failure are promoted.
     /// - Returns: What changed; nothing for versions that are active already.
     @discardableResult
-    public func promote(_ versions: [Tenant: Int], by: String, reason: String?) throws -> [ModelChange] {
+    public func promote(
+        _ versions: [Tenant: Int], places: [Tenant: PackPlace] = [:], by: String, reason: String?
+    ) throws -> [ModelChange] {
         var activations: [Activation] = []
         var ready: [Tenant: ReadyModel] = [:]
         let table = router.snapshot()
-        for (tenant, version) in versions {
-            let model = try router.loader.fetch(tenant, version: version, isPromoted: false)
+        // Whoever promotes one version has looked at what is active. Of many, some may have changed.
+        let before: ActiveModel?? =
+            if let tenant = versions.keys.first, versions.count == 1 {
+                .some(try catalogue.active([tenant])[tenant])
+            } else { nil }
+        func add(_ model: ReadyModel, _ place: PackPlace?) {
+            let (tenant, version) = (model.tenant, model.version)
             let job = model.header.jobID.map { "job \($0)" }
-            activations.append(
-                Activation(tenant, version: version, sha256: model.hash, reason: reason ?? job))
+            var activation = Activation(
+                tenant, version: version, sha256: model.hash, place: place, reason: reason ?? job)
+            activation.gate = model.header.gate
+            activation.before = before.map { $0.map { .version($0.version) } ?? .nothing }
+            activations.append(activation)
             // What batches use now they will want at once. Of a million users all would be too many.
             if tenant == .global || router.isWarm(tenant, version: table.version(of: tenant)) {
                 ready[tenant] = model
+            }
+        }
+        for (pack, tenants) in Dictionary(grouping: versions.keys, by: { places[$0]?.pack }) {
+            if let pack {
+                try router.loader.fetch(
+                    pack: pack,
+                    tenants.compactMap { tenant in
+                        guard let version = versions[tenant], let place = places[tenant] else { return nil }
+                        return (tenant, version, place)
+                    }, add)
+            } else {
+                for tenant in tenants {
+                    guard let version = versions[tenant] else { continue }
+                    let fetched = try router.loader.fetch(tenant, version: version, isPromoted: false)
+                    add(fetched.model, fetched.place)
+                }
             }
         }
         let changes = try change(activations, ready: ready, by: by, reason: reason ?? "")
@@ -202,7 +231,8 @@ public final class Promotion: Sendable {
         guard known?.version != active?.version || known?.sequence != active?.sequence else { return nil }
         return ModelChange(
             userID: tenant.userID, sequence: active?.sequence ?? 0, from: known?.version, to: active?.version,
-            sha256: active?.sha256?.description, by: "catalogue", reason: "", timeMilliseconds: now())
+            sha256: active?.sha256?.description, place: active?.place, by: "catalogue", reason: "",
+            timeMilliseconds: now())
     }
 
     /// Has the router and the cache know what the catalogue says.
@@ -296,11 +326,26 @@ public final class Promotion: Sendable {
         let global = loaded.changed.lazy.compactMap { $0.active[.global] }.first
         if let global { try router.prepareGlobal(global.version) }
         var table: RoutingTable?
+        var untold: [ModelChange] = []
         inCache {
+            // Whoever wrote the catalogue may have died before it told anybody, this process in an earlier life for one.
+            for shard in loaded.changed where known[shard.key] != nil {
+                untold += differences(of: shard, before: try cache.active(inShard: shard.key))
+            }
             try cache.replace(loaded.changed, keys: loaded.keys)
             table = try cachedTable()
         }
         try router.replace(with: try table ?? RoutingTable(catalogue.all()))
+        if !untold.isEmpty { announce(untold) }
+    }
+
+    /// What a manifest says that the cache did not know.
+    private func differences(of shard: Catalogue.Shard, before: [Data: ActiveModel]) -> [ModelChange] {
+        let gone = before.keys.map { $0.isEmpty ? Tenant.global : .user(String(decoding: $0, as: UTF8.self)) }
+        return Set(shard.active.keys).union(gone).compactMap { tenant in
+            let known = before[tenant.cacheKey].map { (version: $0.version, sequence: $0.sequence) }
+            return difference(tenant, known, shard.active[tenant])
+        }
     }
 
     /// Looks whether the catalogue has changed without a word: an event may be lost, or come from somebody who tells none.

@@ -25,27 +25,65 @@ final class ModelLoader: Sendable {
         if let cached = cache.artifact(tenant, version: version, signer: store.signer) {
             return try counted { try named(tenant, version, ReadyModel(cached, registry: registry)) }
         }
-        return try fetch(tenant, version: version, isPromoted: true)
+        return try fetch(tenant, version: version, isPromoted: true).model
+    }
+
+    /// A model, and where its artifact lies.
+    struct Fetched {
+        let model: ReadyModel
+        let place: PackPlace?
     }
 
     /// The version as the object store has it, whatever the cache has.
     ///
     /// - Parameter isPromoted: It has to be what the active table means.
-    func fetch(_ tenant: Tenant, version: Int, isPromoted: Bool) throws -> ReadyModel {
+    func fetch(_ tenant: Tenant, version: Int, isPromoted: Bool) throws -> Fetched {
         try counted {
-            guard let bytes = try store.bytes(of: tenant, version: version) else {
+            let active = isPromoted ? ((try? cache.active(tenant)) ?? nil) : nil
+            let meant = active?.version == version ? active : nil
+            guard let found = try store.find(tenant, version: version, at: meant?.place) else {
                 throw ModelLoadError.notFound(tenant: tenant.description, version: version)
             }
             let model = try named(
-                tenant, version, ReadyModel(bytes, key: store.key, registry: registry))
-            if isPromoted, let active = try? cache.active(tenant), active.version == version,
-                let promoted = active.sha256, promoted != model.hash
-            {
+                tenant, version, ReadyModel(found.bytes, key: store.key, registry: registry))
+            if let promoted = meant?.sha256, promoted != model.hash {
                 throw ModelLoadError.notAsPromoted(expected: "\(promoted)", found: model.sha256)
             }
-            cache.store(bytes, sha256: model.hash, signer: store.signer, tenant, version: version)
-            return model
+            cache.store([
+                ModelCache.Checked(
+                    bytes: found.bytes, sha256: model.hash, signer: store.signer, tenant: tenant,
+                    version: version)
+            ])
+            return Fetched(model: model, place: found.place)
         }
+    }
+
+    /// Versions of one pack, by one read of it.
+    ///
+    /// - Parameter body: Told each model.
+    func fetch(
+        pack key: String, _ versions: [(tenant: Tenant, version: Int, place: PackPlace)],
+        _ body: (ReadyModel, PackPlace) throws -> Void
+    ) throws {
+        guard let pack = try store.pack(key) else { throw ModelLoadError.noPack(key) }
+        var checked: [ModelCache.Checked] = []
+        for (tenant, version, place) in versions {
+            let model = try counted {
+                guard place.pack == key, place.range.upperBound <= pack.bytes.count else {
+                    throw ModelLoadError.notFound(tenant: tenant.description, version: version)
+                }
+                let bytes = pack.slice(place.range)
+                let model = try named(
+                    tenant, version, ReadyModel(bytes, key: store.key, registry: registry))
+                checked.append(
+                    ModelCache.Checked(
+                        bytes: bytes, sha256: model.hash, signer: store.signer, tenant: tenant,
+                        version: version))
+                return model
+            }
+            try body(model, place)
+        }
+        cache.store(checked)
     }
 
     private func named(_ tenant: Tenant, _ version: Int, _ model: ReadyModel) throws -> ReadyModel {
@@ -56,7 +94,7 @@ final class ModelLoader: Sendable {
         return model
     }
 
-    private func counted(_ load: () throws -> ReadyModel) throws -> ReadyModel {
+    private func counted<Loaded>(_ load: () throws -> Loaded) throws -> Loaded {
         loads.increment()
         do {
             return try load()

@@ -86,7 +86,7 @@ public final class ModelRouter: Sendable {
     ///
     /// - Throws: As loading does; `ObjectStoreError` when the store is away.
     public func model(of tenant: Tenant, version: Int) throws -> ReadyModel {
-        try loader.fetch(tenant, version: version, isPromoted: false)
+        try loader.fetch(tenant, version: version, isPromoted: false).model
     }
 
     /// - Throws: `ObjectStoreError` when it has to be fetched and the store is away.

@@ -93,6 +93,10 @@ public final class ReadyModel: Sendable {
 /// Why an artifact cannot serve.
 public enum ModelLoadError: Error, Sendable, Hashable, CustomStringConvertible {
     case notFound(tenant: String, version: Int)
+    /// No version is the `champion`, `challenger` or `previous`.
+    case unnamed(String, tenant: String)
+    /// The pack that it lies in is gone.
+    case noPack(String)
     case unknownDetector(String, known: String)
     case columnsDiffer(model: Int, preprocessing: Int)
     case noThreshold
@@ -104,6 +108,8 @@ public enum ModelLoadError: Error, Sendable, Hashable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .notFound(let tenant, let version): "there is no version \(version) of \(tenant)'s model"
+        case .unnamed(let name, let tenant): "\(tenant) has no \(name) version"
+        case .noPack(let key): "the pack \(key) is gone: restore it, or train again"
         case .unknownDetector(let id, let known): "its detector \(id) is not loaded; loaded are: \(known)"
         case .columnsDiffer(let model, let preprocessing):
             "the model wants \(model) columns, its preprocessing gives \(preprocessing)"

@@ -8,12 +8,17 @@ public enum CatalogueError: Error, Sendable, Hashable, CustomStringConvertible {
     case malformed(key: String, reason: String)
     /// Others changed the same manifest again and again meanwhile: try again.
     case contended(key: String, attempts: Int)
+    /// Somebody else has made another version active since this promotion was begun.
+    case overtaken(tenant: String, active: Int?, by: String)
 
     public var description: String {
         switch self {
         case .malformed(let key, let reason): "\(key) is damaged: \(reason)"
         case .contended(let key, let attempts):
             "\(key) was changed by others in each of \(attempts) attempts; try again"
+        case .overtaken(let tenant, let active, let by):
+            "\(by) has made \(active.map { "v\($0)" } ?? "nothing") active for \(tenant) meanwhile; that stands: look at "
+                + "it, and promote again if you still want to"
         }
     }
 }
@@ -29,7 +34,7 @@ public final class Catalogue: Sendable {
     /// A manifest of a hundred thousand users with long names and reasons.
     private static let maximumObjectSize = 128 << 20
 
-    private let objects: any ObjectStore
+    let objects: any ObjectStore
 
     public init(objects: any ObjectStore) { self.objects = objects }
 
@@ -117,7 +122,7 @@ public final class Catalogue: Sendable {
         return loaded
     }
 
-    private func read(_ key: String) throws -> (manifest: Manifest, tag: VersionTag?) {
+    func read(_ key: String) throws -> (manifest: Manifest, tag: VersionTag?) {
         guard let object = try bounded(key) else { return (Manifest(), nil) }
         do {
             let manifest = try object.bytes.withUnsafeBytes {
@@ -175,11 +180,17 @@ public final class Catalogue: Sendable {
         let before = manifest.active(tenant)
         // The same number with other bytes is a change: the tenant was erased and began anew elsewhere.
         guard before?.version != activation.version || before?.sha256 != activation.sha256 else { return nil }
+        if let meant = activation.before, meant != before.map({ .version($0.version) }) ?? .nothing {
+            throw CatalogueError.overtaken(
+                tenant: tenant.description, active: before?.version,
+                by: entry.changes.last?.by ?? "somebody")
+        }
         if entry.changes.count >= Self.maximumChangesPerEntry { try fold(&entry, of: tenant) }
         let change = ModelChange(
             userID: tenant.userID, sequence: entry.folded + entry.changes.count + 1, from: before?.version,
-            to: activation.version, sha256: activation.sha256?.description, by: by,
+            to: activation.version, sha256: activation.sha256?.description, place: activation.place, by: by,
             reason: activation.reason ?? reason,
+            gate: activation.gate.isEmpty ? nil : activation.gate,
             timeMilliseconds: timeMilliseconds)
         entry.changes.append(change)
         manifest.entries[tenant] = entry

@@ -16,7 +16,7 @@ struct Manifest {
         guard let last = entries[tenant]?.changes.last, let version = last.to else { return nil }
         return ActiveModel(
             version: version, sha256: last.sha256.flatMap { ArtifactHash(hexadecimal: $0) },
-            sequence: last.sequence)
+            sequence: last.sequence, place: last.place)
     }
 
     // MARK: JSON
@@ -92,9 +92,22 @@ struct Manifest {
         for (index, change) in changes.enumerated() {
             json.append(index == 0 ? #"{"by":"# : #",{"by":"#)
             json.append(text: change.by)
+            if let gate = change.gate {
+                json.append(#","gate":"#)
+                json.append(gate: gate)
+            }
             if let from = change.from {
                 json.append(#","from":"#)
                 json.append(from)
+            }
+            if let place = change.place {
+                json.append(#","pack":["#)
+                json.append(text: place.pack)
+                for number in [place.offset, place.sizeBytes] {
+                    json.append(",")
+                    json.append(number)
+                }
+                json.append("]")
             }
             json.append(#","reason":"#)
             json.append(text: change.reason)
@@ -122,7 +135,9 @@ struct Manifest {
             try reader.object { reader, name in
                 switch name {
                 case "by": change.by = try reader.text()
+                case "gate": change.gate = try reader.elements { try GateCheck(from: &$0) }
                 case "from": change.from = try reader.integer(in: ModelNumbers.versions)
+                case "pack": change.place = try PackPlace(from: &reader)
                 case "reason": change.reason = try reader.text()
                 case "sha256": change.sha256 = try reader.text()
                 case "timeMilliseconds": change.timeMilliseconds = Int64(try reader.integer())
@@ -133,6 +148,23 @@ struct Manifest {
             changes.append(change)
         }
         return changes
+    }
+}
+
+extension PackPlace {
+    /// `[key, offset, size]`
+    fileprivate init(from reader: inout JSONReader) throws {
+        var pack = ""
+        var numbers: [Int] = []
+        var count = 0
+        try reader.array { reader in
+            if count == 0 { pack = try reader.text() } else { numbers.append(try reader.integer()) }
+            count += 1
+        }
+        guard numbers.count == 2,
+            let place = PackPlace(pack: pack, offset: numbers[0], sizeBytes: numbers[1])
+        else { throw JSONReader.Malformed(description: "'pack' is no place in a pack") }
+        self = place
     }
 }
 

@@ -10,8 +10,12 @@ public struct ModelChange: Codable, Sendable, Hashable {
     public var to: Int?
     /// Of the artifact that became active, hexadecimal.
     public var sha256: String?
+    /// In which pack it lies; nil: it is an object of its own.
+    public var place: PackPlace?
     public var by: String
     public var reason: String
+    /// By what the version was let through, or not; nil: nobody had asked.
+    public var gate: [GateCheck]?
     /// Epoch milliseconds.
     public var timeMilliseconds: Int64
 
@@ -25,11 +29,16 @@ public struct ActiveModel: Sendable, Hashable {
     public var sha256: ArtifactHash?
     /// Of the change that made it active.
     public var sequence: Int
+    /// In which pack it lies; nil: it is an object of its own.
+    public var place: PackPlace?
 
-    public init(version: Int, sha256: ArtifactHash? = nil, sequence: Int = 1) {
+    public init(
+        version: Int, sha256: ArtifactHash? = nil, sequence: Int = 1, place: PackPlace? = nil
+    ) {
         self.version = version
         self.sha256 = sha256
         self.sequence = sequence
+        self.place = place
     }
 }
 
@@ -39,10 +48,26 @@ public struct Activation: Sendable, Hashable {
     /// nil: nothing.
     public var version: Int?
     public var sha256: ArtifactHash?
+    /// In which pack it lies; nil: it is an object of its own.
+    public var place: PackPlace?
     /// Why; nil: for the reason of the whole change.
     public var reason: String?
+    /// What its header says.
+    public var gate: [GateCheck] = []
+    /// What was active when this was decided: if somebody else has changed it since, nothing is changed. nil: it does not
+    /// matter.
+    public var before: Before?
 
-    public init(_ tenant: Tenant, version: Int?, sha256: ArtifactHash? = nil, reason: String? = nil) {
+    public enum Before: Sendable, Hashable {
+        case nothing
+        case version(Int)
+    }
+
+    public init(
+        _ tenant: Tenant, version: Int?, sha256: ArtifactHash? = nil, place: PackPlace? = nil,
+        reason: String? = nil
+    ) {
+        self.place = place
         self.tenant = tenant
         self.version = version
         self.sha256 = sha256

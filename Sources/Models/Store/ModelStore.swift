@@ -8,6 +8,7 @@ public final class ModelStore: Sendable {
     public let objects: any ObjectStore
     /// Signs what is published, and refuses what is not signed with it; nil: neither.
     public let key: SymmetricKey?
+    let indexes = PackIndexes()
     /// Names the key without telling it; empty when there is none.
     let signer: Data
 
@@ -33,8 +34,12 @@ public final class ModelStore: Sendable {
                 throw ArtifactError.noVersionLeft(key: artifactKey(header.tenant, header.version - 1))
             }
             let bytes = try Artifact.encode(header, payload: payload, key: key)
-            if try objects.putIfUnchanged(artifactKey(header.tenant, header.version), bytes, .absent) {
-                return header
+            let key = artifactKey(header.tenant, header.version)
+            if try objects.putIfUnchanged(key, bytes, .absent) {
+                // A pack that came meanwhile may have the same number; whoever sees the other gives way.
+                let isTaken = try packed(of: header.tenant).contains { $0.entry.version == header.version }
+                if !isTaken { return header }
+                try objects.delete(key)
             }
             header.version += 1
         }
@@ -44,6 +49,14 @@ public final class ModelStore: Sendable {
     public struct StoredVersion: Sendable, Hashable {
         public let version: Int
         public let sizeBytes: Int
+        /// In which pack; nil: it is an object of its own.
+        public let place: PackPlace?
+
+        init(version: Int, sizeBytes: Int, place: PackPlace? = nil) {
+            self.version = version
+            self.sizeBytes = sizeBytes
+            self.place = place
+        }
     }
 
     /// Ascending.
@@ -52,22 +65,68 @@ public final class ModelStore: Sendable {
     /// Ascending by version.
     public func stored(of tenant: Tenant) throws -> [StoredVersion] {
         let prefix = tenant.objectPrefix + "/"
-        return try objects.listAll(prefix: prefix).compactMap { summary in
-            let name = summary.key.dropFirst(prefix.count)
-            guard name.hasPrefix("v"), name.hasSuffix(".model"),
-                let version = Int(name.dropFirst().dropLast(6)), ModelNumbers.versions.contains(version)
-            else { return nil }
+        var versions: [Int: StoredVersion] = [:]
+        for (pack, entry) in try packed(of: tenant) {
+            versions[entry.version] = Self.version(entry, of: pack)
+        }
+        // An object of its own stands against one in a pack.
+        for summary in try objects.listAll(prefix: prefix) {
+            guard let version = Self.version(ofName: summary.key.dropFirst(prefix.count)) else { continue }
+            versions[version] = StoredVersion(version: version, sizeBytes: summary.sizeBytes)
+        }
+        return versions.values.sorted { $0.version < $1.version }
+    }
+
+    /// One version as `stored(of:)` lists it.
+    func stored(of tenant: Tenant, version: Int) throws -> StoredVersion? {
+        if let summary = try objects.head(artifactKey(tenant, version)) {
             return StoredVersion(version: version, sizeBytes: summary.sizeBytes)
-        }.sorted { $0.version < $1.version }
+        }
+        return try packed(of: tenant).lazy.filter { $0.entry.version == version }.first.map {
+            Self.version($0.entry, of: $0.pack)
+        }
+    }
+
+    private static func version(_ entry: PackIndex.Entry, of pack: FoundPack) -> StoredVersion {
+        StoredVersion(
+            version: entry.version, sizeBytes: entry.sizeBytes,
+            place: PackPlace(pack: pack.summary.key, offset: entry.offset, sizeBytes: entry.sizeBytes))
+    }
+
+    /// `v3.model`
+    static func version(ofName name: Substring) -> Int? {
+        guard name.hasPrefix("v"), name.hasSuffix(".model"), let version = Int(name.dropFirst().dropLast(6)),
+            ModelNumbers.versions.contains(version)
+        else { return nil }
+        return version
     }
 
     /// The whole artifact, unchecked, or nil when there is none.
     ///
     /// - Throws: `ObjectStoreError`, `.tooLarge` for what is larger than any artifact.
     public func bytes(of tenant: Tenant, version: Int) throws -> ArtifactBytes? {
-        try objects.get(artifactKey(tenant, version), maximumSize: Artifact.maximumSize).map {
-            ArtifactBytes(copying: $0.bytes)
+        try find(tenant, version: version)?.bytes
+    }
+
+    /// An artifact, and where it lies.
+    struct Found {
+        let bytes: ArtifactBytes
+        let place: PackPlace?
+    }
+
+    /// - Parameter place: Where the catalogue says that it lies; nil: it is looked for, first as an object of its own.
+    func find(_ tenant: Tenant, version: Int, at place: PackPlace? = nil) throws -> Found? {
+        if let place, let bytes = try bytes(at: place) { return Found(bytes: bytes, place: place) }
+        if let object = try objects.get(artifactKey(tenant, version), maximumSize: Artifact.maximumSize) {
+            return Found(bytes: ArtifactBytes(copying: object.bytes), place: nil)
         }
+        for (pack, entry) in try packed(of: tenant) where entry.version == version {
+            guard let place = Self.version(entry, of: pack).place, let bytes = try bytes(at: place) else {
+                continue
+            }
+            return Found(bytes: bytes, place: place)
+        }
+        return nil
     }
 
     /// What a version's header says, by ranged reads: its payload is neither read nor checked, as it is before it serves.
@@ -78,13 +137,15 @@ public final class ModelStore: Sendable {
     public func header(
         of tenant: Tenant, version: Int, stored: StoredVersion? = nil
     ) throws -> ArtifactHeader? {
-        let key = artifactKey(tenant, version)
-        guard let size = try stored?.sizeBytes ?? objects.head(key)?.sizeBytes else { return nil }
+        guard let stored = try stored ?? self.stored(of: tenant, version: version) else { return nil }
+        let key = stored.place?.pack ?? artifactKey(tenant, version)
+        let (start, size) = (stored.place?.offset ?? 0, stored.sizeBytes)
         do {
-            var beginning = try objects.get(key, range: 0..<min(size, Self.headerRead))
+            var beginning = try objects.get(key, range: start..<start + min(size, Self.headerRead))
             let layout = try beginning.withUnsafeBytes { try Artifact.Layout($0, fileSize: size) }
             if layout.headerEnd > beginning.count {
-                beginning += try objects.get(key, range: beginning.count..<layout.headerEnd)
+                beginning += try objects.get(
+                    key, range: start + beginning.count..<start + layout.headerEnd)
             }
             return try beginning.withUnsafeBytes {
                 try Artifact.header($0, layout, isSigned: self.key != nil)
@@ -103,10 +164,10 @@ public final class ModelStore: Sendable {
     public func removeAll(of tenant: Tenant) throws -> Int {
         let summaries = try objects.listAll(prefix: tenant.objectPrefix + "/")
         for summary in summaries { try objects.delete(summary.key) }
-        return summaries.count
+        return summaries.count + (try erasePacked(of: tenant))
     }
 
-    private func artifactKey(_ tenant: Tenant, _ version: Int) -> String {
+    func artifactKey(_ tenant: Tenant, _ version: Int) -> String {
         "\(tenant.objectPrefix)/v\(version).model"
     }
 }

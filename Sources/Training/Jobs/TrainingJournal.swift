@@ -1,3 +1,4 @@
+import Models
 import Synchronization
 
 /// What a job has finished, so that it is not done again after a crash. Thread-safe.
@@ -15,6 +16,15 @@ public struct UsersPart: Codable, Sendable, Hashable {
         public let userID: String
         public let version: Int
         public let isEarned: Bool
+        /// In which pack it lies; nil: it is an object of its own, as of jobs that were begun before there were packs.
+        public let place: PackPlace?
+
+        init(userID: String, version: Int, isEarned: Bool, place: PackPlace? = nil) {
+            self.userID = userID
+            self.version = version
+            self.isEarned = isEarned
+            self.place = place
+        }
     }
 
     /// Users with rows in range.
@@ -22,16 +32,21 @@ public struct UsersPart: Codable, Sendable, Hashable {
     public var models: [Model] = []
     /// How the models rank the users' holdouts together; of jobs that were begun before there was one, nothing.
     var ranking = UsersRanking()
+    /// Which users are in which part: 2, by the catalogue's shards; before, by another hash.
+    var division = Self.currentDivision
+
+    static let currentDivision = 2
 
     public init() {}
 
-    private enum CodingKeys: String, CodingKey { case users, models, ranking }
+    private enum CodingKeys: String, CodingKey { case users, models, ranking, division }
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         users = try container.decode(Int.self, forKey: .users)
         models = try container.decode([Model].self, forKey: .models)
         ranking = try container.decodeIfPresent(UsersRanking.self, forKey: .ranking) ?? UsersRanking()
+        division = try container.decodeIfPresent(Int.self, forKey: .division) ?? 1
     }
 }
 

@@ -1,4 +1,5 @@
 import Features
+import Models
 import Transactions
 
 /// What training keeps of a transaction: of fixed size, so that any number of them can be kept in files.
@@ -51,6 +52,8 @@ struct HistoryRow: BitwiseCopyable, Sendable {
 /// The ids of users, numbered as they come.
 struct HistoryUsers: Sendable {
     private var indices: [UInt64: UInt32] = [:]
+    /// The part of each user's rows.
+    private var parts: [UInt8] = []
     private var starts: [Int] = [0]
     private var texts: [UInt8] = []
     private var lastIndex: UInt32?
@@ -58,6 +61,10 @@ struct HistoryUsers: Sendable {
     var count: Int { starts.count - 1 }
 
     func id(_ index: UInt32) -> String { String(decoding: bytes(index), as: UTF8.self) }
+
+    /// Which part of the history a user's rows are in: the catalogue's shard of the user, so that a part of the users is a
+    /// part of the models.
+    func part(_ index: UInt32) -> Int { Int(parts[Int(index)]) }
 
     private func bytes(_ index: UInt32) -> ArraySlice<UInt8> {
         texts[starts[Int(index)]..<starts[Int(index) + 1]]
@@ -78,6 +85,7 @@ struct HistoryUsers: Sendable {
         let index = UInt32(count)
         texts.append(contentsOf: id)
         starts.append(texts.count)
+        parts.append(Tenant.shardNumber(id))
         indices[slot] = index
         lastIndex = index
         return index

@@ -35,7 +35,7 @@ struct History {
         var genuineUntil = Int64.min
     }
 
-    /// A user's part is the first byte of the id's hash.
+    /// A user's part is the catalogue's shard of the user, see `HistoryUsers.part`.
     static let partCount = 256
 
     /// Reads a part, which is then gone.
@@ -226,7 +226,7 @@ struct HistoryScan {
                     label: label(
                         transactions[row], of: user.index, own: own.values[row], at: times.values[row]))
                 if references == nil {
-                    try keep(found, part: Int(user.hash >> 56))
+                    try keep(found)
                 } else {
                     ofDay.append(found, userHash: user.hash, own: own.values[row])
                 }
@@ -240,8 +240,7 @@ struct HistoryScan {
             for index in ofDay.rows.indices {
                 let width = ReferencePast.width
                 try keep(
-                    ofDay.rows[index], part: Int(ofDay.userHashes[index] >> 56),
-                    references: values[index * width..<(index + 1) * width])
+                    ofDay.rows[index], references: values[index * width..<(index + 1) * width])
             }
             ofDay.removeAll()
         }
@@ -263,9 +262,7 @@ struct HistoryScan {
             return last.isFraud ? 1 : 0
         }
 
-        private mutating func keep(
-            _ row: HistoryRow, part: Int, references: ArraySlice<Float> = []
-        ) throws {
+        private mutating func keep(_ row: HistoryRow, references: ArraySlice<Float> = []) throws {
             let time = row.timestampMilliseconds
             // Days are told apart by event time; a file may hold rows of other days.
             if time < warmUpStart || time >= range.upperBound { strayRows += 1 }
@@ -276,6 +273,7 @@ struct HistoryScan {
                 ofUser?[row.user, default: (LabelMaturity(), KnownLabels())].known.add(row.label)
                 span = min(span?.lowerBound ?? time, time)...max(span?.upperBound ?? time, time)
             }
+            let part = users.part(row.user)
             try withUnsafeBytes(of: row) { row in
                 try references.withUnsafeBytes { try parts.append(row, and: $0, to: part) }
             }

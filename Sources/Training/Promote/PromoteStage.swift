@@ -6,11 +6,13 @@ struct PromoteStage {
 
     /// A job that is run again promotes the same versions, of which those that are active already do not change.
     ///
-    /// - Parameter versions: One manifest write for each shard of users they lie in.
-    func run(_ versions: [Tenant: Int]) throws {
+    /// - Parameters:
+    ///   - versions: One manifest write for each shard of users they lie in.
+    ///   - places: Of those in packs.
+    func run(_ versions: [Tenant: Int], places: [Tenant: PackPlace] = [:]) throws {
         guard !versions.isEmpty else { return }
         // Without a reason the history names the job that each was made by.
-        try promotion.promote(versions, by: "training", reason: nil)
+        try promotion.promote(versions, places: places, by: "training", reason: nil)
     }
 }
 

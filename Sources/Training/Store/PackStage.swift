@@ -1,0 +1,62 @@
+import DetectorAPI
+import Models
+
+/// Stage 5 for all users: writes the models of a part of the users as one object, or a few where they are large.
+///
+/// A job that is run again finds what it has written: the same users' models, as the same rows and seed give them.
+struct PackStage {
+    private let store: ModelStore
+    private let shard: String
+    private let jobID: String
+    private let createdMilliseconds: Int64
+    private let versions: ModelStore.ShardVersions
+    private var writer: PackWriter
+    private var packs = 0
+    /// Whether each user's model has earned its place, in the order in which they came.
+    private var trained: [(userID: String, isEarned: Bool)] = []
+    private var written: [Tenant: ModelStore.PackedVersion] = [:]
+
+    /// Of a pack: it is made in memory, on several threads at once.
+    private static let packBytes = 64 << 20
+
+    /// - Parameter shard: `00` to `ff`.
+    init(store: ModelStore, shard: String, jobID: String, createdMilliseconds: Int64) throws {
+        self.store = store
+        self.shard = shard
+        self.jobID = jobID
+        self.createdMilliseconds = createdMilliseconds
+        versions = try store.versions(inShard: shard)
+        writer = store.packWriter(createdMilliseconds: createdMilliseconds)
+    }
+
+    mutating func add(_ header: ArtifactHeader, _ model: any DetectorModel, isEarned: Bool) throws {
+        let userID = header.userID ?? ""
+        var header = header
+        header.version = versions.next(of: userID)
+        try writer.add(header, payload: model.encode())
+        trained.append((userID, isEarned))
+        if writer.sizeBytes >= Self.packBytes { try write() }
+    }
+
+    /// Writes the rest.
+    ///
+    /// - Returns: The models that are stored, by user as they came.
+    mutating func finish() throws -> [UsersPart.Model] {
+        if !writer.isEmpty { try write() }
+        return trained.compactMap { userID, isEarned in
+            written[.user(userID)].map {
+                UsersPart.Model(
+                    userID: userID, version: $0.version, isEarned: isEarned, place: $0.place)
+            }
+        }
+    }
+
+    private mutating func write() throws {
+        let name = packs == 0 ? jobID : "\(jobID)-\(packs + 1)"
+        for version in try store.publish(writer, shard: shard, name: name) {
+            written[.user(version.userID)] = version
+        }
+        packs += 1
+        writer = store.packWriter(createdMilliseconds: createdMilliseconds)
+    }
+}
