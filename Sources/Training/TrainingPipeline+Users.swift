@@ -52,12 +52,20 @@ extension TrainingPipeline {
             store: store, shard: Tenant.shards[number], jobID: run.jobID, createdMilliseconds: now())
         let fitting = run.fitSettings(run.candidates[0])
         var split = splitRows(names.span, capacity: settings.maximumUserRows, run)
+        let changedSince = run.request.changedSince?.startMilliseconds
+        var newRows = 0
         let fold = HistoryFold(startMilliseconds: run.request.from.startMilliseconds)
         try fold.run(
-            rows, isCancelled: run.isCancelled, visit: { split.add($0, window: $1) },
+            rows, isCancelled: run.isCancelled,
+            visit: {
+                split.add($0, window: $1)
+                if let changedSince, $0.row.timestampMilliseconds >= changedSince { newRows += 1 }
+            },
             endUser: { user in
                 result.users += 1
-                if split.rowCount >= settings.minimumUserRows,
+                let isChanged = changedSince == nil || newRows >= settings.minimumNewRows
+                newRows = 0
+                if isChanged, split.rowCount >= settings.minimumUserRows,
                     split.training.seen >= settings.minimumUserRows / 2
                 {
                     let set = split.finish(names.categories)

@@ -25,6 +25,8 @@ public final class TrainingPipeline: Sendable {
         public var minimumRows = 20
         /// Rows in range that a user's model needs when all users are trained; half of them before the holdout.
         public var minimumUserRows = 100
+        /// Rows since the day that the request names, where it names one.
+        public var minimumNewRows = 20
         /// By how much a user's model must beat the global one.
         public var earnedMargin = 0.01
         /// Parts of the users that are trained at once, each on a thread of its own. Models do not depend on it.

@@ -26,6 +26,8 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     public var leftOut: [String]?
     /// Labels that became known later are as if they did not exist; nil: all that there are. Milliseconds since 1970 UTC.
     public var asOfMilliseconds: Int64?
+    /// Of all users only those with enough transactions on this day or later; nil: all with enough history.
+    public var changedSince: LakeDay?
     /// Make the model active: by the gate, unless `promotion` says otherwise.
     public var promote: Bool
     /// nil: by the gate with `promote`, else by hand.
@@ -44,7 +46,8 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     public var promotion: Promotion { chosenPromotion ?? (promote ? .gated : .manual) }
 
     private enum CodingKeys: String, CodingKey {
-        case userID, allUsers, from, to, detectorID, parameters, seed, contamination, encoding, promote
+        case changedSince, userID, allUsers, from, to, detectorID, parameters, seed, contamination, encoding,
+            promote
         case leftOut, asOfMilliseconds
         case chosenPromotion = "promotion"
     }

@@ -136,6 +136,14 @@ struct Serve: AsyncParsableCommand {
                         deadLetterTopic: settings.text("labels.deadletters")), book: book, logger: logger)
                 services.append(ThreadService("labels", stop: { labels.stop() }, work: { labels.run() }))
             }
+            if let words = settings.optionalText("training.schedule") {
+                let schedule = TrainingSchedule(
+                    try CronWords(words), days: settings.integer("training.days"), jobs: jobs, lake: lake,
+                    objects: parts.models.objects, logger: logger)
+                services.append(
+                    ThreadService(
+                        "training schedule", stop: { schedule.stop() }, work: { schedule.run() }))
+            }
             if settings.text("references.refresh") == "on" {
                 let schedule = ReferenceSchedule(
                     refresh: try Parts.referenceRefresh(settings), lake: lake,

@@ -98,6 +98,14 @@ extension Setting {
             key: "labels.deadletters", kind: .text, defaultValue: "labels.dlq",
             meaning: "topic of messages that are no labels"),
         Setting(
+            key: "training.schedule", kind: .text, defaultValue: "",
+            meaning:
+                "when the training role retrains the global model and users with new transactions, in UTC and the words of cron: 0 3 * * *, or @daily; none: never"
+        ),
+        Setting(
+            key: "training.days", kind: .integer(1...3_660), defaultValue: "45",
+            meaning: "days of the lake, the last ones, that training by schedule learns from"),
+        Setting(
             key: "references.lag", kind: .integer(0...90), defaultValue: "7",
             meaning: "days after which reference tables count a transaction: about how late labels come"),
         Setting(
