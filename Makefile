@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 export PKG_CONFIG_PATH := $(CURDIR)/.deps/pkgconfig:$(PKG_CONFIG_PATH)
 
-.PHONY: help run build test torture bench soak lint format fixtures stack clean
+.PHONY: help run build test torture bench bench-tenancy soak lint format fixtures stack clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ bench: ## speed of the parts and end to end beside peers, and AUROC on public ta
 	@scripts/setup --tests
 	@swift build -c release
 	@scripts/bench
+
+bench-tenancy: ## a million users with models of their own: start-up, memory, cold loads (USERS=100000: fewer)
+	@scripts/setup
+	@scripts/build
+	@swift build -c release --product Benchmarks
+	@BENCH_USERS=$(or $(USERS),1000000) .build/release/Benchmarks tenancy
 
 soak: ## memory of serve over ten minutes of stream, on the real parts
 	@scripts/setup --tests

@@ -3,6 +3,7 @@ import Foundation
 // Speed of the parts, and end to end where KAFKA_BOOTSTRAP and REDIS_URL name real ones (scripts/bench starts them).
 //
 //   Benchmarks [parse] [fold] [detectors] [score] [models] [end-to-end] [latency]   all when none is named
+//   Benchmarks tenancy                       BENCH_USERS users with models of their own (100,000); only when named
 //   Benchmarks rows FOLDER                                                writes the rows that detectors are measured on
 //   Benchmarks peer [name=value ...]                                      answers benchmarks/speed.py
 let environment = ProcessInfo.processInfo.environment
@@ -25,6 +26,9 @@ if isWanted("fold") { benchmarkFolding() }
 if isWanted("detectors") { benchmarkDetectors() }
 if isWanted("score") { try benchmarkScoring() }
 if isWanted("models") { try benchmarkModels() }
+if wanted.contains("tenancy") {
+    try benchmarkTenancy(users: environment["BENCH_USERS"].flatMap(Int.init) ?? 100_000)
+}
 if isWanted("end-to-end"), let brokers = environment["KAFKA_BOOTSTRAP"], let redis = environment["REDIS_URL"]
 {
     let records = environment["BENCH_RECORDS"].flatMap(Int.init) ?? 1_000_000

@@ -16,6 +16,9 @@ public final class RoutingTable: Sendable {
     /// Users with a model of their own.
     public var userCount: Int { shards.reduce(0) { $0 + $1.count } }
 
+    /// Roughly what it holds in memory.
+    public var sizeBytes: Int { shards.reduce(0) { $0 + $1.sizeBytes } }
+
     convenience init() {
         self.init(global: nil, shards: Array(repeating: RoutingShard([]), count: 1 << Self.shardBits))
     }
@@ -157,6 +160,10 @@ final class RoutingShard: Sendable {
     private let index: [UInt32]
 
     var count: Int { rows.count }
+    var sizeBytes: Int {
+        rows.capacity * MemoryLayout<Row>.stride + ids.capacity
+            + index.capacity * MemoryLayout<UInt32>.stride
+    }
 
     /// - Parameter users: Each once.
     init(_ users: [RoutedUser]) {

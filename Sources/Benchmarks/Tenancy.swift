@@ -1,0 +1,212 @@
+import DetectorAPI
+import Foundation
+import Logging
+import Models
+import ObjectStore
+import Plugins
+import Transactions
+
+/// A great many users with models of their own, in one process: start-up, memory, disk, cold loads, and how many of them
+/// can be scored in a minute. Broker and Redis are left out: `end-to-end` measures those.
+func benchmarkTenancy(users: Int) throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "ml-tenancy-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let logger = Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
+    print("\ntenancy: \(users) users with a model of their own, one process")
+    let tenancy = try Tenancy(folder: folder.path, users: users, logger: logger)
+    try tenancy.fill()
+    try tenancy.start()
+    try tenancy.serve()
+}
+
+private struct Tenancy {
+    private let folder: String
+    private let users: Int
+    private let logger: Logger
+    private let store: ModelStore
+    private let catalogue: Catalogue
+    private let registry: DetectorRegistry
+
+    /// Ready models in memory, as a worker would be given.
+    private static let memoryBytes = 2 << 30
+
+    init(folder: String, users: Int, logger: Logger) throws {
+        self.folder = folder
+        self.users = users
+        self.logger = logger
+        store = ModelStore(objects: DirectoryObjectStore(root: folder + "/store"))
+        catalogue = Catalogue(objects: store.objects)
+        let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        registry = DetectorRegistry(
+            ownFolder: (executable as NSString).deletingLastPathComponent, logger: logger)
+        registry.rescan()
+    }
+
+    private func process(_ cache: String, memory: Int = memoryBytes) throws -> (
+        promotion: Promotion, router: ModelRouter
+    ) {
+        let cache = try ModelCache(path: folder + "/" + cache, maximumSize: 64 << 30, logger: logger)
+        let router = ModelRouter(
+            store: store, cache: cache, registry: registry, maximumSize: memory, logger: logger)
+        let promotion = Promotion(
+            store: store, catalogue: catalogue, cache: cache, router: router, events: InProcessModelEvents())
+        return (promotion, router)
+    }
+
+    private func id(_ user: Int) -> String { "user-\(user)" }
+
+    /// Some hundred models that were trained, each stored for many users.
+    func fill() throws {
+        let trained = folder + "/trained"
+        let models = try TrainedModels(folder: trained, users: 300, logger: logger)
+        try models.giveEveryUserAModel()
+        let originals = ModelStore(objects: DirectoryObjectStore(root: trained + "/store"))
+        let global = try Self.artifact(.global, in: originals)
+        let samples = try (1...300).compactMap { user -> Artifact? in
+            let digits = "\(user)"
+            let name = "user-" + String(repeating: "0", count: 6 - digits.count) + digits
+            return try? Self.artifact(.user(name), in: originals)
+        }
+        guard !samples.isEmpty else { throw ModelLoadError.notFound(tenant: "any user", version: 1) }
+        let start = ContinuousClock.now
+        _ = try store.publish(global.header, payload: Array(global.payload.bytes))
+        let byShard = Dictionary(grouping: 1...users) { Tenant.shard(id($0)) }
+        var size = 0
+        for shard in Tenant.shards {
+            var writer = store.packWriter(createdMilliseconds: 0)
+            for user in byShard[shard] ?? [] {
+                let sample = samples[user % samples.count]
+                var header = sample.header
+                header.userID = id(user)
+                header.version = 1
+                try writer.add(header, payload: Array(sample.payload.bytes))
+            }
+            size += writer.sizeBytes
+            let packed = try store.publish(writer, shard: shard, name: "benchmark")
+            try catalogue.activate(
+                packed.map {
+                    Activation(.user($0.userID), version: $0.version, place: $0.place, reason: "benchmark")
+                }, by: "benchmark", reason: "", timeMilliseconds: 0)
+        }
+        try catalogue.activate(
+            [Activation(.global, version: 1)], by: "benchmark", reason: "", timeMilliseconds: 0)
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        Self.tell(
+            "stored in packs", "%.0f models a second, %.1f kB each", Double(users) / seconds,
+            Double(size) / Double(users) / 1_000)
+    }
+
+    private static func artifact(_ tenant: Tenant, in store: ModelStore) throws -> Artifact {
+        guard let version = try store.versions(of: tenant).last,
+            let bytes = try store.bytes(of: tenant, version: version)
+        else { throw ModelLoadError.notFound(tenant: tenant.description, version: 1) }
+        return try Artifact(decoding: bytes, key: nil)
+    }
+
+    func start() throws {
+        let before = Self.residentBytes()
+        var start = ContinuousClock.now
+        let process = try process("cache.sqlite")
+        _ = try process.promotion.start(logger: logger)
+        let cold = (ContinuousClock.now - start) / .seconds(1)
+        let table = process.router.snapshot()
+        Self.tell("start from the store", "%.1f s, %d users", cold, table.userCount)
+        start = .now
+        let again = try self.process("cache.sqlite")
+        _ = try again.promotion.start(logger: logger)
+        Self.tell("start again, from SQLite", "%.1f s", (ContinuousClock.now - start) / .seconds(1))
+        let size =
+            try FileManager.default.attributesOfItem(atPath: folder + "/cache.sqlite")[.size] as? Int ?? 0
+        Self.tell(
+            "bytes a user", "%.0f in the table, %.0f in SQLite, %.0f resident (two tables)",
+            Double(table.sizeBytes) / Double(users), Double(size) / Double(users),
+            Double(Self.residentBytes() - before) / Double(users))
+    }
+
+    func serve() throws {
+        let (promotion, router) = try process("cache.sqlite")
+        _ = try promotion.start(logger: logger)
+        var random = SeededGenerator(seed: 7)
+        // What nobody has asked for yet comes from its pack, the same again from SQLite.
+        let some = (0..<min(users, 20_000)).map { _ in 1 + Int(random.next() % UInt64(users)) }
+        let cold = try process("cache.sqlite", memory: 0)
+        _ = try cold.promotion.start(logger: logger)
+        Self.tellTimes("cold load from a pack", try some.map { try load($0, cold.router) })
+        Self.tellTimes("cold load from SQLite", try some.map { try load($0, cold.router) })
+
+        // Everybody once, by two threads.
+        let count = min(users, 400_000)
+        let start = ContinuousClock.now
+        let group = DispatchGroup()
+        for half in 0..<2 {
+            group.enter()
+            Thread {
+                for user in stride(from: 1 + half, through: count, by: 2) { _ = try? load(user, router) }
+                group.leave()
+            }.start()
+        }
+        group.wait()
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        Self.tell("distinct users scored a minute, two threads", "%.0f", Double(count) / seconds * 60)
+
+        // Zipf's law: the r-th most active user has 1 / r of the first one's traffic.
+        var hits = 0
+        let draws = 1_000_000
+        let begun = ContinuousClock.now
+        for _ in 0..<draws {
+            let user = Int(exp(random.unit() * log(Double(users) + 1)))
+            if try load(max(1, min(user, users)), router) < Self.hitMicroseconds { hits += 1 }
+        }
+        let rate = Double(draws) / ((ContinuousClock.now - begun) / .seconds(1))
+        Self.tell(
+            "Zipf traffic, one thread", "%.0f scores a second, %.1f %% from memory", rate,
+            Double(hits) / Double(draws) * 100)
+        Self.tell(
+            "models in memory", "%.0f MB of %.0f", Double(router.sizeBytes) / 1e6,
+            Double(Self.memoryBytes) / 1e6)
+        Self.tell("resident", "%.0f MB", Double(Self.residentBytes()) / 1e6)
+    }
+
+    /// A load takes longer.
+    private static let hitMicroseconds = 20.0
+
+    /// Routes and scores a row of a user.
+    ///
+    /// - Returns: Microseconds.
+    private func load(_ user: Int, _ router: ModelRouter) throws -> Double {
+        var id = id(user)
+        let start = ContinuousClock.now
+        let route = try id.withUTF8 {
+            try router.model(
+                for: $0, hash: TextHash.hash(UnsafeRawBufferPointer($0)), in: router.snapshot())
+        }
+        guard case .user(let ready) = route else { throw ModelLoadError.notFound(tenant: id, version: 1) }
+        let row = [Float](repeating: 0, count: ready.model.columns)
+        var score = 0.0
+        try row.withUnsafeBufferPointer { row in
+            try withUnsafeMutablePointer(to: &score) {
+                try ready.model.score(
+                    FeatureRows(row, columns: ready.model.columns),
+                    into: UnsafeMutableBufferPointer(start: $0, count: 1))
+            }
+        }
+        return (ContinuousClock.now - start) / .microseconds(1)
+    }
+
+    private static func tell(_ name: String, _ format: String, _ values: any CVarArg...) {
+        print("  \(name): " + String(format: format, arguments: values))
+    }
+
+    private static func tellTimes(_ name: String, _ times: [Double]) {
+        let times = times.sorted()
+        func at(_ share: Double) -> Double { times[min(times.count - 1, Int(Double(times.count) * share))] }
+        tell(
+            name, "p50 %.0f us, p99 %.0f us, p99.9 %.0f us, of %d", at(0.5), at(0.99), at(0.999), times.count)
+    }
+
+    private static func residentBytes() -> Int {
+        let fields = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ")
+        return (fields.flatMap { $0.count > 1 ? Int($0[1]) : nil } ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE)))
+    }
+}
