@@ -101,6 +101,7 @@ import Testing
         #expect(try other.promotion.start(logger: world.logger))
         try world.publish(.user("a"))
         let process = try world.process(events: events)
+        #expect(try process.promotion.start(logger: world.logger))
         world.objects.die { $0 == Tenant.user("a").manifestKey }
         #expect(throws: ObjectStoreError.self) {
             try process.promotion.promote([.user("a"): 2], by: "t", reason: "")

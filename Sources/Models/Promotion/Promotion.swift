@@ -8,13 +8,13 @@ import Synchronization
 public final class Promotion: Sendable {
     let store: ModelStore
     let catalogue: Catalogue
-    private let cache: ModelCache
-    private let router: ModelRouter
+    let cache: ModelCache
+    let router: ModelRouter
     private let events: any ModelEvents
-    private let now: @Sendable () -> Int64
+    let now: @Sendable () -> Int64
     /// Held from reading the catalogue to applying what it said, so that what was read first is applied first.
-    private let applying = Mutex(())
-    private let damaged = Gauge(label: "ml_catalogue_objects_damaged")
+    let applying = Mutex(())
+    let damaged = Gauge(label: "ml_catalogue_objects_damaged")
 
     /// - Parameter now: Epoch milliseconds, for the history.
     public init(
@@ -225,7 +225,7 @@ public final class Promotion: Sendable {
     }
 
     /// - Returns: nil when both are the same.
-    private func difference(
+    func difference(
         _ tenant: Tenant, _ known: (version: Int, sequence: Int)?, _ active: ActiveModel?
     ) -> ModelChange? {
         guard known?.version != active?.version || known?.sequence != active?.sequence else { return nil }
@@ -236,7 +236,7 @@ public final class Promotion: Sendable {
     }
 
     /// Has the router and the cache know what the catalogue says.
-    private func settle(_ changes: [ModelChange], ready: [Tenant: ReadyModel] = [:]) throws {
+    func settle(_ changes: [ModelChange], ready: [Tenant: ReadyModel] = [:]) throws {
         // Erased, or another artifact under the same number: nothing of it may be found here.
         for change in changes where change.to == change.from || change.to == nil {
             inCache { try cache.remove(change.tenant) }
@@ -250,7 +250,7 @@ public final class Promotion: Sendable {
     }
 
     /// Notes changes in the cache, together with having to tell others of them, and tells.
-    private func announce(_ changes: [ModelChange]) {
+    func announce(_ changes: [ModelChange]) {
         if inCache({ try cache.apply(changes, announcing: true) }) {
             announcePending()
         } else {
@@ -265,7 +265,7 @@ public final class Promotion: Sendable {
     }
 
     /// Tells others what they have not been told yet.
-    private func announcePending() {
+    func announcePending() {
         do {
             while true {
                 let (changes, lastRow) = try cache.announcements(limit: 10_000)
@@ -282,7 +282,7 @@ public final class Promotion: Sendable {
 
     /// - Returns: false when the cache failed, which is logged: promotions go on without it.
     @discardableResult
-    private func inCache(_ body: () throws -> Void) -> Bool {
+    func inCache(_ body: () throws -> Void) -> Bool {
         do {
             try body()
             return true
@@ -290,111 +290,5 @@ public final class Promotion: Sendable {
             router.logger.error("the model cache cannot be written", metadata: ["reason": "\(error)"])
             return false
         }
-    }
-
-    // MARK: Start
-
-    /// Reads the catalogue, as far as it has changed, into the cache and the router; when the store is away, what the
-    /// cache knew serves, and where a manifest is damaged, what the cache knew of its tenants. Also tells others what they
-    /// could not be told before.
-    ///
-    /// - Returns: false when the store was away.
-    /// - Throws: `ObjectStoreError` for anything but absence, where the cache knows nothing either.
-    public func start(logger: Logger) throws -> Bool {
-        announcePending()
-        do {
-            try applying.withLock { _ in try reload(logger: logger) }
-            return true
-        } catch let error as ObjectStoreError {
-            let table = try cachedTable()
-            // A store that refuses may get over it, too; but there has to be something to serve meanwhile.
-            guard error.isRetryable || table.global != nil || table.userCount > 0 else { throw error }
-            try router.replace(with: table)
-            logger.warning(
-                "the catalogue cannot be read; serving what this machine knew",
-                metadata: ["reason": "\(error)", "users": "\(table.userCount)"])
-            return false
-        }
-    }
-
-    private func reload(logger: Logger) throws {
-        var known: [String: VersionTag] = [:]
-        inCache { known = try cache.shardTags() }
-        let loaded = try catalogue.load(except: known)
-        note(loaded.damaged, logger)
-        // Before the cache says that it is active, so that a start without the store finds one that can be loaded.
-        let global = loaded.changed.lazy.compactMap { $0.active[.global] }.first
-        if let global { try router.prepareGlobal(global.version) }
-        var table: RoutingTable?
-        var untold: [ModelChange] = []
-        inCache {
-            // Whoever wrote the catalogue may have died before it told anybody, this process in an earlier life for one.
-            for shard in loaded.changed where known[shard.key] != nil {
-                untold += differences(of: shard, before: try cache.active(inShard: shard.key))
-            }
-            try cache.replace(loaded.changed, keys: loaded.keys)
-            table = try cachedTable()
-        }
-        try router.replace(with: try table ?? RoutingTable(catalogue.all()))
-        if !untold.isEmpty { announce(untold) }
-    }
-
-    /// What a manifest says that the cache did not know.
-    private func differences(of shard: Catalogue.Shard, before: [Data: ActiveModel]) -> [ModelChange] {
-        let gone = before.keys.map { $0.isEmpty ? Tenant.global : .user(String(decoding: $0, as: UTF8.self)) }
-        return Set(shard.active.keys).union(gone).compactMap { tenant in
-            let known = before[tenant.cacheKey].map { (version: $0.version, sequence: $0.sequence) }
-            return difference(tenant, known, shard.active[tenant])
-        }
-    }
-
-    /// Looks whether the catalogue has changed without a word: an event may be lost, or come from somebody who tells none.
-    ///
-    /// - Returns: What has changed here.
-    /// - Throws: `ObjectStoreError` when the store is away.
-    public func poll(logger: Logger) throws -> [ModelChange] {
-        announcePending()
-        return try applying.withLock { _ in
-            let known = try cache.shardTags()
-            let loaded = try catalogue.load(except: known)
-            note(loaded.damaged, logger)
-            var changes: [ModelChange] = []
-            for shard in loaded.changed {
-                var before = try cache.active(inShard: shard.key)
-                var here: [ModelChange] = []
-                for (tenant, model) in shard.active {
-                    before[tenant.cacheKey] = nil
-                    let entry = router.snapshot().entry(of: tenant)
-                    if let change = difference(tenant, entry, model) { here.append(change) }
-                }
-                // Those who are left are not in it any more.
-                for user in before.keys {
-                    let tenant = user.isEmpty ? Tenant.global : .user(String(decoding: user, as: UTF8.self))
-                    let entry = router.snapshot().entry(of: tenant)
-                    if let change = difference(tenant, entry, nil) { here.append(change) }
-                }
-                try settle(here)
-                changes += here
-            }
-            if !loaded.changed.isEmpty || loaded.keys != Set(known.keys) {
-                try cache.replace(loaded.changed, keys: loaded.keys)
-            }
-            return changes
-        }
-    }
-
-    private func note(_ damaged: [CatalogueError], _ logger: Logger) {
-        self.damaged.record(damaged.count)
-        for error in damaged {
-            logger.error(
-                "a part of the catalogue is damaged; what this machine knew of it serves",
-                metadata: ["reason": "\(error)"])
-        }
-    }
-
-    private func cachedTable() throws -> RoutingTable {
-        var builder = RoutingTable.Builder()
-        try cache.forEachActive { builder.insert($0, $1) }
-        return RoutingTable(builder)
     }
 }
