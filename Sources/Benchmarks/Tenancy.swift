@@ -43,7 +43,7 @@ private struct Tenancy {
         registry.rescan()
     }
 
-    private func process(_ cache: String, memory: Int = memoryBytes) throws -> (
+    private func process(_ cache: String, memory: Int = Tenancy.memoryBytes) throws -> (
         promotion: Promotion, router: ModelRouter
     ) {
         let cache = try ModelCache(path: folder + "/" + cache, maximumSize: 64 << 30, logger: logger)
@@ -59,6 +59,7 @@ private struct Tenancy {
     /// Some hundred models that were trained, each stored for many users.
     func fill() throws {
         let trained = folder + "/trained"
+        try FileManager.default.createDirectory(atPath: trained, withIntermediateDirectories: true)
         let models = try TrainedModels(folder: trained, users: 300, logger: logger)
         try models.giveEveryUserAModel()
         let originals = ModelStore(objects: DirectoryObjectStore(root: trained + "/store"))
@@ -111,7 +112,7 @@ private struct Tenancy {
         _ = try process.promotion.start(logger: logger)
         let cold = (ContinuousClock.now - start) / .seconds(1)
         let table = process.router.snapshot()
-        Self.tell("start from the store", "%.1f s, %d users", cold, table.userCount)
+        Self.tell("start from the store", "%.1f s, %ld users", cold, table.userCount)
         start = .now
         let again = try self.process("cache.sqlite")
         _ = try again.promotion.start(logger: logger)
@@ -202,7 +203,8 @@ private struct Tenancy {
         let times = times.sorted()
         func at(_ share: Double) -> Double { times[min(times.count - 1, Int(Double(times.count) * share))] }
         tell(
-            name, "p50 %.0f us, p99 %.0f us, p99.9 %.0f us, of %d", at(0.5), at(0.99), at(0.999), times.count)
+            name, "p50 %.0f us, p99 %.0f us, p99.9 %.0f us, of %ld", at(0.5), at(0.99), at(0.999), times.count
+        )
     }
 
     private static func residentBytes() -> Int {

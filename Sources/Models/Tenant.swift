@@ -49,7 +49,7 @@ public enum Tenant: Sendable, CustomStringConvertible {
     static func objectPrefix(ofShard shard: String) -> String { "models/users/\(shard)/" }
 
     /// The shards of users, as `shard` names them.
-    public static let shards = (0..<256).map { Hex.text([UInt8($0)]) }
+    public static let shards = (UInt8.min...UInt8.max).map { Hex.text([$0]) }
 
     /// `00` to `ff`: the first byte of the id's SHA-256.
     public static func shard(_ userID: String) -> String {

@@ -162,8 +162,8 @@ struct PackIndex: Sendable {
             withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
         }
         for entry in entries {
-            append(UInt32(entry.userID.utf8.count))
-            append(UInt32(entry.version))
+            append(UInt32(clamping: entry.userID.utf8.count))
+            append(UInt32(clamping: entry.version))
             append(UInt64(entry.offset))
             append(UInt64(entry.sizeBytes))
             bytes += entry.sha256.bytes
