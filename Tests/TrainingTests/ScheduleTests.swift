@@ -106,7 +106,8 @@ import Testing
     }
 
     @Test func onlyUsersWithEnoughNewTransactionsAreTrained() throws {
-        let workshop = try Workshop()
+        var workshop = try Workshop()
+        workshop.settings.minimumUserRows = 40
         let days = 40
         // One of them stops.
         for index in 0..<days {
