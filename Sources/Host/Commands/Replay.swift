@@ -121,7 +121,10 @@ struct ReplaySession {
         var quiet = parts.logger
         quiet.logLevel = max(quiet.logLevel, .warning)
         let (models, registry) = (parts.models, parts.registry)
-        let replay = VerdictReplay(router: parts.router, store: models, settings: scoring) {
+        let replay = VerdictReplay(
+            router: parts.router, store: models, references: try Parts.referenceStore(settings),
+            settings: scoring
+        ) {
             try ReadyModel($0, key: models.key, registry: registry)
         }
         try body(

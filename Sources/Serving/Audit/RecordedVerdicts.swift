@@ -13,9 +13,18 @@ public struct RecordedVerdict: Sendable {
     public let sha256: String
     /// Why the user's own model did not serve.
     public let fallback: FallbackReason?
+    /// The reference table that the model looked at; nil: none.
+    public let reference: Reference?
     /// Of the transaction, milliseconds since 1970 UTC; nil: it does not say.
     public let eventMilliseconds: Int64?
     public let json: [UInt8]
+
+    /// A reference table as verdicts name it.
+    public struct Reference: Sendable, Hashable, Decodable {
+        public let version: Int
+        /// Of the table, hexadecimal.
+        public let sha256: String
+    }
 
     /// - Throws: `RecordedVerdictError` saying what is missing.
     public init(json: some Collection<UInt8>) throws {
@@ -39,6 +48,7 @@ public struct RecordedVerdict: Sendable {
             fallback = nil
             tenant = .user(fields.userID)
         }
+        reference = fields.reference
         eventMilliseconds = fields.eventTime.flatMap { EventTime.parse($0) }
         self.json = Array(json)
     }
@@ -54,10 +64,11 @@ private struct Fields: Decodable {
     let userID: String
     let model: Model
     let fallback: String?
+    let reference: RecordedVerdict.Reference?
     let eventTime: String?
 
     enum CodingKeys: String, CodingKey {
-        case model, fallback
+        case model, fallback, reference
         case eventTime = "event_time"
         case transactionID = "transaction_id"
         case userID = "user_id"

@@ -1,9 +1,11 @@
 import DetectorAPI
 import Features
 import Models
+import Outcomes
 import Transactions
 
-/// Makes recorded verdicts again from the stream, each by the model that it names, whatever is active today.
+/// Makes recorded verdicts again from the stream, each by the model and the reference table that it names, whatever is
+/// active today.
 ///
 /// Windows begin empty and every record of the stream is folded, so that the stream must be all that the verdict's windows
 /// were made of. The same bytes come out whatever the size of the batches.
@@ -23,26 +25,29 @@ public struct VerdictReplay {
     private let router: ModelRouter
     private let store: ModelStore
     private let open: @Sendable (ArtifactBytes) throws -> ReadyModel
+    private let references: ReferenceStore
     private let settings: ScoringWorker.Settings
 
     /// - Parameter open: Makes a model of an artifact.
     public init(
-        router: ModelRouter, store: ModelStore, settings: ScoringWorker.Settings,
+        router: ModelRouter, store: ModelStore, references: ReferenceStore, settings: ScoringWorker.Settings,
         open: @escaping @Sendable (ArtifactBytes) throws -> ReadyModel
     ) {
         self.router = router
         self.store = store
         self.open = open
+        self.references = references
         self.settings = settings
     }
 
     /// Reads the stream until every recorded verdict is made again, or it ends. What is made is delivered to it.
     ///
-    /// - Throws: `ModelLoadError` for a model that the store does not have any more.
+    /// - Throws: `ModelLoadError` for a model that the store does not have any more, `ReferenceError` for such a table.
     public func run(_ stream: any TransactionStream, _ recorded: RecordedVerdicts) throws -> Outcome {
         var recorded = recorded
         var outcome = Outcome()
         var models = RecordedModels(store: store, open: open)
+        var tables = RecordedReferences(store: references, ageHours: settings.referenceAgeHours)
         let windows = MemoryWindowStore()
         let stage = WindowStage(store: windows, writer: 1, settings: settings.windows)
         let consume = ConsumeStage()
@@ -54,9 +59,7 @@ public struct VerdictReplay {
             let batch = consume.consume(records)
             let windowed = try stage.window(batch) { _ in nil }
             let chosen = take(batch, from: &recorded)
-            let routed = try route(windowed, chosen, &models)
-            let scored = try score(routed, with: router, reasonCount: settings.reasonCount)
-            let made = verdicts(scored, publish: .all, rows: chosen.map(\.row))
+            let made = try make(windowed, chosen, &models, &tables)
             compare(made, chosen, &outcome)
             outcome.transactions += batch.count
             let delivery = Delivery(
@@ -69,6 +72,24 @@ public struct VerdictReplay {
         }
         outcome.missing = recorded.count
         return outcome
+    }
+
+    /// The chosen verdicts again, in the order of their rows.
+    private func make(
+        _ windowed: WindowedBatch, _ chosen: [(row: Int, verdict: RecordedVerdict)],
+        _ models: inout RecordedModels, _ tables: inout RecordedReferences
+    ) throws -> OutputRecords {
+        var made = MergedRecords()
+        for (reference, ofTable) in Dictionary(grouping: chosen, by: \.verdict.reference) {
+            // Each table fills in the features anew.
+            let routed = refer(
+                try route(windowed, ofTable, &models), to: try reference.map { try tables.table($0) },
+                global: nil)
+            let scored = try score(routed, with: router, reasonCount: settings.reasonCount)
+            let rows = ofTable.map(\.row)
+            made.add(verdicts(scored, publish: .all, rows: rows), rows: rows)
+        }
+        return made.sorted()
     }
 
     private func take(
@@ -129,43 +150,5 @@ public struct VerdictReplay {
             let end = json[start...].firstIndex(of: UInt8(ascii: "}"))
         else { return json }
         return Array(json[..<start] + json[(end + 1)...])
-    }
-}
-
-/// Models by the SHA-256 that verdicts name, fetched from the store.
-private struct RecordedModels {
-    let store: ModelStore
-    let open: (ArtifactBytes) throws -> ReadyModel
-    private var models: [String: ReadyModel] = [:]
-    /// Models of users are many; beyond so many all are fetched anew.
-    private static let capacity = 2_000
-
-    init(store: ModelStore, open: @escaping (ArtifactBytes) throws -> ReadyModel) {
-        self.store = store
-        self.open = open
-    }
-
-    mutating func model(of verdict: RecordedVerdict) throws -> ReadyModel {
-        if let model = models[verdict.sha256] { return model }
-        let model = try fetch(verdict)
-        if models.count >= Self.capacity { models = [:] }
-        models[verdict.sha256] = model
-        return model
-    }
-
-    /// The version that the verdict names, or else any of the tenant's with its SHA-256.
-    private func fetch(_ verdict: RecordedVerdict) throws -> ReadyModel {
-        var found: String?
-        let others = try store.versions(of: verdict.tenant).filter { $0 != verdict.version }.reversed()
-        for version in [verdict.version] + others {
-            guard let bytes = try store.bytes(of: verdict.tenant, version: version) else { continue }
-            let model = try open(bytes)
-            if model.sha256 == verdict.sha256 { return model }
-            if version == verdict.version { found = model.sha256 }
-        }
-        guard let found else {
-            throw ModelLoadError.notFound(tenant: verdict.tenant.description, version: verdict.version)
-        }
-        throw ModelLoadError.notAsPromoted(expected: verdict.sha256, found: found)
     }
 }

@@ -1,0 +1,100 @@
+import DetectorAPI
+import Models
+import Outcomes
+
+/// Models by the SHA-256 that verdicts name, fetched from the store.
+struct RecordedModels {
+    let store: ModelStore
+    let open: (ArtifactBytes) throws -> ReadyModel
+    private var models: [String: ReadyModel] = [:]
+    /// Models of users are many; beyond so many all are fetched anew.
+    private static let capacity = 2_000
+
+    init(store: ModelStore, open: @escaping (ArtifactBytes) throws -> ReadyModel) {
+        self.store = store
+        self.open = open
+    }
+
+    mutating func model(of verdict: RecordedVerdict) throws -> ReadyModel {
+        if let model = models[verdict.sha256] { return model }
+        let model = try fetch(verdict)
+        if models.count >= Self.capacity { models = [:] }
+        models[verdict.sha256] = model
+        return model
+    }
+
+    /// The version that the verdict names, or else any of the tenant's with its SHA-256.
+    private func fetch(_ verdict: RecordedVerdict) throws -> ReadyModel {
+        var found: String?
+        let others = try store.versions(of: verdict.tenant).filter { $0 != verdict.version }.reversed()
+        for version in [verdict.version] + others {
+            guard let bytes = try store.bytes(of: verdict.tenant, version: version) else { continue }
+            let model = try open(bytes)
+            if model.sha256 == verdict.sha256 { return model }
+            if version == verdict.version { found = model.sha256 }
+        }
+        guard let found else {
+            throw ModelLoadError.notFound(tenant: verdict.tenant.description, version: verdict.version)
+        }
+        throw ModelLoadError.notAsPromoted(expected: verdict.sha256, found: found)
+    }
+}
+
+/// Reference tables that verdicts name, fetched from the store.
+struct RecordedReferences {
+    let store: ReferenceStore
+    let ageHours: Int
+    private var tables: [RecordedVerdict.Reference: ReadyReferences] = [:]
+    /// Tables are large, and a stream names them one after the other.
+    private static let capacity = 4
+
+    init(store: ReferenceStore, ageHours: Int) {
+        self.store = store
+        self.ageHours = ageHours
+    }
+
+    /// - Throws: `ReferenceError` for a table that is gone; `RecordedVerdictError` where another has taken its version.
+    mutating func table(_ named: RecordedVerdict.Reference) throws -> BatchReferences {
+        let ready = try tables[named] ?? store.load(named.version)
+        guard ready.sha256 == named.sha256 else {
+            throw RecordedVerdictError(
+                "it names the reference table v\(named.version) with the SHA-256 \(named.sha256); the store's has "
+                    + "\(ready.sha256): use the store that the verdict was made with")
+        }
+        if tables.count >= Self.capacity { tables = [:] }
+        tables[named] = ready
+        return BatchReferences(ready: ready, staleMilliseconds: Int64(ageHours) * 3_600_000)
+    }
+}
+
+/// Verdicts that were made in parts, put into the order of their rows.
+struct MergedRecords {
+    private struct Entry {
+        let row: Int
+        let key: [UInt8]
+        let payload: [UInt8]
+        let place: (slice: Int32, offset: Int64)
+    }
+
+    private var entries: [Entry] = []
+
+    mutating func add(_ records: OutputRecords, rows: [Int]) {
+        records.visit { index, key, payload in
+            entries.append(
+                Entry(
+                    row: rows[index], key: Array(key), payload: Array(payload), place: records.place(index)))
+        }
+    }
+
+    func sorted() -> OutputRecords {
+        var records = OutputRecords()
+        for entry in entries.sorted(by: { $0.row < $1.row }) {
+            entry.key.withUnsafeBufferPointer { key in
+                records.append(key: key, slice: entry.place.slice, offset: entry.place.offset) {
+                    $0.append(contentsOf: entry.payload)
+                }
+            }
+        }
+        return records
+    }
+}
