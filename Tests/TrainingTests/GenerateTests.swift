@@ -1,5 +1,6 @@
 import Foundation
 import Lake
+import Outcomes
 import Testing
 import Transactions
 
@@ -43,10 +44,50 @@ import Transactions
         let all = (0..<60).flatMap { generator.day(Workshop.start.adding(days: $0)) }
         let share = Double(all.count { $0.isFraud }) / Double(all.count)
         #expect((0.004...0.011).contains(share), "\(share)")
-        for kind in PlantedFraud.allCases { #expect(all.count { $0.fraud == kind } > 50) }
+        for kind in PlantedFraud.usual { #expect(all.count { $0.fraud == kind } > 50) }
         let perUser = Dictionary(grouping: all, by: \.transaction.userID)
         #expect(perUser.count == 300)
         #expect(perUser.values.allSatisfy { $0.count > 70 })
+    }
+
+    /// Mules add to what there is without them.
+    @Test func mulesAreFewMerchantsAndOrdinaryPayments() {
+        let days = (0..<30).map { Workshop.start.adding(days: $0) }
+        let plain = days.flatMap { TransactionGenerator(users: 200, seed: 4).day($0) }
+        let all = days.flatMap { TransactionGenerator(users: 200, seed: 4, mules: 6).day($0) }
+        func text(_ labelled: LabelledTransaction) -> String {
+            var transaction = labelled.transaction
+            transaction.transactionID = ""
+            return transaction.json()
+        }
+        #expect(all.filter { $0.fraud != .mule }.map(text) == plain.map(text))
+        let mules = all.filter { $0.fraud == .mule }
+        #expect(mules.count > 50)
+        let merchants = Set(mules.compactMap(\.transaction.merchantID))
+        #expect((6...18).contains(merchants.count), "\(merchants)")
+        let honest = plain.map(\.transaction.amount).sorted()
+        let theirs = mules.map(\.transaction.amount).sorted()
+        #expect(theirs[theirs.count / 2] < 3 * honest[honest.count / 2])
+    }
+
+    @Test func complaintsComeLateAndAreLabels() throws {
+        let folder = try TemporaryFolder()
+        var set = GenerateDataSet(users: 40, days: 20, seed: 5, start: Workshop.start, streamDays: 5)
+        set.labelDelayDays = 3
+        let result = try set.write(to: folder.path) { _ in }
+        let lines = try String(contentsOfFile: folder.path + "/labels.jsonl", encoding: .utf8).split(
+            separator: "\n")
+        let parser = LabelParser(defaultSource: "", now: .max / 2)
+        let labels = try lines.map { try parser.label(Data($0.utf8)) }
+        #expect(labels.count == result.frauds && !labels.isEmpty)
+        #expect(labels.allSatisfy { $0.isFraud && $0.source == "chargeback" })
+        #expect(labels.map(\.knownMilliseconds) == labels.map(\.knownMilliseconds).sorted())
+        // The lake says nothing itself.
+        var labelled = 0
+        try LakeReader(store: folder.store("lake")).scan(
+            days: Workshop.start...Workshop.start.adding(days: 19), columns: ["is_fraud"]
+        ) { labelled += try $0.labels("is_fraud").count { $0 != nil } }
+        #expect(labelled == 0)
     }
 
     @Test func aDataSetIsALakeAStreamAndItsLabels() throws {

@@ -98,7 +98,20 @@ struct Generate: AsyncParsableCommand {
     @Option(help: "Share of further lines in the stream that are no transactions.")
     var malformed = 0.0
 
+    @Option(help: "Merchants at a time that work with thieves: ordinary payments that only labels tell.")
+    var mules = 0
+
+    @Option(
+        help: ArgumentHelp(
+            "About so many days after a fraud somebody complains: labels are in labels.jsonl, none in the lake.",
+            valueName: "days"))
+    var labelDelay: Double?
+
     func validate() throws {
+        guard (0...1_000).contains(mules) else { throw ValidationError("--mules must be from 0 to 1,000") }
+        guard (0...365).contains(labelDelay ?? 0) else {
+            throw ValidationError("--label-delay must be from 0 to 365 days")
+        }
         guard (1...10_000_000).contains(users) else {
             throw ValidationError("--users must be from 1 to 10,000,000")
         }
@@ -119,6 +132,8 @@ struct Generate: AsyncParsableCommand {
             users: users, days: days, seed: seed, start: first, streamDays: streamDays ?? days / 4)
         data.lateShare = late
         data.malformedShare = malformed
+        data.mules = mules
+        data.labelDelayDays = labelDelay
         let display = ProgressDisplay()
         let (set, folder) = (data, output)
         let result = try await blocking {

@@ -1,3 +1,5 @@
+import Exact
+
 /// What a transaction turned out to be, and when that became known.
 public struct Label: Sendable, Hashable {
     public var transactionID: String
@@ -12,6 +14,18 @@ public struct Label: Sendable, Hashable {
         self.isFraud = isFraud
         self.knownMilliseconds = knownMilliseconds
         self.source = source
+    }
+
+    /// As `LabelParser` reads it.
+    public func json() -> String {
+        var json = JSONWriter()
+        json.beginObject()
+        json.field("transaction_id", transactionID)
+        json.field("label", isFraud ? Self.fraud : Self.genuine)
+        json.field("known_at") { TimeText.append(knownMilliseconds, to: &$0) }
+        json.field("source", source)
+        json.endObject()
+        return String(decoding: json.bytes, as: UTF8.self)
     }
 
     public static let fraud = "fraud"

@@ -1,6 +1,8 @@
+import DetectorAPI
 import Foundation
 import Lake
 import ObjectStore
+import Outcomes
 import Transactions
 
 /// Writes a generated lake and stream into a folder: `lake/processed/yyyy/mm/dd/part-0.parquet` for the first days,
@@ -18,6 +20,11 @@ public struct GenerateDataSet: Sendable {
     public var lateShare = 0.0
     /// Share of further lines in the stream that are no transactions. 0 to 1.
     public var malformedShare = 0.0
+    /// Merchants at a time whose payments are frauds that only labels tell.
+    public var mules = 0
+    /// Half of it to one and a half times it after a fraud somebody complains: then the lake's transactions are not
+    /// labelled, and the complaints are in `labels.jsonl`, by the moment when they became known. nil: no delay.
+    public var labelDelayDays: Double?
 
     public init(users: Int, days: Int, seed: UInt64, start: LakeDay, streamDays: Int) {
         self.users = users
@@ -41,7 +48,9 @@ public struct GenerateDataSet: Sendable {
     public func write(to folder: String, progress: (Double) -> Void) throws -> Result {
         try FileManager.default.createDirectory(atPath: folder + "/lake", withIntermediateDirectories: true)
         let store = DirectoryObjectStore(root: folder + "/lake")
-        let generator = TransactionGenerator(users: users, seed: seed)
+        let generator = TransactionGenerator(users: users, seed: seed, mules: mules)
+        var complaints: [Label] = []
+        var random = SeededGenerator(seed: seed, stream: 0x1ABE1)
         var stream = try GeneratedStream(
             folder: folder, lateShare: lateShare, malformedShare: malformedShare, seed: seed)
         var result = Result()
@@ -49,6 +58,11 @@ public struct GenerateDataSet: Sendable {
             let day = start.adding(days: index)
             let transactions = generator.day(day)
             result.frauds += transactions.count { $0.isFraud }
+            if let labelDelayDays {
+                for labelled in transactions where labelled.isFraud {
+                    complaints.append(labelled.complaint(delayDays: labelDelayDays * (0.5 + random.unit())))
+                }
+            }
             if index < days - streamDays {
                 try store.put("processed/\(day.path)/part-0.parquet", try parquet(transactions), if: .always)
                 result.lakeTransactions += transactions.count
@@ -59,6 +73,7 @@ public struct GenerateDataSet: Sendable {
             progress(Double(index + 1) / Double(days))
         }
         try stream.finish()
+        if labelDelayDays != nil { try Self.write(complaints, to: folder + "/labels.jsonl") }
         result.streamRecords = stream.count
         return result
     }
@@ -66,6 +81,25 @@ public struct GenerateDataSet: Sendable {
     private func parquet(_ transactions: [LabelledTransaction]) throws -> [UInt8] {
         var batch = TransactionBatch()
         for labelled in transactions { batch.append(labelled.transaction) }
-        return try TransactionColumns.parquetFile(batch, labels: transactions.map { $0.isFraud ? 1 : 0 })
+        return try TransactionColumns.parquetFile(
+            batch, labels: transactions.map { labelDelayDays != nil ? -1 : $0.isFraud ? 1 : 0 })
+    }
+
+    private static func write(_ labels: [Label], to path: String) throws {
+        let sorted = labels.sorted {
+            ($0.knownMilliseconds, $0.transactionID) < ($1.knownMilliseconds, $1.transactionID)
+        }
+        let lines = sorted.map { $0.json() + "\n" }.joined()
+        try Data(lines.utf8).write(to: URL(filePath: path))
+    }
+}
+
+extension LabelledTransaction {
+    /// Somebody's word for it, so many days later.
+    fileprivate func complaint(delayDays: Double) -> Label {
+        Label(
+            transactionID: transaction.transactionID, isFraud: isFraud,
+            knownMilliseconds: transaction.timestampMilliseconds + Int64(delayDays * 86_400_000),
+            source: "chargeback")
     }
 }

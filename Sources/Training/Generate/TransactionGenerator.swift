@@ -11,6 +11,11 @@ public enum PlantedFraud: String, Sendable, Hashable, CaseIterable {
     case impossibleTravel = "impossible-travel"
     /// Many small payments within minutes at new merchants, to try a stolen card.
     case cardTesting = "card-testing"
+    /// An ordinary payment, but for its merchant, which works with thieves for three weeks: only labels tell.
+    case mule
+
+    /// Those that are planted unless others are asked for.
+    static let usual: [PlantedFraud] = [.amountBurst, .impossibleTravel, .cardTesting]
 }
 
 /// A made-up transaction, and what it was planted as.
@@ -22,19 +27,26 @@ public struct LabelledTransaction: Sendable, Hashable {
     public var isFraud: Bool { fraud != nil }
 }
 
-/// Makes transactions of people with habits, and plants frauds of three kinds among them, in about 0.7 % of all.
+/// Makes transactions of people with habits, and plants frauds of three kinds among them, in about 0.7 % of all; with
+/// mules of a fourth kind, in about 0.4 % more.
 ///
 /// Honest people also travel, try new merchants and buy dear things. The same options give the same transactions, bit
 /// for bit, on every machine. Memory: 100 bytes a person, and the transactions of the day that is asked for.
 public struct TransactionGenerator: Sendable {
     private let seed: UInt64
     private let people: [Person]
+    private let mules: Int
 
     /// Of the days of one person.
     private static let fraudShare = 0.0075
+    private static let muleShare = 0.012
+    /// How long a merchant is a mule.
+    private static let muleDays = 21
 
-    public init(users: Int, seed: UInt64) {
+    /// - Parameter mules: Merchants at a time that work with thieves.
+    public init(users: Int, seed: UInt64, mules: Int = 0) {
         self.seed = seed
+        self.mules = mules
         people = (0..<users).map { Person(number: $0 + 1, seed: seed) }
     }
 
@@ -53,6 +65,7 @@ public struct TransactionGenerator: Sendable {
                 all.append(LabelledTransaction(transaction: honest(person, day, trip: trip, &random)))
             }
             if random.unit() < Self.fraudShare { plant(person, day, trip: trip, &random, into: &all) }
+            if mules > 0 { plantAtMule(person, day, into: &all) }
         }
         var sorted = all.indices.sorted { a, b in
             let (a, b) = (all[a].transaction, all[b].transaction)
@@ -93,7 +106,7 @@ public struct TransactionGenerator: Sendable {
         _ person: Person, _ day: LakeDay, trip: Int?, _ random: inout SeededGenerator,
         into all: inout [LabelledTransaction]
     ) {
-        let kind = PlantedFraud.allCases[random.below(PlantedFraud.allCases.count)]
+        let kind = PlantedFraud.usual[random.below(PlantedFraud.usual.count)]
         var fraud = honest(person, day, trip: trip, &random)
         if kind == .impossibleTravel {
             // What the honest owner did just before.
@@ -125,9 +138,38 @@ public struct TransactionGenerator: Sendable {
                 fraud.channel = "online"
                 fraud.latitude = nil
                 fraud.longitude = nil
+            case .mule: break
             }
             all.append(LabelledTransaction(transaction: fraud, fraud: kind))
         }
+    }
+
+    /// Random numbers of their own, so that all other transactions are as without mules.
+    private func plantAtMule(_ person: Person, _ day: LakeDay, into all: inout [LabelledTransaction]) {
+        var random = SeededGenerator(
+            seed: seed ^ 0x3C6E_F372_FE94_F82B,
+            stream: UInt64(bitPattern: Int64(day.dayNumber)) &* 1_000_000_007 &+ UInt64(person.number))
+        guard random.unit() < Self.muleShare else { return }
+        for _ in 0..<1 + random.below(2) {
+            var fraud = honest(person, day, trip: nil, &random)
+            let merchant = mule(random.below(mules), on: day)
+            let category = Person.category(ofMerchant: merchant)
+            fraud.merchantID = "m-\(merchant)"
+            fraud.category = category.name
+            fraud.amount = amount(person, category, &random)
+            fraud.channel = "online"
+            fraud.latitude = nil
+            fraud.longitude = nil
+            all.append(LabelledTransaction(transaction: fraud, fraud: .mule))
+        }
+    }
+
+    /// One takes the place of another not on the same day as the others.
+    private func mule(_ number: Int, on day: LakeDay) -> Int {
+        let period = (day.dayNumber + number * Self.muleDays / mules) / Self.muleDays
+        var random = SeededGenerator(
+            seed: seed ^ 0x9B05_688C_2B3E_6C1F, stream: UInt64(bitPattern: Int64(period * 1_000 + number)))
+        return random.below(Person.merchants)
     }
 
     private func usualAmount(_ person: Person) -> Double { DeterministicMath.exp(person.meanLogAmount) }
