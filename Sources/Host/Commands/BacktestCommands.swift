@@ -64,6 +64,14 @@ struct Backtest: AsyncParsableCommand {
         print("  AUROC \(text(report.auroc))")
         print("  average precision \(text(report.averagePrecision))")
         print("  card precision@100 \(text(report.cardPrecisionAt100))")
+        for (name, deciles) in [
+            ("number of transactions", report.falseAlertsByActivity),
+            ("mean amount", report.falseAlertsByAmount),
+        ] {
+            guard let deciles else { continue }
+            let shares = deciles.map { String(format: "%.2f", $0) }.joined(separator: " ")
+            print("  false alerts of users' deciles by \(name), over their share of transactions: \(shares)")
+        }
     }
 }
 

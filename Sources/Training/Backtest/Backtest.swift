@@ -25,6 +25,10 @@ public struct BacktestReport: Codable, Sendable, Hashable {
     public var averagePrecision: Double?
     /// Share of users with a fraud among the 100 users of the lowest scores of a day, mean over the days.
     public var cardPrecisionAt100: Double?
+    /// Of the deciles of users by their number of transactions, and by their mean amount, ascending: the share of the
+    /// false alerts over the share of the transactions. nil: too few false alerts or users to tell.
+    public var falseAlertsByActivity: [Double]?
+    public var falseAlertsByAmount: [Double]?
 }
 
 extension TrainingPipeline {
@@ -85,11 +89,13 @@ private struct JudgedRows {
     private var labels: [Int8] = []
     private var days: [Int32] = []
     private var users: [UInt32] = []
+    private var amounts: [Float] = []
 
     mutating func append(_ row: HistoryRow) {
         labels.append(Int8(row.label))
         days.append(Int32(LakeDay(epochMilliseconds: row.timestampMilliseconds).dayNumber))
         users.append(row.user)
+        amounts.append(Float(row.amount))
     }
 
     func report(_ model: ReadyModel, from: LakeDay, to: LakeDay, asOf: Int64?) -> BacktestReport {
@@ -99,6 +105,8 @@ private struct JudgedRows {
         let knownScores = known.map { scores[$0] }
         let alerts = known.filter { scores[$0] < model.threshold }
         let hits = alerts.count { labels[$0] == 1 }
+        let shares = FalseAlertShares(
+            users: users, amounts: amounts, labels: labels, scores: scores, threshold: model.threshold)
         return BacktestReport(
             version: model.version, detector: model.header.detectorID, from: from, to: to,
             asOfMilliseconds: asOf,
@@ -108,7 +116,8 @@ private struct JudgedRows {
             auroc: ScoreMetrics.auroc(knownScores, anomalous: anomalous),
             averagePrecision: frauds < known.count
                 ? ScoreMetrics.averagePrecision(knownScores, anomalous: anomalous) : nil,
-            cardPrecisionAt100: frauds > 0 ? cardPrecision(known, count: 100) : nil)
+            cardPrecisionAt100: frauds > 0 ? cardPrecision(known, count: 100) : nil,
+            falseAlertsByActivity: shares.activityDeciles, falseAlertsByAmount: shares.amountDeciles)
     }
 
     /// Of each day the users by their lowest score.

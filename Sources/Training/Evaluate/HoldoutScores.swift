@@ -10,15 +10,22 @@ struct HoldoutScores {
     let labels: [Int8]
     /// `Injection.label` of each injected row.
     let kinds: [Int8]
+    /// Whose each row is, and its amount; empty where that is not known.
+    let users: [UInt32]
+    let amounts: [Float]
 
     init(_ model: any DetectorModel, _ plan: PreprocessingPlan, _ set: PreparedSet) throws {
         scores = try score(model, set.holdout.encoded(plan), columns: plan.columnCount)
         injected = try score(model, set.injected.encoded(plan), columns: plan.columnCount)
         labels = set.holdout.labels
         kinds = set.injected.labels
+        users = set.holdout.users
+        amounts = set.holdout.amounts
     }
 
     init(scores: [Double], injected: [Double], labels: [Int8], kinds: [Int8]? = nil) {
+        users = []
+        amounts = []
         self.kinds = kinds ?? injected.map { _ in 1 }
         self.scores = scores
         self.injected = injected
@@ -58,7 +65,8 @@ struct HoldoutScores {
     ///
     /// Always: `holdout_rows`; with rows `alert_rate`, the share of them below the threshold, `usual_alert_rate`, that of
     /// rows that are not known to be frauds, `injected_auroc`, `injected_precision`, the same of each kind
-    /// (`injected_precision_amount`, ...), and `injected_recall`, the share of injected frauds below it. With labels: `accuracy` at the threshold; with
+    /// (`injected_precision_amount`, ...), `injected_recall`, the share of injected frauds below it, and
+    /// `FalseAlertShares.metrics`. With labels: `accuracy` at the threshold; with
     /// labels of both kinds also `auroc`, `average_precision`, and `precision_at_budget`, of as many of the lowest
     /// scores as the contamination allows alerts.
     func metrics(threshold: Double, contamination: Double) -> [String: Double] {
@@ -75,6 +83,11 @@ struct HoldoutScores {
             metrics["injected_precision_" + name] = precision
         }
         metrics["injected_recall"] = share(injected) { $0 < threshold }
+        if !users.isEmpty {
+            let shares = FalseAlertShares(
+                users: users, amounts: amounts, labels: labels, scores: scores, threshold: threshold)
+            metrics.merge(shares.metrics()) { $1 }
+        }
         let known = known
         guard !known.isEmpty else { return metrics }
         let anomalous = known.map { labels[$0] == 1 }

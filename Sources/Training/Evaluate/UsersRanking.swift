@@ -58,12 +58,31 @@ struct UsersRanking: Codable, Sendable, Hashable {
     /// The same rows, injected frauds against those that are not known to be any.
     private(set) var injected = Ways()
 
+    /// Alerts on rows that are not known to be frauds, by the global model alone, and by own ones where they are earned.
+    private(set) var falseAlerts = [FalseAlertShares(), FalseAlertShares()]
+
+    private enum CodingKeys: String, CodingKey { case known, injected, falseAlerts }
+
+    init() {}
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        known = try container.decode(Ways.self, forKey: .known)
+        injected = try container.decode(Ways.self, forKey: .injected)
+        // Jobs that were begun before there were these have none.
+        let shares = try container.decodeIfPresent([FalseAlertShares].self, forKey: .falseAlerts) ?? []
+        if shares.count == 2 { falseAlerts = shares }
+    }
+
     /// Fewer known frauds do not decide; injected ones do.
     private static let minimumFrauds = 30
 
     /// Adds a user's holdout; nothing where a model's severities are not known.
+    ///
+    /// - Parameter threshold: The user's own model's.
     mutating func add(
-        own: HoldoutScores, _ ownScale: SeverityScale?, global: HoldoutScores, _ globalModel: ReadyModel,
+        own: HoldoutScores, threshold: Double, _ ownScale: SeverityScale?, global: HoldoutScores,
+        _ globalModel: ReadyModel,
         isEarned: Bool
     ) {
         guard let ownScale, globalModel.severity(of: globalModel.threshold) != nil else { return }
@@ -82,11 +101,20 @@ struct UsersRanking: Codable, Sendable, Hashable {
         for row in own.injected.indices {
             add(&injected, (own: own.injected[row], global: global.injected[row]), isFraud: true)
         }
+        let usual = own.labels.indices.filter { own.labels[$0] != 1 }
+        guard !usual.isEmpty, own.amounts.count == own.labels.count else { return }
+        let amount = usual.reduce(0.0) { $0 + Double(own.amounts[$1]) } / Double(usual.count)
+        let theirs = usual.count { global.scores[$0] < globalModel.threshold }
+        let mine = isEarned ? usual.count { own.scores[$0] < threshold } : theirs
+        for (way, alerts) in [theirs, mine].enumerated() {
+            falseAlerts[way].add(transactions: usual.count, meanAmount: amount, falseAlerts: alerts)
+        }
     }
 
     mutating func merge(_ other: UsersRanking) {
         known.merge(other.known)
         injected.merge(other.injected)
+        for way in falseAlerts.indices { falseAlerts[way].merge(other.falseAlerts[way]) }
     }
 
     private var deciding: Ways { known.global.fraudCount >= Self.minimumFrauds ? known : injected }
@@ -98,7 +126,8 @@ struct UsersRanking: Codable, Sendable, Hashable {
         return earned >= global
     }
 
-    /// For the job's answer: `users_average_precision_global`, `_own` and `_earned` of known frauds, and of injected ones.
+    /// For the job's answer: `users_average_precision_global`, `_own` and `_earned` of known frauds, and of injected ones;
+    /// `users_global_` and `users_earned_` with the names of `FalseAlertShares.metrics`.
     var metrics: [String: Double] {
         var metrics: [String: Double] = [:]
         for (name, ways) in [("average_precision", known), ("injected_precision", injected)] {
@@ -106,6 +135,8 @@ struct UsersRanking: Codable, Sendable, Hashable {
             metrics["users_\(name)_own"] = ways.own.averagePrecision
             metrics["users_\(name)_earned"] = ways.earned.averagePrecision
         }
+        metrics.merge(falseAlerts[0].metrics(prefix: "users_global_")) { $1 }
+        metrics.merge(falseAlerts[1].metrics(prefix: "users_earned_")) { $1 }
         return metrics
     }
 }

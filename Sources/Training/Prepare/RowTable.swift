@@ -32,6 +32,9 @@ struct RowTable: Sendable {
         priorities.removeAll(keepingCapacity: true)
     }
 
+    /// The first feature of each row.
+    var amounts: [Float] { (0..<count).map { features[$0 * Self.width] } }
+
     func numeric(_ row: Int) -> ArraySlice<Float> { features[row * Self.width..<(row + 1) * Self.width] }
 
     func categories(_ row: Int) -> ArraySlice<UInt64> {
