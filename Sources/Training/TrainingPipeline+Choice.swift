@@ -35,8 +35,11 @@ extension TrainingPipeline {
             settings.progress = { run.report(.fit, (Double(place) + $0) / count) }
             run.report(.fit, Double(place) / count)
             do {
-                let fitted = try fit(set.training, names: set.names, settings)
+                var fitted = try fit(set.training, names: set.names, settings)
                 let scores = try HoldoutScores(fitted.model, fitted.plan, set)
+                if candidate.detector.info.learnsFromReferences {
+                    fitted.settle(unseen: scores.scores, contamination: run.request.contamination)
+                }
                 judged.append(
                     Judged(
                         place: table.count, candidate: candidate, settings: settings, fitted: fitted,

@@ -287,7 +287,7 @@ public final class TrainingPipeline: Sendable {
             detectorSHA256: detector.sha256.isEmpty ? nil : detector.sha256,
             parameters: candidate.parameters.values.mapValues { "\($0)" }, seed: run.request.seed,
             preprocessing: fitted.preprocessing, threshold: fitted.threshold,
-            severity: SeverityTable(trainingScores: fitted.trainingScores),
+            severity: SeverityTable(trainingScores: fitted.usualScores),
             contamination: run.request.contamination,
             trainingRange: .init(from: "\(run.request.from)", to: "\(run.request.to)"),
             rowCount: set.rowCount, metrics: metrics, parent: router.snapshot().version(of: tenant),

@@ -112,6 +112,21 @@ import Transactions
         }
     }
 
+    /// What a model has learned by heart says nothing of how rare a score is.
+    @Test func thresholdsOfDetectorsThatLearnFromLabelsAreOfUnseenRows() throws {
+        let workshop = try Workshop()
+        workshop.registry.register(ByHeart())
+        try workshop.generate(users: 80, days: 30)
+        let outcome = try workshop.run(Workshop.request(days: 30, detector: "by-heart"), jobID: "heart")
+        // By its training scores no unseen row would be an alert.
+        #expect(try #require(outcome.metrics["holdout_rows"]) > 1_000)
+        #expect((0.005...0.011).contains(try #require(outcome.metrics["alert_rate"])), "\(outcome.metrics)")
+        let header = try #require(try workshop.models.header(of: .global, version: 1))
+        let scale = SeverityScale(try #require(header.severity))
+        #expect((0.45...0.55).contains(scale.severity(of: header.threshold)))
+        #expect(header.threshold > -1.5)
+    }
+
     @Test func figuresCountWhatWasKnown() throws {
         let (workshop, labels) = try world()
         let metrics = try said(workshop, labels).metrics
@@ -171,4 +186,44 @@ private final class WitnessModel: DetectorModel {
     func encode() -> [UInt8] {
         withUnsafeBytes(of: columns) { Array($0) } + withUnsafeBytes(of: digest) { Array($0) }
     }
+}
+
+/// Knows every row that it has seen, and scores it lower than any other.
+private struct ByHeart: Detector {
+    let info = DetectorInfo(
+        id: "by-heart", version: "1.0.0", summary: "Learns by heart.", parameters: [], uses: [.references])
+
+    func fit(
+        _ rows: FeatureRows, labels: UnsafeBufferPointer<Int8>?, context: FitContext
+    ) throws -> any DetectorModel {
+        ByHeartModel(columns: rows.columns, known: Set((0..<rows.count).map { ByHeartModel.hash(rows[$0]) }))
+    }
+
+    func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
+        ByHeartModel(columns: artifact.bytes.loadUnaligned(as: Int.self), known: [])
+    }
+}
+
+private final class ByHeartModel: DetectorModel {
+    let columns: Int
+    private let known: Set<UInt64>
+
+    init(columns: Int, known: Set<UInt64>) {
+        self.columns = columns
+        self.known = known
+    }
+
+    static func hash(_ row: UnsafeBufferPointer<Float>) -> UInt64 {
+        row.reduce(7) { ($0 ^ UInt64($1.bitPattern)) &* 1_099_511_628_211 }
+    }
+
+    func score(_ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>) {
+        for row in 0..<rows.count {
+            let hash = Self.hash(rows[row])
+            var random = SeededGenerator(seed: hash)
+            scores[row] = (known.contains(hash) ? -2 : -1) * random.unit() - (known.contains(hash) ? 2 : 0)
+        }
+    }
+
+    func encode() -> [UInt8] { withUnsafeBytes(of: columns) { Array($0) } }
 }

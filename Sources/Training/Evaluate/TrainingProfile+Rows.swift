@@ -6,7 +6,7 @@ extension TrainingProfile {
     ///
     /// - Returns: nil without scores.
     init?(_ fitted: FittedModel, _ rows: RowTable) {
-        guard let scores = Histogram(of: fitted.trainingScores) else { return nil }
+        guard let scores = Histogram(of: fitted.usualScores) else { return nil }
         let profiled = fitted.plan.profiled
         var columns = [[Double]](repeating: [], count: profiled.count)
         var values = [Double](repeating: 0, count: profiled.count)

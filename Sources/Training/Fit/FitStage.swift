@@ -23,9 +23,23 @@ struct FittedModel {
     let preprocessing: Preprocessing
     let plan: PreprocessingPlan
     /// `score < threshold` is an anomaly.
-    let threshold: Double
+    private(set) var threshold: Double
     /// Of the training rows, in the order of the sample.
     let trainingScores: [Double]
+    /// By what is said how rare a score is: the training scores, or those of rows that the model has not seen.
+    private(set) var usualScores: [Double]
+
+    /// With fewer rows the tail of the training scores tells more, whatever the model has learned by heart.
+    private static let leastUnseenRows = 1_000
+
+    /// Chooses the threshold, and what severity is measured by, on rows that the model has not seen: one that learns from
+    /// labels scores those it has learned from lower, or higher, than any other, so that of unseen rows too few would be
+    /// alerts and severities too low.
+    mutating func settle(unseen scores: [Double], contamination: Double) {
+        guard scores.count >= Self.leastUnseenRows else { return }
+        threshold = ScoreMetrics.threshold(scores, contamination: contamination)
+        usualScores = scores
+    }
 }
 
 /// Stage 3: fits preprocessing and detector on the training rows, and chooses the threshold on their scores.
@@ -71,7 +85,7 @@ func fit(_ all: RowTable, preprocessing: Preprocessing, _ settings: FitSettings)
     return FittedModel(
         model: model, preprocessing: preprocessing, plan: plan,
         threshold: ScoreMetrics.threshold(scores, contamination: settings.contamination),
-        trainingScores: scores)
+        trainingScores: scores, usualScores: scores)
 }
 
 /// What a detector that learns from labels learns from: rows whose label may still come would teach it that frauds are
