@@ -35,6 +35,9 @@ public struct LakeReader: Sendable {
         self.zone = zone
     }
 
+    /// The store, for people.
+    public var location: String { store.location }
+
     /// The days that have at least one file, ascending.
     public func days() throws(ObjectStoreError) -> [LakeDay] {
         let all = LakeDay(dayNumber: -719_162)...LakeDay(dayNumber: 2_932_896)  // years 1 to 9999

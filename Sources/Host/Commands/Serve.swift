@@ -243,7 +243,12 @@ struct Serve: AsyncParsableCommand {
                 display?.show(scored)
             },
             onEnded: { (stream: any TransactionStream) in snapshots?.write(stream) })
-        return ThreadService("scoring", stop: { worker.stop() }, work: { try worker.run() })
+        return ThreadService(
+            "scoring", stop: { worker.stop() },
+            work: {
+                try worker.run()
+                display?.endStream()
+            })
     }
 
     private static func workerSettings(_ settings: Settings) -> ScoringWorker.Settings {

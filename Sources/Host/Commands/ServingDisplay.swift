@@ -84,6 +84,12 @@ final class ServingDisplay: Sendable {
             + "\(more)\n"
     }
 
+    /// The stream has ended, and what waits for a signal goes on.
+    func endStream() {
+        guard let tally, state.withLock({ $0.status?.phase == .finished }) else { return }
+        write("the stream has ended: " + tally.summary + "\n")
+    }
+
     func finish() {
         state.withLock { state in
             guard let totals = state.status?.totals else { return }

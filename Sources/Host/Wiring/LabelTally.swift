@@ -11,9 +11,27 @@ final class LabelTally: Sendable {
         var hits = 0
         var frauds = 0
         var labelled = 0
+        /// What each model scored, in the order in which they came.
+        var models: [(name: String, counts: Share)] = []
         /// Of the first alerts.
         var firstAlerts = 0
         var firstHits = 0
+
+        mutating func note(_ model: String, isFraud: Bool, isAlert: Bool) {
+            let place = models.firstIndex { $0.name == model } ?? models.count
+            if place == models.count { models.append((model, Share())) }
+            models[place].counts.transactions += 1
+            if isFraud { models[place].counts.frauds += 1 }
+            if isAlert { models[place].counts.alerts += 1 }
+            if isAlert, isFraud { models[place].counts.hits += 1 }
+        }
+    }
+
+    private struct Share {
+        var transactions = 0
+        var alerts = 0
+        var hits = 0
+        var frauds = 0
     }
 
     /// How many of the first alerts are counted on their own: those that a newcomer sees.
@@ -67,7 +85,9 @@ final class LabelTally: Sendable {
                 }
                 counts.labelled += 1
                 if fraud { counts.frauds += 1 }
-                guard scored.isAnomaly(row) else { continue }
+                let isAlert = scored.isAnomaly(row)
+                counts.note(Self.model(scored, row), isFraud: fraud, isAlert: isAlert)
+                guard isAlert else { continue }
                 counts.alerts += 1
                 if fraud { counts.hits += 1 }
                 guard counts.alerts <= Self.firstAlerts else { continue }
@@ -77,15 +97,27 @@ final class LabelTally: Sendable {
         }
     }
 
-    /// One line for people.
+    private static func model(_ scored: ScoredBatch, _ row: Int) -> String {
+        let group = scored.groups[Int(scored.groupIndex[row])]
+        return group.fallback == nil
+            ? "users' own models" : "global v\(group.model.version), \(group.model.header.detectorID)"
+    }
+
+    /// For people: a line of all, and one for each model where there were several.
     var summary: String {
         let counts = counts.withLock { $0 }
         func share(_ part: Int, _ whole: Int) -> String {
             whole == 0 ? "-" : String(format: "%.2f", Double(part) / Double(whole))
         }
-        return
+        let all =
             "precision \(share(counts.hits, counts.alerts)) (\(counts.hits) of \(counts.alerts) alerts are frauds; of "
             + "the first \(counts.firstAlerts) \(counts.firstHits)), recall \(share(counts.hits, counts.frauds)) "
             + "(\(counts.frauds) frauds among \(counts.labelled) labelled transactions)"
+        guard counts.models.count > 1 else { return all }
+        let lines = counts.models.map { name, model in
+            "  \(name): precision \(share(model.hits, model.alerts)) (\(model.hits) of \(model.alerts) alerts), "
+                + "recall \(share(model.hits, model.frauds)) (\(model.frauds) frauds among \(model.transactions))"
+        }
+        return ([all] + lines).joined(separator: "\n")
     }
 }

@@ -36,7 +36,7 @@ struct LakeNotes {
         let keys = try reader.someKeys()
         return [
             keys.isEmpty
-                ? "it is empty: there is nothing at this address"
+                ? "it is empty: there is nothing at \(reader.location)"
                 : "it has no days at all; what is there: \(keys.joined(separator: ", "))"
         ]
     }

@@ -76,7 +76,7 @@ public final class LabelWorker: Sendable {
 
     /// - Returns: nil while the topic is not there or the broker is away: librdkafka goes on trying.
     private func poll(_ consumer: KafkaConsumer) throws -> KafkaMessages? {
-        do {
+        do throws(KafkaError) {
             return try consumer.poll(
                 maximumCount: Self.batchRecords, timeoutMilliseconds: 500,
                 lingerMilliseconds: Self.batchMilliseconds)
