@@ -92,7 +92,8 @@ extension TrainingPipeline {
         let header = header(run.candidates[0], fitted, set, userID: userID, metrics: metrics, run)
         if let global = try router.globalModel(), let theirs = comparison.global {
             ranking.add(
-                own: own, threshold: fitted.threshold, header.severity.map(SeverityScale.init), global: theirs, global,
+                own: own, threshold: fitted.threshold, header.severity.map(SeverityScale.init),
+                global: theirs, global,
                 isEarned: isEarned)
         }
         try packing.add(header, fitted.model, isEarned: isEarned)
