@@ -57,6 +57,18 @@ extension TrainingPipeline {
         return try best(judged, table, set, run)
     }
 
+    /// What is to serve. A detector that learns from labels is fitted once more after it has been judged, on the holdout's
+    /// rows too: the newest frauds tell most. Its figures, threshold and severity stay those of the one that had not seen
+    /// these rows.
+    func refitted(_ chosen: Chosen, _ set: PreparedSet, _ run: Run) throws -> FittedModel {
+        guard chosen.candidate.detector.info.learnsFromReferences, set.holdout.count > 0 else {
+            return chosen.fitted
+        }
+        var fitted = try fit(set.training.appending(set.holdout), names: set.names, chosen.settings)
+        fitted.settle(unseen: chosen.scores.scores, contamination: run.request.contamination)
+        return fitted
+    }
+
     private struct Judged {
         /// In the table.
         let place: Int

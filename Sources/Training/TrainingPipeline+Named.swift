@@ -144,7 +144,7 @@ extension TrainingPipeline {
         run.report(.prepare, 1)
         let chosen = try choose(set, run)
         run.report(.evaluate, 0)
-        let header = try judgedHeader(chosen, set, user.known, run)
+        let header = try judgedHeader(chosen, chosen.fitted, set, user.known, run)
         return Made(
             header: try StoreStage(store: store, jobID: run.jobID).publish(header, chosen.fitted.model),
             notes: notes)

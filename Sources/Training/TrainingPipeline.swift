@@ -136,7 +136,9 @@ public final class TrainingPipeline: Sendable {
             let set = try prepare(history, run)
             let chosen = try choose(set, run)
             run.report(.evaluate, 0)
-            header = try stage.publish(try judgedHeader(chosen, set, known, run), chosen.fitted.model)
+            let serving = try refitted(chosen, set, run)
+            header = try stage.publish(
+                try judgedHeader(chosen, serving, set, known, run), serving.model)
         }
         // A stored model that has not been promoted is not fitted again: its header says whether it may be.
         let isPromoted = run.request.promotes(header)
@@ -168,7 +170,7 @@ public final class TrainingPipeline: Sendable {
     /// What is known of a model before it is stored: its figures on the holdout, whether it may serve, and what its
     /// training rows looked like.
     func judgedHeader(
-        _ chosen: Chosen, _ set: PreparedSet, _ known: KnownLabels, _ run: Run
+        _ chosen: Chosen, _ serving: FittedModel, _ set: PreparedSet, _ known: KnownLabels, _ run: Run
     ) throws -> ArtifactHeader {
         let userID = run.request.userID
         var metrics = chosen.scores.metrics(
@@ -178,7 +180,7 @@ public final class TrainingPipeline: Sendable {
         metrics["score_stability"] = try Stability.acrossSeeds(chosen.fitted, set, chosen.settings)
         metrics["score_shift"] = ScoreMetrics.stabilityIndex(
             reference: chosen.fitted.trainingScores, current: chosen.scores.scores)
-        var header = header(chosen.candidate, chosen.fitted, set, userID: userID, metrics: metrics, run)
+        var header = header(chosen.candidate, serving, set, userID: userID, metrics: metrics, run)
         header.candidates = chosen.table
         header.deciles = chosen.scores.deciles
         if userID == nil {
@@ -187,7 +189,7 @@ public final class TrainingPipeline: Sendable {
                     threshold: active.threshold, contamination: run.request.contamination)
             }
             header.gate = Gate.checks(metrics, active: active, contamination: run.request.contamination)
-            header.profile = TrainingProfile(chosen.fitted, set.training)
+            header.profile = TrainingProfile(serving, set.training)
         }
         try run.checkCancellation()
         run.report(.store, 0)

@@ -41,6 +41,17 @@ struct RowTable: Sendable {
         categories[row * Self.categoryCount..<(row + 1) * Self.categoryCount]
     }
 
+    /// The rows, and those of another table behind them.
+    func appending(_ other: RowTable) -> RowTable {
+        var table = self
+        table.features.append(contentsOf: other.features)
+        table.categories.append(contentsOf: other.categories)
+        table.labels.append(contentsOf: other.labels)
+        table.users.append(contentsOf: other.users)
+        table.priorities.append(contentsOf: other.priorities)
+        return table
+    }
+
     /// Some of the rows, in the order given.
     func gathering(_ rows: [Int]) -> RowTable {
         var table = RowTable()
