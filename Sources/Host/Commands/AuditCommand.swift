@@ -7,7 +7,7 @@ struct Audit: AsyncParsableCommand {
         commandName: "audit",
         abstract: "Make a verdict again from its transactions and its model, and say whether it is the same.",
         discussion: """
-            The model is fetched by the SHA-256 that the verdict names; the user's transactions come from the stream
+            Model and reference table are fetched as the verdict names them; the user's transactions come from the stream
             file, or from the lake. In the lake they lie by time: a verdict on one that came before an earlier one
             (late) may differ. Ends with 0 and REPRODUCED, or with 1 and the first difference.
 
