@@ -5,12 +5,11 @@ public enum ObjectKey {
     /// S3's limit, of UTF-8 bytes.
     public static let maximumSize = 1024
 
-    /// Whether a key can name an object: segments separated by `/`, none of them empty, `.` or `..`, no control
-    /// characters, at most `maximumSize` bytes.
+    /// Whether a key can name an object: segments separated by `/`, none of them empty, `.` or `..`, no NUL, at most
+    /// `maximumSize` bytes. Other control characters are no good idea, but others' objects may have them.
     public static func isValid(_ key: String) -> Bool {
         let bytes = key.utf8
-        guard !bytes.isEmpty, bytes.count <= maximumSize, bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x7F })
-        else {
+        guard !bytes.isEmpty, bytes.count <= maximumSize, !bytes.contains(0) else {
             return false
         }
         return bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).allSatisfy(

@@ -8,7 +8,7 @@ struct ObjectKeyTests {
         "what may be a key",
         arguments: [
             "a", "models/global/v2.model", "users/3f/a%2Fb%20c%F0%9F%98%80/v3.model", "a..b/...",
-            "with space/ü😀",
+            "with space/ü😀", "a\nb", "a/\u{7F}",
             String(repeating: "x", count: 1024),
         ])
     func valid(key: String) { #expect(ObjectKey.isValid(key)) }
@@ -16,8 +16,7 @@ struct ObjectKeyTests {
     @Test(
         "what may not",
         arguments: [
-            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", "a/..", "./a", "a\0b", "a\nb",
-            "a/\u{7F}",
+            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", "a/..", "./a", "a\0b",
             String(repeating: "x", count: 1025),
         ])
     func invalid(key: String) { #expect(!ObjectKey.isValid(key)) }

@@ -232,6 +232,27 @@ struct S3ObjectStoreTests {
         #expect(server.requests[0].target.contains("start-after=p%2FA"))
     }
 
+    @Test("keys that XML cannot hold are listed", arguments: [true, false])
+    func encodedKeys(isEncoding: Bool) throws {
+        let server = try ScriptedHTTPServer { request, _ in
+            let keys = isEncoding ? ["p/a%0Ab", "p/b%01+c%2Bd", "p/%C3%BC"] : ["p/a", "p/b+c", "p/x%20y"]
+            let entries = keys.map {
+                "<Contents><Key>\($0)</Key><Size>3</Size><ETag>&quot;e&quot;</ETag></Contents>"
+            }
+            let encoding = isEncoding ? "<EncodingType>url</EncodingType>" : ""
+            return .send(
+                200,
+                body: "<ListBucketResult>\(encoding)\(entries.joined())<IsTruncated>false</IsTruncated>"
+                    + "</ListBucketResult>")
+        }
+        let keys = try store(server).listAll(prefix: "").map(\.key)
+        #expect(keys == (isEncoding ? ["a\nb", "b\u{1} c+d", "ü"] : ["a", "b+c", "x%20y"]))
+        #expect(server.requests[0].target.contains("encoding-type=url"))
+        // The answer is none of an object, and does not matter here.
+        _ = try? store(server).get("a\nb")
+        #expect(server.requests.last?.target.contains("p/a%0Ab") == true)
+    }
+
     @Test("a list that never ends is an error", .timeLimit(.minutes(1)))
     func endlessList() throws {
         let server = try ScriptedHTTPServer { _, _ in

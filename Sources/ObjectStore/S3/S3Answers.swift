@@ -1,3 +1,4 @@
+import Exact
 import Foundation
 
 #if canImport(FoundationXML)
@@ -15,14 +16,36 @@ struct S3ListPage: Sendable, Equatable {
     var entries: [Entry] = []
     var isTruncated = false
     var nextToken: String?
+    /// Whether keys are percent-encoded, as was asked for: not every store does it.
+    var isEncoded = false
+
+    /// The page with its keys as they are; nil where one is not encoded.
+    ///
+    /// - Parameter plusIsBlank: Amazon writes `+` for a blank. SeaweedFS leaves a plus as it is.
+    func decoded(plusIsBlank: Bool) -> S3ListPage? {
+        guard isEncoded else { return self }
+        var page = self
+        page.isEncoded = false
+        for index in entries.indices {
+            var key = entries[index].key
+            if plusIsBlank { key = key.replacing("+", with: " ") }
+            guard let bytes = PercentCoding.decode(key),
+                let text = String(validating: bytes, as: UTF8.self)
+            else { return nil }
+            page.entries[index].key = text
+        }
+        return page
+    }
 
     /// nil when the bytes are no such answer.
     init?(_ xml: [UInt8]) {
         var page: (entries: [Entry], isTruncated: Bool, nextToken: String?) = ([], false, nil)
+        var isEncoded = false
         let root = XMLText.read(xml) { event in
             switch event {
             case .opened(["ListBucketResult", "Contents"]): page.entries.append(Entry())
             case .text(["ListBucketResult", "IsTruncated"], let text): page.isTruncated = text == "true"
+            case .text(["ListBucketResult", "EncodingType"], let text): isEncoded = text == "url"
             case .text(["ListBucketResult", "NextContinuationToken"], let text): page.nextToken = text
             case .text(["ListBucketResult", "Contents", "Key"], let text):
                 page.entries[page.entries.count - 1].key = text
@@ -35,6 +58,7 @@ struct S3ListPage: Sendable, Equatable {
         }
         guard root == "ListBucketResult" else { return nil }
         (entries, isTruncated, nextToken) = page
+        self.isEncoded = isEncoded
     }
 }
 

@@ -39,7 +39,8 @@ extension S3ObjectStore {
         var token: String?
         repeat {
             var query = [
-                "list-type": "2", "prefix": self.prefix + prefix,
+                // Keys may have characters that XML has not.
+                "list-type": "2", "encoding-type": "url", "prefix": self.prefix + prefix,
                 "max-keys": String(min(Self.pageSize, limit - found.count)),
             ]
             if let token {
@@ -78,6 +79,10 @@ extension S3ObjectStore {
         if answer.headers["server"]?.contains("SeaweedFS") == true {
             listsInOtherOrder.store(true, ordering: .relaxed)
         }
-        return page
+        let isSeaweed = answer.headers["server"]?.contains("SeaweedFS") == true
+        guard let decoded = page.decoded(plusIsBlank: !isSeaweed) else {
+            throw .failed(location: location, reason: "the list has a key that is not percent-encoded")
+        }
+        return decoded
     }
 }
