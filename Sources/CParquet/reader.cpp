@@ -44,6 +44,60 @@ void check_counts(const parquet::FileMetaData &metadata) {
     if (rows != metadata.num_rows()) throw pq::Failure(PQ_DAMAGED, "the row groups' counts do not add up");
 }
 
+// What a sound file may become. A few bytes can stand for any number of rows or for gigabytes of text, and several
+// chunks of a hostile file can be the same bytes: the work is to be known before it is begun. Transactions have ids and
+// times of their own, so that no honest file comes near these.
+constexpr int64_t free_rows = 1 << 20;
+constexpr int64_t rows_per_byte = 64;
+constexpr int64_t free_bytes = 64 << 20;
+constexpr int64_t expansion = 1000;
+
+std::string mebibytes(int64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+void check_sizes(const parquet::FileMetaData &metadata, int64_t file_bytes, int64_t memory_bytes) {
+    if (metadata.num_rows() > free_rows + rows_per_byte * file_bytes) {
+        throw pq::Failure(
+            PQ_MEMORY, "it says that its " + std::to_string(file_bytes) + " bytes hold "
+                + std::to_string(metadata.num_rows()) + " rows");
+    }
+    int64_t compressed = 0, uncompressed = 0;
+    for (int group = 0; group < metadata.num_row_groups(); group++) {
+        auto row_group = metadata.RowGroup(group);
+        int64_t of_group = 0;
+        for (int column = 0; column < row_group->num_columns(); column++) {
+            auto chunk = row_group->ColumnChunk(column);
+            if (chunk->total_compressed_size() < 0 || chunk->total_uncompressed_size() < 0
+                || __builtin_add_overflow(compressed, chunk->total_compressed_size(), &compressed)
+                || __builtin_add_overflow(of_group, chunk->total_uncompressed_size(), &of_group)) {
+                throw pq::Failure(PQ_DAMAGED, "a column says that its size is none");
+            }
+        }
+        if (of_group > memory_bytes) {
+            throw pq::Failure(
+                PQ_MEMORY, "a row group becomes " + mebibytes(of_group) + ", more than the " + mebibytes(memory_bytes)
+                    + " that one file may take; write smaller row groups");
+        }
+        if (__builtin_add_overflow(uncompressed, of_group, &uncompressed)) uncompressed = INT64_MAX;
+    }
+    if (compressed > file_bytes) {
+        throw pq::Failure(PQ_DAMAGED, "its columns say that they are longer than the file: some share their bytes");
+    }
+    if (uncompressed > free_bytes && uncompressed / expansion > file_bytes) {
+        throw pq::Failure(
+            PQ_MEMORY, "its " + std::to_string(file_bytes) + " bytes would become " + mebibytes(uncompressed));
+    }
+}
+
+/// The same while it is read, for footers that lie: what the file has made so far, decoded batches included.
+void check_made(const pq_file &file) {
+    constexpr int64_t free_made = int64_t{1} << 30;
+    const int64_t made = file.pool->total_bytes_allocated();
+    if (made > free_made && made / (8 * expansion) > file.size_bytes) {
+        throw pq::Failure(
+            PQ_MEMORY, "its " + std::to_string(file.size_bytes) + " bytes became " + mebibytes(made) + " already");
+    }
+}
+
 std::vector<int> leaf_indices(const pq_file &file, const int32_t *columns, int32_t count) {
     std::vector<int> indices;
     for (int32_t i = 0; i < count; i++) indices.push_back(file.leaves.at(columns[i]));
@@ -97,6 +151,8 @@ pq_file *pq_open(const pq_source *source, const pq_read_options *options, pq_err
         auto parquet = parquet::ParquetFileReader::Open(store, reading);
         file->metadata = parquet->metadata();
         check_counts(*file->metadata);
+        check_sizes(*file->metadata, size, options->memory_bytes);
+        file->size_bytes = size;
 
         parquet::ArrowReaderProperties decoding(/*use_threads=*/false);
         decoding.set_pre_buffer(false);
@@ -196,6 +252,7 @@ pq_batch *pq_next(pq_rows *rows, pq_error *error) {
         std::shared_ptr<arrow::RecordBatch> next;
         // Arrow may give an empty batch between two others.
         do {
+            check_made(*rows->file);
             pq::check(rows->batches->ReadNext(&next));
         } while (next && next->num_rows() == 0);
         if (!next) {

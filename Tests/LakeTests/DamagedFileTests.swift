@@ -121,6 +121,24 @@ import Testing
         }
     }
 
+    /// A few bytes that stand for much work are refused before it is begun.
+    @Test(arguments: [true, false])
+    func aFileThatBecomesAThousandTimesItsSizeIsRefused(isText: Bool) throws {
+        // Different ones, as equal ones would be written once.
+        let texts = (0..<80).map { "\($0)" + String(repeating: "x", count: 1 << 20) }
+        let values: ColumnValues =
+            isText ? .text(TextColumn(texts)) : .real(Array(repeating: 0, count: 2_000_000))
+        let writer = try ParquetWriter(columns: [ParquetColumn("t", isText ? .text : .real)])
+        try writer.append([values])
+        let bytes = try writer.finish()
+        #expect(bytes.count < 32 << 10)
+        let (reader, _) = lake(of: bytes)
+        #expect { try reader.scan(days: oneDay, columns: ["t"]) { _ in } } throws: { error in
+            guard case LakeError.tooLarge(let file, _) = error else { return false }
+            return file.hasSuffix("part-0.parquet") && "\(error)".contains("\(bytes.count) bytes")
+        }
+    }
+
     @Test func aFileThatTakesTooMuchMemoryIsRefused() throws {
         let writer = try ParquetWriter(columns: [ParquetColumn("t", .text)])
         try writer.append([.text(TextColumn([String(repeating: "x", count: 8 << 20)]))])
