@@ -237,8 +237,12 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ServingTests",
-            dependencies: ["Serving", "Kafka", "Models", "ObjectStore", "Plugins", "Retrying", logging],
-            swiftSettings: strict, linkerSettings: nativeLibraries),
+            dependencies: [
+                "Serving", "Features", "Transactions", "Kafka", "Models", "ObjectStore", "Plugins",
+                "Retrying",
+                logging,
+            ],
+            exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),
         // Optimised in debug builds too: it runs thousands of schedules.
         .testTarget(
             name: "SimulationTests",
@@ -266,7 +270,8 @@ let package = Package(
             dependencies: [
                 "Training", "Models", "Outcomes", "Plugins", "Features", "Transactions", "Lake",
                 "ObjectStore",
-                "IsolationForest", "TailSurprise", "ZScoreBaseline", "Torture", detectorAPI, crypto, grdb,
+                "IsolationForest", "TailSurprise", "ZScoreBaseline", "Torture", detectorAPI, exact, crypto,
+                grdb,
                 logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),
@@ -283,7 +288,7 @@ let package = Package(
             dependencies: ["Plugins", "PluginChild", detectorAPI, stampLayout, logging],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
-            name: "HostTests", dependencies: ["Host", logging], swiftSettings: strict,
+            name: "HostTests", dependencies: ["Host", exact, logging], swiftSettings: strict,
             linkerSettings: nativeLibraries),
         .testTarget(
             name: "ManagementTests",

@@ -138,6 +138,10 @@ struct MaybeText {
 template <typename Body> bool with_texts(const arrow::Array &column, bool only_written, Body body) {
     const arrow::Array &array = pq::plain(column);
     const arrow::Array *values = &array;
+    if (array.type_id() == arrow::Type::NA && !only_written) {
+        body([](int64_t) -> MaybeText { return {false, {}}; });
+        return true;
+    }
     const arrow::DictionaryArray *dictionary = nullptr;
     if (array.type_id() == arrow::Type::DICTIONARY) {
         dictionary = static_cast<const arrow::DictionaryArray *>(&array);

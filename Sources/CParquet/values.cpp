@@ -1,4 +1,5 @@
 // The values of a batch, converted into arrays that the caller owns.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -43,6 +44,9 @@ template <typename ArrayType, typename Body> bool with_typed(const arrow::Array 
     body(Typed<ArrayType>{static_cast<const ArrayType &>(array)});
     return true;
 }
+
+/// Writers that see nothing but nulls give a column no type.
+bool is_all_null(const arrow::Array &array) { return array.type_id() == arrow::Type::NA; }
 
 /// Calls `body` with a function from index to number (or bool); false when the array holds no plain numbers.
 template <typename Body> bool with_numbers(const arrow::Array &array, Body body) {
@@ -148,6 +152,11 @@ bool pq_batch_reals(const pq_batch *batch, int32_t column, double *values, uint8
         const arrow::Array &array = column_of(*batch, column);
         const double nothing = std::numeric_limits<double>::quiet_NaN();
         bool nulls = array.null_count() > 0;
+        if (is_all_null(array)) {
+            std::fill_n(values, batch->count(), nothing);
+            if (states) std::fill_n(states, batch->count(), uint8_t(EXACT_MISSING));
+            return true;
+        }
         if (array.type_id() == arrow::Type::DOUBLE && !nulls && !batch->selected) {
             const double *from = static_cast<const arrow::DoubleArray &>(array).raw_values();
             std::memcpy(values, from, batch->count() * sizeof(double));
@@ -177,6 +186,11 @@ bool pq_batch_reals(const pq_batch *batch, int32_t column, double *values, uint8
 bool pq_batch_labels(const pq_batch *batch, int32_t column, int8_t *values, uint8_t *states, pq_error *error) {
     return pq::guard(error, false, [&] {
         const arrow::Array &array = column_of(*batch, column);
+        if (is_all_null(array)) {
+            std::fill_n(values, batch->count(), int8_t{-1});
+            std::fill_n(states, batch->count(), uint8_t(EXACT_MISSING));
+            return true;
+        }
         auto copy = [&](auto value_at) {
             for_each_row(*batch, [&](int64_t row, int64_t index) {
                 const double value = array.IsNull(index) ? std::nan("") : static_cast<double>(value_at(index));
@@ -250,6 +264,10 @@ bool pq_batch_timestamps(
                 return EXACT_VALUE;
             });
         };
+        if (is_all_null(array)) {
+            copy([](int64_t, int64_t *) -> int { return EXACT_MISSING; });
+            return true;
+        }
         constexpr int64_t day = 86'400'000;
         switch (array.type_id()) {
         case arrow::Type::TIMESTAMP: {

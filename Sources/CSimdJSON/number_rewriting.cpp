@@ -45,6 +45,14 @@ Number number_at(std::string_view json, size_t start) {
     return number;
 }
 
+/// The length of a word that stands at a place and does not go on behind it; 0: it does not.
+size_t word_at(std::string_view json, size_t at, std::string_view word) {
+    if (at > json.size() || json.substr(at, word.size()) != word) return 0;
+    const size_t end = at + word.size();
+    const bool ends = end == json.size() || std::string_view(",]} \t\r\n").find(json[end]) != std::string_view::npos;
+    return ends ? word.size() : 0;
+}
+
 /// Where the string that opens at `start` ends, or the end of the text.
 size_t after_string(std::string_view json, size_t start) {
     for (size_t at = start + 1; at < json.size(); ++at) {
@@ -67,6 +75,19 @@ bool rewrite_numbers(std::string_view json, std::string &rewritten) {
             const size_t end = after_string(json, at);
             rewritten.append(json.substr(at, end - at));
             at = end;
+            continue;
+        }
+        if (const size_t length = word_at(json, at, "NaN")) {
+            rewritten.append("null");
+            changed = true;
+            at += length;
+            continue;
+        }
+        const bool is_negative = json[at] == '-';
+        if (const size_t length = word_at(json, at + is_negative, "Infinity")) {
+            rewritten.append("[]");
+            changed = true;
+            at += is_negative + length;
             continue;
         }
         const Number number = number_at(json, at);

@@ -169,7 +169,8 @@ Verdict csimd_parser::open(csimd_message message) {
     std::memcpy(padded.data(), message.bytes, message.length);
     numbers_rewritten = false;
     auto error = json.parse(padded.data(), message.length, false).error();
-    if (error == simdjson::NUMBER_ERROR && rewrite_numbers({padded.data(), message.length}, rewritten)) {
+    const bool may_be_numbers = error == simdjson::NUMBER_ERROR || error == simdjson::TAPE_ERROR;
+    if (may_be_numbers && rewrite_numbers({padded.data(), message.length}, rewritten)) {
         numbers_rewritten = true;
         rewritten.reserve(rewritten.size() + simdjson::SIMDJSON_PADDING);
         error = json.parse(rewritten.data(), rewritten.size(), false).error();

@@ -107,6 +107,15 @@ public struct KafkaAdmin: Sendable {
         try client.partitionCount(topic: topic, timeoutMilliseconds: timeoutMilliseconds)
     }
 
+    /// What tells this cluster from all others; nil: no broker has said it in that time.
+    public func clusterID(timeoutMilliseconds: Int = 5_000) -> String? {
+        guard let text = rd_kafka_clusterid(client.pointer, Int32(clamping: timeoutMilliseconds)) else {
+            return nil
+        }
+        defer { rd_kafka_mem_free(client.pointer, text) }
+        return String(cString: text)
+    }
+
     /// Sends a request, waits for its answer, and throws the first topic's error that is not the wanted state
     /// itself.
     private func run(

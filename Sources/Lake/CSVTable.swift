@@ -1,15 +1,16 @@
 import Exact
 
 /// Reads a CSV table whose first record names the columns. A column is numeric when each of its fields is a number or
-/// missing, as `ValueText.number` has it. Columns without a name are left out; of two with one name, neither of which
+/// missing, as `ValueText.number` has it, or each is `true`, `false` or missing. Columns without a name are left out; of two with one name, neither of which
 /// is asked for by name, the second is called `name.1`.
 ///
 /// - Throws: `.badLine` for a record that breaks the rules, has another number of fields than the header, or no label
 ///   or time; `.missingColumn` when there is no such column for labels or times.
 public func readCSVTable(
-    _ bytes: [UInt8], name: String, labelColumn: String?, timeColumn: String? = nil
+    _ bytes: [UInt8], name: String, labelColumn: String?, timeColumn: String? = nil, zone: PlaceZone? = nil
 ) throws(LakeError) -> NumericTable {
-    var table = CSVTable(name: name, labelColumn: labelColumn, timeColumn: timeColumn)
+    var table = CSVTable(
+        name: name, labelColumn: labelColumn, timeColumn: timeColumn, zone: zone ?? .utc)
     var parser = CSVParser()
     do {
         try parser.parse(bytes) { try table.take($0) }
@@ -27,16 +28,21 @@ private struct CSVTable {
     let name: String
     let labelColumn: String?
     let timeColumn: String?
+    let zone: PlaceZone
     private var header: [String]?
     private var labelIndex: Int?
     private var timeIndex: Int?
     /// A column's numbers, nil once a field of it was none.
     private var numbers: [[Double]?] = []
+    /// What the fields of a column are so far; nil: all are missing.
+    private var kinds: [Kind?] = []
+    private enum Kind { case number, boolean }
     private var labels: [Bool] = []
     private var times: [Double] = []
     private var count = 0
 
-    init(name: String, labelColumn: String?, timeColumn: String?) {
+    init(name: String, labelColumn: String?, timeColumn: String?, zone: PlaceZone) {
+        self.zone = zone
         self.name = name
         self.labelColumn = labelColumn
         self.timeColumn = timeColumn
@@ -64,21 +70,39 @@ private struct CSVTable {
                 }
                 labels.append(label)
             } else if index == timeIndex {
-                guard let time = TimeText.sortable(record.bytes(index)) else {
+                guard let time = TimeText.sortable(record.bytes(index), zone: zone) else {
                     throw .badLine(
                         file: name, line: record.line,
                         reason: "column '\(header[index])': '\(record[index])' is no time or number")
                 }
                 times.append(time)
             } else if numbers[index] != nil {
-                switch ValueText.number(record.bytes(index)) {
-                case .value(let number): numbers[index]?.append(number)
-                case .missing: numbers[index]?.append(.nan)
-                case .refused: numbers[index] = nil
-                }
+                takeNumber(record.bytes(index), index)
             }
         }
         count += 1
+    }
+
+    /// A column of `true` and `false` is one of 1 and 0, as it is in Parquet.
+    private mutating func takeNumber(_ field: UnsafeBufferPointer<UInt8>, _ index: Int) {
+        func take(_ number: Double, _ kind: Kind) {
+            guard kinds[index] ?? kind == kind else {
+                numbers[index] = nil
+                return
+            }
+            kinds[index] = kind
+            numbers[index]?.append(number)
+        }
+        switch ValueText.number(field) {
+        case .value(let number): take(number, .number)
+        case .missing: numbers[index]?.append(.nan)
+        case .refused:
+            if let value = ValueText.boolean(field).value {
+                take(value ? 1 : 0, .boolean)
+            } else {
+                numbers[index] = nil
+            }
+        }
     }
 
     private mutating func takeHeader(_ record: CSVParser.Record) throws(LakeError) {
@@ -96,6 +120,7 @@ private struct CSVTable {
         }
         header = names
         numbers = names.map { $0.isEmpty ? nil : [] }
+        kinds = names.map { _ in nil }
         labelIndex = try index(of: labelColumn, names)
         timeIndex = try index(of: timeColumn, names)
     }

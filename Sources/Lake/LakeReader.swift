@@ -157,6 +157,10 @@ public struct LakeReader: Sendable {
             } catch {
                 throw explained(error, file: file, source: source)
             }
+            // One answer is of one file; parts of several answers may be of several.
+            if source.counts.requests > 1, try store.head(file.key)?.tag != file.tag {
+                throw LakeError.changed(file: source.name)
+            }
             statistics.files += 1
             statistics.requests += source.counts.requests
             statistics.bytesFetched += source.counts.bytes

@@ -63,11 +63,12 @@ public struct NumericTable: Sendable, Hashable {
 ///
 /// - Parameters:
 ///   - labelColumn: its value is not 0, or `true`, for an anomaly; it may not be missing in any row.
-///   - timeColumn: numbers, timestamps or text (RFC 3339; UTC where there is no zone, midnight where there is only a
-///     day); it may not be missing in any row, and is no feature.
+///   - timeColumn: numbers, timestamps or text (`ValueText.time`; midnight where there is only a day); it may not be
+///     missing in any row, and is no feature.
+///   - zone: of times that do not say theirs; nil: UTC.
 /// - Throws: `LakeError`: what is wrong, and in a CSV file on which line.
 public func readTable(
-    path: String, labelColumn: String?, timeColumn: String? = nil
+    path: String, labelColumn: String?, timeColumn: String? = nil, zone: PlaceZone? = nil
 ) throws(LakeError) -> NumericTable {
     let kind = URL(fileURLWithPath: path).pathExtension.lowercased()
     guard kind == "parquet" || kind == "csv" else {
@@ -81,17 +82,20 @@ public func readTable(
         throw .unreadable(file: path, reason: isThere ? error.localizedDescription : "there is no such file")
     }
     return kind == "csv"
-        ? try readCSVTable(bytes, name: path, labelColumn: labelColumn, timeColumn: timeColumn)
-        : try readParquetTable(bytes, name: path, labelColumn: labelColumn, timeColumn: timeColumn)
+        ? try readCSVTable(
+            bytes, name: path, labelColumn: labelColumn, timeColumn: timeColumn, zone: zone)
+        : try readParquetTable(
+            bytes, name: path, labelColumn: labelColumn, timeColumn: timeColumn, zone: zone)
 }
 
 /// The same from the bytes of a Parquet file.
 public func readParquetTable(
-    _ bytes: [UInt8], name: String, labelColumn: String?, timeColumn: String? = nil
+    _ bytes: [UInt8], name: String, labelColumn: String?, timeColumn: String? = nil, zone: PlaceZone? = nil
 ) throws(LakeError) -> NumericTable {
     do {
         return try parquetTable(
-            ParquetSource(name: name, bytes: bytes), labelColumn: labelColumn, timeColumn: timeColumn)
+            ParquetSource(name: name, bytes: bytes), labelColumn: labelColumn, timeColumn: timeColumn,
+            zone: zone ?? .utc)
     } catch let error as LakeError {
         throw error
     } catch {
@@ -100,7 +104,7 @@ public func readParquetTable(
 }
 
 private func parquetTable(
-    _ source: ParquetSource, labelColumn: String?, timeColumn: String?
+    _ source: ParquetSource, labelColumn: String?, timeColumn: String?, zone: PlaceZone
 ) throws -> NumericTable {
     let file = try ParquetFile(source)
     let special = [labelColumn, timeColumn].compactMap(\.self)
@@ -113,21 +117,22 @@ private func parquetTable(
     let names = features.filter { $0.isNumeric || $0.isText }.map(\.name)
     let wanted = try (names + special).map { try file.requiredColumn($0) }
     var numbers: [[Double]?] = Array(repeating: [], count: names.count)
+    var areBooleans = [Bool?](repeating: nil, count: names.count)
     var labels: [Bool] = []
     var times: [Double] = []
     for rowGroup in 0..<file.rowGroupCount where !wanted.isEmpty {
         try file.readRowGroup(rowGroup, columns: wanted, batchRows: 65_536) { batch in
-            let batch = RecordBatch(batch, missing: [], zone: .utc)
+            let batch = RecordBatch(batch, missing: [], zone: zone)
             for (index, name) in names.enumerated() where numbers[index] != nil {
-                do {
-                    numbers[index]? += try batch.reals(name)
-                } catch LakeError.badValue {
+                if let found = try batch.numbers(name, areBooleans: &areBooleans[index]) {
+                    numbers[index]? += found
+                } else {
                     numbers[index] = nil
                 }
             }
             if let timeColumn {
                 let isNumeric = file.columns.contains { $0.name == timeColumn && $0.isNumeric }
-                times += try isNumeric ? batch.numericTimes(timeColumn) : batch.writtenTimes(timeColumn)
+                times += try isNumeric ? batch.numericTimes(timeColumn) : batch.writtenTimes(timeColumn, zone)
             }
             guard let labelColumn else { return }
             for (row, label) in try batch.labels(labelColumn).enumerated() {
@@ -149,6 +154,30 @@ private func parquetTable(
 }
 
 extension RecordBatch {
+    /// Numbers, or texts that are all `true`, `false` or missing as 1 and 0; nil: neither.
+    ///
+    /// - Parameter areBooleans: What earlier batches of the column were.
+    fileprivate func numbers(_ column: String, areBooleans: inout Bool?) throws(LakeError) -> [Double]? {
+        guard isText(column) else { return try reals(column) }
+        if areBooleans != true {
+            let read = try readReals(column)
+            if !(0..<count).contains(where: { read.refusal($0) != nil }) {
+                if (0..<count).contains(where: { read.hasValue($0) }) { areBooleans = false }
+                return read.values
+            }
+            if areBooleans == false { return nil }
+        }
+        areBooleans = true
+        let read = try readLabels(column)
+        // `1` is a boolean too, but beside `true` it is a number.
+        let found = try texts(column)
+        for row in 0..<count
+        where read.refusal(row) != nil
+            || found.withBytes(row, { $0.map { ValueText.number($0).value != nil } ?? false })
+        { return nil }
+        return read.values.map { $0 < 0 ? .nan : Double($0) }
+    }
+
     fileprivate func numericTimes(_ column: String) throws(LakeError) -> [Double] {
         let times = try reals(column)
         if let row = times.firstIndex(where: \.isNaN) {
@@ -158,12 +187,12 @@ extension RecordBatch {
     }
 
     /// Timestamps, dates, and text as `TimeText.sortable` reads it.
-    fileprivate func writtenTimes(_ column: String) throws(LakeError) -> [Double] {
+    fileprivate func writtenTimes(_ column: String, _ zone: PlaceZone) throws(LakeError) -> [Double] {
         guard isText(column) else { return try timestamps(column).map(Double.init) }
         let texts = try texts(column)
         var times: [Double] = []
         for row in 0..<count {
-            guard let time = texts.withBytes(row, { $0.flatMap(TimeText.sortable) }) else {
+            guard let time = texts.withBytes(row, { $0.flatMap { TimeText.sortable($0, zone: zone) } }) else {
                 throw .badValue(
                     file: file, column: column, row: fileRow(row),
                     reason: texts[row].map { "'\($0)' is no time" } ?? "there is no time")

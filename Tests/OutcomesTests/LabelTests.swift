@@ -27,6 +27,20 @@ import Transactions
             ).map(\.source) == ["analyst", "api"])
     }
 
+    /// Times and ids mean what they mean in a transaction.
+    @Test(arguments: [
+        #"{"transaction_id":42,"label":"fraud","known_at":1767323045}"#,
+        #"{"transaction_id":"42","label":"fraud","known_at":"1767323045000.0"}"#,
+        #"{"transaction_id":42,"label":"fraud","known_at":"2026-01-02 04:04:05+01"}"#,
+    ])
+    func valuesMeanTheSameAsInTransactions(_ json: String) throws {
+        #expect(
+            try parse(json) == [
+                Label(
+                    transactionID: "42", isFraud: true, knownMilliseconds: 1_767_323_045_000, source: "api")
+            ])
+    }
+
     @Test(arguments: [
         (#"{"label":"fraud","known_at":1767323045000}"#, "transaction_id"),
         (#"{"transaction_id":"","label":"fraud","known_at":1767323045000}"#, "transaction_id"),
@@ -34,7 +48,7 @@ import Transactions
         (#"{"transaction_id":"a","label":true,"known_at":1767323045000}"#, "label"),
         (#"{"transaction_id":"a","label":"fraud"}"#, "known_at"),
         (#"{"transaction_id":"a","label":"fraud","known_at":"yesterday"}"#, "known_at"),
-        (#"{"transaction_id":"a","label":"fraud","known_at":1767323045}"#, "known_at"),
+        (#"{"transaction_id":"a","label":"fraud","known_at":17673230}"#, "known_at"),
         (#"{"transaction_id":"a","label":"fraud","known_at":"2099-01-01T00:00:00Z"}"#, "known_at"),
         (
             #"[{"transaction_id":"a","label":"fraud","known_at":1767323045000},{"transaction_id":"b","label":"x","known_at":1767323045000}]"#,

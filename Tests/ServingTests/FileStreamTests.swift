@@ -102,6 +102,77 @@ import Testing
         #expect(written == text)
     }
 
+    private func deliverAll(_ stream: FileTransactionStream) throws {
+        while let records = try stream.next(BatchLimits(records: 1)) {
+            #expect(try stream.deliver(Self.delivery(records), writeWindows: { true }) == .delivered)
+        }
+    }
+
+    @Test func anotherFileInThePlaceOfTheOneReadIsReadFromItsBeginning() throws {
+        let first = try stream("a1\na2\n")
+        try deliverAll(first)
+        var checkpoint = try first.checkpoint
+        first.close()
+        #expect(FileTransactionStream.canResume(checkpoint, input: path("in")))
+
+        // Longer than what was read, as long, and shorter.
+        var expected = "a1\na2\n"
+        for text in ["b1\nb2\nb3\n", "c1\nc2\nc3\n", "d\n"] {
+            let next = try stream(text, checkpoint: checkpoint)
+            #expect(!FileTransactionStream.canResume(checkpoint, input: path("in")))
+            #expect(next.notices.count == 1)
+            try deliverAll(next)
+            checkpoint = try next.checkpoint
+            next.close()
+            expected += text
+            #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == expected)
+        }
+        // The same one, grown.
+        let grown = try stream("d\ne\n", checkpoint: checkpoint)
+        #expect(grown.notices == [])
+        try deliverAll(grown)
+        grown.close()
+        #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == expected + "e\n")
+    }
+
+    @Test func anotherInputIsReadFromItsBeginningAndSaysSo() throws {
+        let first = try stream("a\n")
+        try deliverAll(first)
+        try "b\n".write(toFile: path("other"), atomically: true, encoding: .utf8)
+        let second = try FileTransactionStream(
+            .init(input: path("other"), verdicts: path("out"), deadLetters: path("dead")),
+            checkpoint: try first.checkpoint)
+        #expect(second.notices.count == 1)
+        try deliverAll(second)
+        #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == "a\nb\n")
+    }
+
+    @Test func aFileOfVerdictsThatIsAnotherIsNotCut() throws {
+        let first = try stream("a1\na2\n")
+        let records = try #require(try first.next(BatchLimits(records: 1)))
+        #expect(try first.deliver(Self.delivery(records), writeWindows: { true }) == .delivered)
+        let checkpoint = try first.checkpoint
+        first.close()
+        for held in ["somebody's own words", ""] {
+            try held.write(toFile: path("out"), atomically: true, encoding: .utf8)
+            let second = try stream("a1\na2\n", checkpoint: checkpoint)
+            #expect(second.notices.count == 1)
+            try deliverAll(second)
+            second.close()
+            #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == held + "a2\n")
+        }
+    }
+
+    /// Before `read`, `written` and `refused` there was nothing to compare: the checkpoint counts.
+    @Test func checkpointsOfBeforeAreReadForEver() throws {
+        let old = #"{"input":"\#(path("in"))","offset":1,"inputByte":2,"verdictsSize":2,"deadLettersSize":0}"#
+        try "a\nrest".write(toFile: path("out"), atomically: true, encoding: .utf8)
+        let stream = try stream("a\nb\n", checkpoint: Array(old.utf8))
+        #expect(stream.notices == [])
+        try deliverAll(stream)
+        #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == "a\nb\n")
+    }
+
     @Test func aConflictDeliversNothing() throws {
         let stream = try stream("a\n")
         let records = try #require(try stream.next(BatchLimits()))

@@ -40,6 +40,17 @@ import Transactions
         #expect(parsed.batch.latitude[0].isNaN)
     }
 
+    /// Python's `json` writes them so, although JSON has no such numbers.
+    @Test func bareNaNIsMissing() {
+        let parsed = ParsedMessages([
+            message("\"latitude\":NaN,\"category\": NaN ,\"x\":[NaN,-Infinity],\"country\":\"NaN\\\" NaN\"")
+        ])
+        #expect(parsed.rejections.isEmpty)
+        #expect(parsed.batch.latitude[0].isNaN)
+        #expect(parsed.transactions.map(\.category) == [nil])
+        #expect(parsed.transactions.map(\.country) == ["NaN\" NaN"])
+    }
+
     @Test func numbersAreIdsAndTextsAreNumbers() {
         let parsed = ParsedMessages([
             message(

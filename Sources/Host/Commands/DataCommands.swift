@@ -38,11 +38,14 @@ struct ETL: AsyncParsableCommand {
         let settings = try await common.settings(["lake.uri": lake])
         let display = ProgressDisplay()
         let raw = raw
+        var limits = Training.ETL.Limits()
+        limits.zone = try settings.zone()
+        let chosen = limits
         let result = try await blocking {
             let lakeURI = settings.optionalText("lake.uri") ?? settings.dataPath("lake")
             return try Training.ETL(
                 raw: try Parts.objectStore(raw, settings), lake: try Parts.objectStore(lakeURI, settings),
-                labelDelay: delay
+                limits: chosen, labelDelay: delay
             ).run { display.show(stage: $0, fraction: $1) }
         }
         display.finish()
@@ -55,7 +58,7 @@ struct ETL: AsyncParsableCommand {
             guard !keys.isEmpty else { return }
             print("\(what): \(keys.prefix(5).joined(separator: ", "))\(keys.count > 5 ? ", ..." : "")")
         }
-        show(result.passedOver, "\(result.passedOver.count) passed over, names that begin with _ or .")
+        show(result.passedOver, "\(result.passedOver.count) passed over, hidden by their names or empty")
         show(result.refused, "\(result.refused.count) of them without any transaction")
         show(
             result.kept,

@@ -78,6 +78,7 @@ struct Evaluate: AsyncParsableCommand {
     func run() async throws {
         let settings = try await Settings.load(
             file: nil, flags: plugins.map { ["plugins.folders": $0] } ?? [:])
+        let zone = try settings.zone()
         let values = try assignments(parameters, option: "--set")
         let result = try await blocking { [self] in
             let registry = try Parts.registry(settings, logger: Parts.logger(settings))
@@ -88,7 +89,7 @@ struct Evaluate: AsyncParsableCommand {
             return try TableEvaluation(
                 loaded, path: table, label: label, seeds: seeds, parameters: values,
                 split: splitByTime.map { .init(column: $0, holdoutShare: holdout ?? 0.2) },
-                learnsLabels: learnLabels, weight: weight
+                learnsLabels: learnLabels, weight: weight, zone: zone
             ) { seed, rows, values in
                 if seed == 0 { try writeScores(rows, values) }
             }

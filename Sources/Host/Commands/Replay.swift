@@ -47,6 +47,7 @@ struct Replay: AsyncParsableCommand {
         try ReplaySession.with(settings) { session in
             var files = FileTransactionStream.Settings(input: stream, verdicts: output)
             files.skewMilliseconds = session.scoring.windows.skewMilliseconds
+            files.zone = session.scoring.zone
             // A failing stream ends a replay; only serving tries again.
             let opened = try FileTransactionStream(files)
             if let verdicts {
@@ -115,6 +116,7 @@ struct ReplaySession {
             throw UsageError("the models at \(store) cannot be reached")
         }
         var scoring = ScoringWorker.Settings()
+        scoring.zone = try settings.zone()
         scoring.referenceAgeHours = settings.integer("references.age")
         scoring.windows = Streams.windowStage(settings)
         scoring.limits.records = settings.integer("batch.records")

@@ -181,7 +181,7 @@ struct Serve: AsyncParsableCommand {
             services.append(
                 ThreadService("recent anomalies", stop: { anomalies.stop() }, work: { anomalies.run() }))
             services.append(
-                scoring(settings, wired, parts, references, serving, models, anomalies, events, display))
+                try scoring(settings, wired, parts, references, serving, models, anomalies, events, display))
             services.append(
                 FloodGuard(
                     watch: models, promotion: parts.promotion, catalogue: parts.catalogue,
@@ -214,7 +214,7 @@ struct Serve: AsyncParsableCommand {
                 promotion: parts.promotion, serving: status, watch: watch, recent: recent,
                 windows: try windowErasing(settings, streams),
                 scoring: try onDemandScoring(settings, streams, parts, references), labels: book,
-                labelled: LabelledTransactions(lake: lake, book: book), events: events,
+                labelled: LabelledTransactions(lake: lake, book: book, zone: try settings.zone()), events: events,
                 audit: audit(settings), metrics: metrics,
                 keys: try keys(settings, logger: logger), auditLog: try auditLog(settings, data, logger),
                 threads: threads)
@@ -228,8 +228,8 @@ struct Serve: AsyncParsableCommand {
         _ settings: Settings, _ streams: Streams, _ parts: Parts, _ references: CurrentReferences,
         _ status: ServingStatus, _ watch: ModelWatch, _ recent: RecentAnomalies, _ events: EventHub,
         _ display: ServingDisplay?
-    ) -> ThreadService {
-        var scoring = workerSettings(settings)
+    ) throws -> ThreadService {
+        var scoring = try workerSettings(settings)
         scoring.prepareWindows = streams.warming(settings, logger: parts.logger)
         let snapshots = streams.snapshots
         let worker = ScoringWorker(
@@ -251,8 +251,9 @@ struct Serve: AsyncParsableCommand {
             })
     }
 
-    private static func workerSettings(_ settings: Settings) -> ScoringWorker.Settings {
+    private static func workerSettings(_ settings: Settings) throws -> ScoringWorker.Settings {
         var scoring = ScoringWorker.Settings()
+        scoring.zone = try settings.zone()
         scoring.limits = BatchLimits(
             records: settings.integer("batch.records"), sizeBytes: settings.integer("batch.bytes"),
             waitMilliseconds: settings.integer("batch.milliseconds"))
@@ -284,7 +285,7 @@ struct Serve: AsyncParsableCommand {
         }
         return OnDemandScoring(
             windows: windows, router: parts.router, references: references,
-            settings: workerSettings(settings), now: now)
+            settings: try workerSettings(settings), now: now)
     }
 
     /// From the stream's file, or else from the lake.

@@ -32,7 +32,8 @@ struct Windows: AsyncParsableCommand {
     fileprivate static func lakeWindows(_ settings: Settings) throws -> LakeWindows {
         let uri = settings.optionalText("lake.uri") ?? settings.dataPath("lake")
         return LakeWindows(
-            lake: try Parts.objectStore(uri, settings), scratch: FileManager.default.temporaryDirectory.path)
+            lake: try Parts.objectStore(uri, settings), scratch: FileManager.default.temporaryDirectory.path,
+            zone: try settings.zone())
     }
 
     struct Rebuild: AsyncParsableCommand {
@@ -88,7 +89,8 @@ struct Windows: AsyncParsableCommand {
             let stream = try Streams.rereading(settings, logger: logger)
             defer { stream.close() }
             let outcome = try WindowRebuild(
-                store, from: stream, settings: Streams.windowStage(settings), users: users, quietWaits: 500
+                store, from: stream, settings: Streams.windowStage(settings), users: users, quietWaits: 500,
+                zone: try settings.zone()
             ).run()
             var lines = [
                 "\(outcome.records) records read: \(outcome.rebuilt) windows rebuilt, \(outcome.unchanged) were right"

@@ -6,6 +6,11 @@ extension Setting {
             key: "data.directory", kind: .text, defaultValue: ".data",
             meaning: "local state: model cache, jobs, windows, and what the embedded defaults keep"),
         Setting(
+            key: "timezone", kind: .text, defaultValue: "",
+            meaning:
+                "place (Europe/Amsterdam) whose clock gave times that do not say their zone; none: they are refused"
+        ),
+        Setting(
             key: "stream.brokers", kind: .text, defaultValue: "",
             meaning:
                 "Kafka bootstrap servers, host:port,...; none: an in-process mock cluster, or stream.file"),

@@ -23,6 +23,7 @@ struct AuditSession {
     ) throws -> VerdictAudit {
         var files = FileTransactionStream.Settings(input: input, verdicts: "/dev/null")
         files.skewMilliseconds = session.scoring.windows.skewMilliseconds
+        files.zone = session.scoring.zone
         let opened = try FileTransactionStream(files)
         defer { opened.close() }
         let outcome = try session.verdictReplay.run(opened, RecordedVerdicts([recorded]))
@@ -42,7 +43,9 @@ struct AuditSession {
         }
         // A window holds nothing older, but for the time of the last event of somebody who was away for longer.
         let start = end - 2 * UserWindow.reachMilliseconds
-        let found = try LakeTransactions(lake: try Parts.objectStore(uri, settings)).of(
+        let found = try LakeTransactions(
+            lake: try Parts.objectStore(uri, settings), zone: try settings.zone()
+        ).of(
             user: recorded.userID, from: start, through: end)
         let path = session.folder.appending(path: "transactions.jsonl").path
         let text = found.map { $0.json() + "\n" }.joined()

@@ -57,6 +57,7 @@ struct Parts {
         var training = TrainingPipeline.Settings()
         training.referenceLagDays = settings.integer("references.lag")
         training.referenceHours = settings.integer("references.hours")
+        training.zone = try settings.zone()
         return TrainingPipeline(
             lake: try Parts.objectStore(uri, settings), store: models, promotion: promotion, router: router,
             registry: registry, settings: training)
@@ -73,6 +74,7 @@ struct Parts {
     static func referenceRefresh(_ settings: Settings) throws -> ReferenceRefresh {
         var refresh = ReferenceRefresh.Settings()
         refresh.lagDays = settings.integer("references.lag")
+        refresh.zone = try settings.zone()
         let lakeURI = settings.optionalText("lake.uri") ?? settings.dataPath("lake")
         return ReferenceRefresh(
             lake: try objectStore(lakeURI, settings), store: try referenceStore(settings), settings: refresh)

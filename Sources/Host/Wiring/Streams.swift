@@ -1,3 +1,4 @@
+import Exact
 import Foundation
 import Kafka
 import Logging
@@ -12,6 +13,8 @@ struct Streams {
     /// nil: the windows are not in this process's memory.
     let snapshots: WindowSnapshots?
     let open: @Sendable () throws -> any TransactionStream
+    /// Of times that do not say theirs.
+    let zone: PlaceZone?
     /// For people.
     let description: String
 
@@ -28,21 +31,24 @@ struct Streams {
             checkpoint = try Self.restore(memory, from: snapshotPath, logger: logger)
             snapshots = WindowSnapshots(
                 memory, path: snapshotPath, intervalSeconds: settings.integer("snapshot.seconds"),
-                logger: logger)
+                place: checkpoint ?? [], logger: logger)
         } else {
             windows = try Self.redisWindows(settings)
             Self.warnOfEvictions(windows, logger: logger)
         }
         self.windows = windows
         self.snapshots = snapshots
+        zone = try settings.zone()
 
         if let input = settings.optionalText("stream.file") {
             try FileTransactionStream.checkReadable(input)
             if let saved = checkpoint, !FileTransactionStream.canResume(saved, input: input) {
+                // Of another file, which the stream says too; what it wrote stays.
                 memory?.forgetOffsets()
-                checkpoint = []
+                if input == "-" || !FileTransactionStream.isCheckpoint(saved) { checkpoint = [] }
             }
-            open = Self.file(input, settings, data: data, checkpoint: checkpoint)
+            open = Self.file(
+                input, settings, data: data, checkpoint: checkpoint, zone: zone, logger: logger)
             description = input
         } else if let brokers = settings.optionalText("stream.brokers") {
             let kafka = try Self.kafkaSettings(brokers, settings)
@@ -54,7 +60,14 @@ struct Streams {
             let openStream = Self.kafka(
                 kafka, settings, instance: try data.instance(), guarantee: nil, logger: logger, keep: nil)
             let haveTopics = Mutex(settings.integer("stream.partitions") == 0)
+            let isPlaced = Mutex(memory == nil)
+            let (saved, kept) = (checkpoint ?? [], snapshots)
             open = {
+                try isPlaced.withLock { isPlaced in
+                    guard !isPlaced, let memory, let kept else { return }
+                    try Self.place(memory, kept, saved: saved, kafka, settings, logger: logger)
+                    isPlaced = true
+                }
                 try haveTopics.withLock { haveTopics in
                     if !haveTopics { haveTopics = try Self.makeTopics(kafka, settings, logger: logger) }
                 }
@@ -139,6 +152,7 @@ struct Streams {
             try FileTransactionStream.checkReadable(input)
             var files = FileTransactionStream.Settings(input: input, verdicts: "/dev/null")
             files.skewMilliseconds = windowStage(settings).skewMilliseconds
+            files.zone = try settings.zone()
             return try FileTransactionStream(files)
         }
         guard let brokers = settings.optionalText("stream.brokers") else {
@@ -177,7 +191,8 @@ struct Streams {
     }
 
     private static func file(
-        _ input: String, _ settings: Settings, data: DataDirectory, checkpoint: [UInt8]?
+        _ input: String, _ settings: Settings, data: DataDirectory, checkpoint: [UInt8]?, zone: PlaceZone?,
+        logger: Logger
     ) -> @Sendable () throws -> any TransactionStream {
         let pace = settings.real("stream.rate")
         var files = FileTransactionStream.Settings(
@@ -187,12 +202,14 @@ struct Streams {
             recordsPerSecond: pace > 0 ? pace : nil)
         files.skewMilliseconds = windowStage(settings).skewMilliseconds
         files.looksAhead = input != "-"
+        files.zone = zone
         let stream = files
         // A later session goes on where the one before it stood.
         let last = Mutex<FileTransactionStream?>(nil)
         return {
             try last.withLock { last in
                 let opened = try FileTransactionStream(stream, checkpoint: try last?.checkpoint ?? checkpoint)
+                for notice in opened.notices { logger.warning("\(notice)") }
                 last = opened
                 return opened
             }
@@ -218,6 +235,30 @@ struct Streams {
         var kafka = KafkaSettings(bootstrapServers: brokers)
         kafka.extra = try settings.properties("stream.properties")
         return kafka
+    }
+
+    /// Sees to it that offsets of another topic, group or cluster than this one are not taken for its own.
+    ///
+    /// - Parameter saved: What the snapshot of the windows says that they are of; empty: nothing.
+    private static func place(
+        _ memory: MemoryWindowStore, _ snapshots: WindowSnapshots, saved: [UInt8], _ kafka: KafkaSettings,
+        _ settings: Settings, logger: Logger
+    ) throws {
+        let admin = try KafkaAdmin(settings: kafka, logger: logger)
+        var place = KafkaPlace(
+            topic: settings.text("stream.topic"), group: settings.text("stream.group"),
+            cluster: admin.clusterID())
+        let before = KafkaPlace(checkpoint: saved)
+        let difference = before.map { $0.difference(from: place) } ?? "another stream"
+        if !saved.isEmpty, let difference {
+            memory.forgetOffsets()
+            logger.warning(
+                "the windows in memory are of another stream: they are kept, their offsets are not",
+                metadata: ["of": "\(difference)"])
+        } else if place.cluster == nil {
+            place.cluster = before?.cluster
+        }
+        snapshots.move(to: try place.checkpoint)
     }
 
     /// - Returns: Whether there is no need to try again.

@@ -1,3 +1,4 @@
+import Exact
 import Foundation
 import Transactions
 
@@ -26,15 +27,39 @@ public struct LabelParser: Sendable {
         init(from decoder: any Decoder) throws {
             let container = try decoder.singleValueContainer()
             if let number = try? container.decode(Int64.self) {
-                milliseconds = number
+                milliseconds = LabelParser.time("\(number)")
+            } else if let number = try? container.decode(Double.self) {
+                milliseconds = LabelParser.time("\(number)")
             } else {
-                milliseconds = EventTime.parse(try container.decode(String.self))
+                milliseconds = LabelParser.time(try container.decode(String.self))
             }
         }
     }
 
+    /// An id, which may be a number.
+    private struct Identifier: Decodable {
+        let text: String
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if let number = try? container.decode(Int64.self) {
+                text = "\(number)"
+            } else if let number = try? container.decode(UInt64.self) {
+                text = "\(number)"
+            } else {
+                text = try container.decode(String.self)
+            }
+        }
+    }
+
+    /// A time as every reader reads it; nil: it is none, or does not say its zone.
+    public static func time(_ text: String) -> Int64? {
+        var text = text
+        return text.withUTF8 { ValueText.time($0).value }
+    }
+
     private struct Wire: Decodable {
-        let transactionID: String
+        let transactionID: Identifier
         let label: String
         let knownAt: Moment
         let source: String?
@@ -87,7 +112,7 @@ public struct LabelParser: Sendable {
 
     private func checked(_ wire: Wire, index: Int?) throws(LabelRejection) -> Label {
         try label(
-            transactionID: wire.transactionID, label: wire.label, knownAt: wire.knownAt.milliseconds,
+            transactionID: wire.transactionID.text, label: wire.label, knownAt: wire.knownAt.milliseconds,
             source: wire.source, index: index)
     }
 

@@ -1,3 +1,4 @@
+import Exact
 import Features
 import Lake
 import Logging
@@ -13,6 +14,8 @@ public struct ReferenceRefresh: Sendable {
         public var lagDays = 7
         /// A label finds its transaction this many days back.
         public var reachDays = 180
+        /// Of times that do not say theirs.
+        public var zone: PlaceZone?
         /// Without a state it begins so many days before the moment.
         public var historyDays = 400
 
@@ -96,7 +99,7 @@ public struct ReferenceRefresh: Sendable {
         ) throws {
             self.refresh = refresh
             labels = LabelFiles(lake: refresh.lake)
-            reader = LakeReader(store: refresh.lake)
+            reader = LakeReader(store: refresh.lake, zone: refresh.settings.zone)
             labelFiles = try labels.files(in: LabelFiles.allDays.lowerBound...lastDay)
             let lagDays = refresh.settings.lagDays
             let earliest = lastDay.adding(days: -refresh.settings.historyDays)

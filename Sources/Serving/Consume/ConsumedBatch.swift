@@ -1,3 +1,4 @@
+import Exact
 import Glibc
 import Transactions
 
@@ -66,9 +67,10 @@ extension ConsumedBatch {
 ///
 /// Holds the parser's buffers: one for each reading thread.
 public final class ConsumeStage {
-    private let parser = TransactionParser()
+    private let parser: TransactionParser
 
-    public init() {}
+    /// - Parameter zone: Of times that do not say theirs; nil: they are refused.
+    public init(zone: PlaceZone? = nil) { parser = TransactionParser(zone: zone) }
 
     public func consume(_ records: RawRecords) -> ConsumedBatch {
         let parsed = records.parsed ?? parser.parsed(records.payloads)

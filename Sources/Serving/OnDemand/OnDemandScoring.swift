@@ -1,3 +1,4 @@
+import Exact
 import Features
 import Kafka
 import Models
@@ -64,7 +65,7 @@ public final class OnDemandScoring: Sendable {
         _ messages: [ArraySlice<UInt8>], by model: ReadyModel? = nil,
         check: (_ userID: String) throws -> Void = { _ in }
     ) throws -> ScoredBatch {
-        let transactions = try Self.parse(messages)
+        let transactions = try Self.parse(messages, zone: settings.zone)
         let index = UserIndex(transactions)
         for slot in 0..<index.count { try check(index.keys.text(slot)) }
         let (consumed, frozen) = try freeze(transactions, index)
@@ -79,7 +80,9 @@ public final class OnDemandScoring: Sendable {
         return try Serving.score(referred, with: router, reasonCount: settings.reasonCount)
     }
 
-    private static func parse(_ messages: [ArraySlice<UInt8>]) throws -> TransactionBatch {
+    private static func parse(
+        _ messages: [ArraySlice<UInt8>], zone: PlaceZone?
+    ) throws -> TransactionBatch {
         let bytes = messages.flatMap { $0 }
         return try bytes.withUnsafeBytes { bytes in
             var start = 0
@@ -87,7 +90,7 @@ public final class OnDemandScoring: Sendable {
                 defer { start += message.count }
                 return UnsafeRawBufferPointer(rebasing: bytes[start..<start + message.count])
             }
-            let parsed = TransactionParser().parsed(payloads)
+            let parsed = TransactionParser(zone: zone).parsed(payloads)
             if let rejection = parsed.rejections.first {
                 throw RejectedTransaction(index: Int(rejection.messageIndex), rejection: rejection)
             }

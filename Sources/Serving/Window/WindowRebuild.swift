@@ -1,3 +1,4 @@
+import Exact
 import Features
 import Logging
 import Transactions
@@ -30,14 +31,17 @@ public struct WindowRebuild {
     private let users: Set<String>?
     /// How long nothing has come before the stream is taken to be at its end.
     private let quietWaits: Int
+    private let zone: PlaceZone?
 
     /// - Parameters:
     ///   - stream: The service's stream, under a group of its own, from the beginning. Nothing is delivered to it.
     ///   - users: nil: everybody.
+    ///   - zone: Of times that do not say theirs.
     public init(
         _ live: any WindowStore, from stream: any TransactionStream, settings: WindowStage.Settings,
-        users: Set<String>? = nil, quietWaits: Int = 50
+        users: Set<String>? = nil, quietWaits: Int = 50, zone: PlaceZone? = nil
     ) {
+        self.zone = zone
         self.live = live
         self.stream = stream
         self.settings = settings
@@ -97,7 +101,7 @@ public struct WindowRebuild {
         reading.held = []
         for batch in held { try take(batch, &reading, stage, &outcome) }
         var waits = 0
-        let consume = ConsumeStage()
+        let consume = ConsumeStage(zone: zone)
         while !reading.isDone, !isCancelled() {
             guard let records = try stream.next(BatchLimits()) else {
                 waits += 1

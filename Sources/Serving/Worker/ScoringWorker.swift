@@ -1,3 +1,4 @@
+import Exact
 import Foundation
 import Kafka
 import Logging
@@ -20,6 +21,8 @@ public final class ScoringWorker: Sendable {
         /// Features named for each anomaly.
         public var reasonCount = 3
         public var windows = WindowStage.Settings()
+        /// Of times that do not say theirs; nil: they are refused.
+        public var zone: PlaceZone?
         /// Called once with the first batch, before its windows are read; a batch that it throws for waits.
         public var prepareWindows: (@Sendable (ConsumedBatch) throws -> Void)?
         /// A reference table older than that is marked in verdicts. Hours, of event time.
@@ -125,7 +128,8 @@ public final class ScoringWorker: Sendable {
         logger.notice(
             "serving", metadata: ["stream": "\(stream.location)", "windows": "\(windows.location)"])
         status.enter(.running)
-        let reader = BatchReader(stream: stream, limits: settings.limits, status: status)
+        let reader = BatchReader(
+            stream: stream, limits: settings.limits, zone: settings.zone, status: status)
         control.withLock { control in
             (control.reader, control.stream) = (reader, stream)
             if control.isStopping { stream.stop() }
@@ -243,13 +247,15 @@ private final class BatchReader: Sendable {
     let batches = BoundedQueue<ConsumedBatch>(capacity: 1)
     private let stream: any TransactionStream
     private let limits: BatchLimits
+    private let zone: PlaceZone?
     private let status: ServingStatus
     private let state = Mutex((isStopping: false, failure: (any Error)?.none))
     private let ended = DispatchSemaphore(value: 0)
 
-    init(stream: any TransactionStream, limits: BatchLimits, status: ServingStatus) {
+    init(stream: any TransactionStream, limits: BatchLimits, zone: PlaceZone?, status: ServingStatus) {
         self.stream = stream
         self.limits = limits
+        self.zone = zone
         self.status = status
     }
 
@@ -271,7 +277,7 @@ private final class BatchReader: Sendable {
     }
 
     private func read() throws {
-        let stage = ConsumeStage()
+        let stage = ConsumeStage(zone: zone)
         while !state.withLock({ $0.isStopping }) {
             let records = try stream.next(limits)
             status.setStreamTrouble(stream.trouble)

@@ -120,7 +120,7 @@ struct CSVSplitter: RecordSplitter {
     /// that the id is the same as in JSON and Parquet.
     private static func isWholeNumberWithPoint(_ field: UnsafeBufferPointer<UInt8>) -> Bool {
         let zero = UInt8(ascii: "0")
-        guard field.count <= 20, let point = field.firstIndex(of: UInt8(ascii: ".")), point > 0, point <= 15,
+        guard field.count <= 24, let point = field.firstIndex(of: UInt8(ascii: ".")), point > 0, point <= 17,
             point + 1 < field.count, field[(point + 1)...].allSatisfy({ $0 == zero }),
             field[..<point].allSatisfy({ $0 >= zero && $0 <= UInt8(ascii: "9") })
         else { return false }

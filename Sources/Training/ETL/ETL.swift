@@ -149,14 +149,16 @@ public struct ETL: Sendable {
     }
 
     /// What is below `raw/`, but for what is no data by its name: files and folders that start with `_` or `.`, such as
-    /// `_SUCCESS`, `_temporary/` and `.ipynb_checkpoints/`, which may hold half-written files; and markers of folders.
+    /// `_SUCCESS`, `_temporary/` and `.ipynb_checkpoints/`, which may hold half-written files; markers of folders; and
+    /// empty files of other kinds.
     private func sources(_ result: inout Result) throws -> [ObjectSummary] {
         var sources: [ObjectSummary] = []
         for source in try raw.listAll(prefix: "raw/") {
             let isHidden = source.key.split(separator: "/").contains {
                 $0.hasPrefix("_") || $0.hasPrefix(".")
             }
-            if isHidden || source.key.hasSuffix("_$folder$") {
+            let isEmpty = source.sizeBytes == 0 && RecordSplitting.splitter(for: source.key) == nil
+            if isHidden || isEmpty || source.key.hasSuffix("_$folder$") || source.key.hasSuffix("/") {
                 result.passedOver.append(source.key)
             } else {
                 sources.append(source)

@@ -191,7 +191,7 @@ private struct LabelRows {
         do {
             let label = try parser.label(
                 transactionID: field("transaction_id") ?? "", label: field("label") ?? "",
-                knownAt: Int64(knownAt) ?? EventTime.parse(knownAt), source: field("source"))
+                knownAt: LabelParser.time(knownAt), source: field("source"))
             try body(Row(line: record.line, bytes: [], label: .success(label)))
         } catch let rejection as LabelRejection {
             try body(Row(line: record.line, bytes: Array(record.raw), label: .failure(rejection)))

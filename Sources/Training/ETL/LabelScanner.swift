@@ -1,4 +1,5 @@
 import Exact
+import Foundation
 
 /// Finds `is_fraud` in the JSON of a transaction, which the transaction's parser ignores.
 enum LabelScanner {
@@ -41,18 +42,31 @@ enum LabelScanner {
         return min(position, json.count - 1)
     }
 
-    /// What stands after the key: a token, or a text without escapes.
+    /// What stands after the key: a token or a text.
     private static func value(_ rest: UnsafeBufferPointer<UInt8>) -> Int8? {
         func isBlank(_ byte: UInt8) -> Bool { byte <= 0x20 || byte == UInt8(ascii: ":") }
         let start = rest.firstIndex { !isBlank($0) } ?? rest.endIndex
         var text = UnsafeBufferPointer(rebasing: rest[start...])
         if text.first == UInt8(ascii: "\"") {
-            text = UnsafeBufferPointer(rebasing: text[1..<endOfString(text, from: 0)])
+            let end = endOfString(text, from: 0)
+            let inner = UnsafeBufferPointer(rebasing: text[1..<end])
+            guard !inner.contains(UInt8(ascii: "\\")) else { return unescaped(text[0...end]) }
+            text = inner
         } else {
             text = UnsafeBufferPointer(
                 rebasing: text.prefix { $0 > 0x20 && $0 != UInt8(ascii: ",") && $0 != UInt8(ascii: "}") })
         }
-        return switch ValueText.boolean(text) {
+        return meaning(text)
+    }
+
+    /// Of a text with escapes, such as `\\N`.
+    private static func unescaped(_ quoted: Slice<UnsafeBufferPointer<UInt8>>) -> Int8? {
+        var text = try? JSONDecoder().decode(String.self, from: Data(quoted))
+        return text?.withUTF8 { meaning($0) }
+    }
+
+    private static func meaning(_ text: UnsafeBufferPointer<UInt8>) -> Int8? {
+        switch ValueText.boolean(text) {
         case .missing: -1
         case .value(let label): label ? 1 : 0
         case .refused: nil

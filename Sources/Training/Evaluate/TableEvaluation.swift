@@ -1,4 +1,5 @@
 import DetectorAPI
+import Exact
 import Foundation
 import Lake
 import Plugins
@@ -69,12 +70,14 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
     ///   - learnsLabels: Gives the detector the labels of the rows that it is fitted on; only with a split, since it
     ///     would be judged on what it was told otherwise.
     ///   - weight: A numeric column, then no feature: how much each row counts in fitting. nil: all alike.
+    ///   - zone: Of times that do not say theirs; nil: UTC.
     ///   - onScores: Told each seed and the scores that it gave, with the numbers of the rows, from 0, in the table.
     /// - Throws: `LakeError` for a table that cannot be read, `TrainingError` for one that cannot be judged by,
     ///   `DetectorError`.
     public init(
         _ loaded: LoadedDetector, path: String, label: String, seeds: Int, parameters: [String: String],
         split: TimeSplit? = nil, learnsLabels: Bool = false, weight: String? = nil,
+        zone: PlaceZone? = nil,
         onScores: (_ seed: Int, _ rows: [Int], _ scores: [Double]) throws -> Void = { _, _, _ in }
     ) throws {
         guard split != nil || !learnsLabels else {
@@ -89,7 +92,7 @@ public struct TableEvaluation: Codable, Sendable, Hashable {
             throw TrainingError.invalidRequest(
                 field: "weight", reason: "detector \(loaded.info.id) makes no use of weights")
         }
-        let table = try readTable(path: path, labelColumn: label, timeColumn: split?.column)
+        let table = try readTable(path: path, labelColumn: label, timeColumn: split?.column, zone: zone)
         let values = try Self.checked(parameters, loaded)
         var parts = try TableParts(table, path: path, label: label, split: split)
         let weights = try weight.map { try parts.takeWeights($0, path: path) }

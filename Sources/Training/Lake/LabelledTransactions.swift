@@ -1,3 +1,4 @@
+import Exact
 import Lake
 import ObjectStore
 import Outcomes
@@ -23,8 +24,9 @@ public struct LabelledTransactions: Sendable {
     public static let usualDays = 90
     private static let ownSource = "transaction"
 
-    public init(lake: any ObjectStore, book: LabelBook) {
-        reader = LakeReader(store: lake)
+    /// - Parameter zone: Of times that do not say theirs.
+    public init(lake: any ObjectStore, book: LabelBook, zone: PlaceZone? = nil) {
+        reader = LakeReader(store: lake, zone: zone)
         self.book = book
     }
 

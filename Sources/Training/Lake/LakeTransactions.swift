@@ -1,3 +1,4 @@
+import Exact
 import Lake
 import ObjectStore
 import Transactions
@@ -6,7 +7,10 @@ import Transactions
 public struct LakeTransactions: Sendable {
     private let reader: LakeReader
 
-    public init(lake: any ObjectStore) { reader = LakeReader(store: lake) }
+    /// - Parameter zone: Of times that do not say theirs.
+    public init(lake: any ObjectStore, zone: PlaceZone? = nil) {
+        reader = LakeReader(store: lake, zone: zone)
+    }
 
     /// A user's transactions of some days, in the order of their times, and of their ids within a moment.
     ///

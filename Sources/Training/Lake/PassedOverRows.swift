@@ -49,9 +49,11 @@ struct RowCheck {
         if let amount = fault(TransactionColumns.amount, amounts, isRequired: true, isGood: { $0.isFinite }) {
             return amount
         }
-        if let time = fault(TransactionColumns.timestamp, times, isRequired: true, isGood: { _ in true }) {
-            return time
-        }
+        let time = fault(
+            TransactionColumns.timestamp, times, isRequired: true,
+            isGood: TimeText.acceptedMilliseconds.contains
+        )
+        if let time { return time }
         if let latitude = fault(TransactionColumns.latitude, latitudes, isGood: { !($0.magnitude > 90) }) {
             return latitude
         }

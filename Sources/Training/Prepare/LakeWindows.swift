@@ -1,3 +1,4 @@
+import Exact
 import Features
 import Lake
 import ObjectStore
@@ -24,8 +25,11 @@ public struct LakeWindows: Sendable {
     /// - Parameters:
     ///   - scratch: A folder for temporary files.
     ///   - memoryBytes: Rows kept in memory; beyond that they go to temporary files.
-    public init(lake: any ObjectStore, scratch: String, memoryBytes: Int = 256 << 20) {
-        reader = LakeReader(store: lake)
+    ///   - zone: Of times that do not say theirs.
+    public init(
+        lake: any ObjectStore, scratch: String, memoryBytes: Int = 256 << 20, zone: PlaceZone? = nil
+    ) {
+        reader = LakeReader(store: lake, zone: zone)
         self.scratch = scratch
         self.memoryBytes = memoryBytes
     }

@@ -1,4 +1,5 @@
 #include <math.h>
+#include <string.h>
 
 #include "exact.h"
 
@@ -13,12 +14,26 @@ static int digits(const char *text, int count) {
     return value;
 }
 
-/// The zone, which must be all that is left: `Z`, `UTC`, `GMT`, `+hh:mm`, `+hhmm`, `+hh`, a blank before it or not.
-/// Returns EXACT_VALUE, EXACT_NO_ZONE when nothing is left, or EXACT_MALFORMED.
+/// What some write behind an offset and what says nothing more: `[Europe/Paris]`, ` UTC`. Returns the length without it.
+static size_t without_zone_name(const char *text, size_t length) {
+    if (length > 0 && text[length - 1] == ']') {
+        const char *open = memchr(text, '[', length);
+        return open ? (size_t)(open - text) : length;
+    }
+    size_t letters = 0;
+    while (letters < length && text[length - 1 - letters] >= 'A' && text[length - 1 - letters] <= 'Z') ++letters;
+    const int follows_offset = length - letters >= 4 && text[length - 1 - letters] == ' '
+        && digits(text + length - 2 - letters, 1) >= 0;
+    return letters >= 3 && letters <= 5 && follows_offset ? length - letters - 1 : length;
+}
+
+/// The zone, which must be all that is left: `Z`, `UTC`, `GMT`, `+hh:mm`, `+hhmm`, `+hh`, a blank before it or not, and a
+/// name behind it or not. Returns EXACT_VALUE, EXACT_NO_ZONE when nothing is left, or EXACT_MALFORMED.
 static int parse_zone(const char *text, size_t length, int *minutes) {
     *minutes = 0;
     if (length == 0) return EXACT_NO_ZONE;
-    if (text[0] == ' ') ++text, --length;
+    length = without_zone_name(text, length);
+    if (length > 0 && text[0] == ' ') ++text, --length;
     if (length == 1 && (text[0] == 'Z' || text[0] == 'z')) return EXACT_VALUE;
     if (length == 3 && text[0] == 'U' && text[1] == 'T' && text[2] == 'C') return EXACT_VALUE;
     if (length == 3 && text[0] == 'G' && text[1] == 'M' && text[2] == 'T') return EXACT_VALUE;
@@ -37,31 +52,76 @@ static int parse_zone(const char *text, size_t length, int *minutes) {
     return EXACT_VALUE;
 }
 
+/// The time of a day at `*at`, in milliseconds: `12:30`, `12:30:00`, `12:30:00.250`, `12:30:00,250`, or without colons
+/// `123000`. Moves `*at` behind it; returns whether it is one.
+static int parse_clock(const char *text, size_t length, size_t *at, int colons, int64_t *milliseconds) {
+    const size_t step = colons ? 3 : 2;
+    size_t end = *at + 2 * step - (colons ? 1 : 0);
+    if (length < end || (colons && text[*at + 2] != ':')) return 0;
+    const int hour = digits(text + *at, 2), minute = digits(text + *at + step, 2);
+    int second = 0, fraction = 0;
+    if (!colons || (end < length && text[end] == ':')) {
+        if (colons) ++end;
+        if (length < end + 2) return 0;
+        // RFC 3339 has second 60 for leap seconds; as POSIX time has none, it becomes the next minute's first.
+        second = digits(text + end, 2);
+        end += 2;
+        if (end < length && (text[end] == '.' || text[end] == ',')) {
+            const size_t first = ++end;
+            for (int scale = 100; end < length && digits(text + end, 1) >= 0; ++end, scale /= 10) {
+                fraction += digits(text + end, 1) * scale;
+            }
+            if (end == first) return 0;
+        }
+    }
+    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60) return 0;
+    *at = end;
+    *milliseconds = (hour * 60 + minute) * INT64_C(60000) + second * 1000 + fraction;
+    return 1;
+}
+
+/// The date of `Sun, 01 Mar 2026 12:30:00 +0100`, with or without its weekday. Returns where the time of day begins, 0
+/// where this is none.
+static size_t parse_mail_date(const char *text, size_t length, int *year, int *month, int *day) {
+    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    size_t at = length > 5 && text[3] == ',' && text[4] == ' ' ? 5 : 0;
+    const size_t day_digits = at + 1 < length && text[at + 1] == ' ' ? 1 : 2;
+    if (length < at + day_digits + 11) return 0;
+    *day = digits(text + at, (int)day_digits);
+    at += day_digits;
+    *year = digits(text + at + 5, 4);
+    *month = 0;
+    for (int name = 0; name < 12; ++name) {
+        if (memcmp(text + at + 1, names + 3 * name, 3) == 0) *month = name + 1;
+    }
+    const int has_blanks = text[at] == ' ' && text[at + 4] == ' ' && text[at + 9] == ' ';
+    return has_blanks && *day > 0 && *year > 0 && *month > 0 ? at + 10 : 0;
+}
+
 /// A time of the calendar, as if it were UTC, and what it says of its zone.
 static int parse_calendar(const char *text, size_t length, int64_t *local, int *zone_minutes) {
-    if (length < 10 || text[4] != '-' || text[7] != '-') return EXACT_MALFORMED;
-    const int year = digits(text, 4), month = digits(text + 5, 2), day = digits(text + 8, 2);
-    int64_t days;
+    int year, month, day, colons = 1;
+    size_t at;
+    if (length >= 10 && text[4] == '-' && text[7] == '-') {
+        year = digits(text, 4), month = digits(text + 5, 2), day = digits(text + 8, 2);
+        at = 11;
+        if (length > 10 && text[10] != 'T' && text[10] != 't' && text[10] != ' ') return EXACT_MALFORMED;
+    } else if (length > 8 && text[8] == 'T') {
+        year = digits(text, 4), month = digits(text + 4, 2), day = digits(text + 6, 2);
+        at = 9;
+        colons = 0;
+    } else if (length > 16 && (at = parse_mail_date(text, length, &year, &month, &day)) > 0) {
+    } else {
+        return EXACT_MALFORMED;
+    }
+    int64_t days, clock;
     if (!exact_days(year, month, day, &days)) return EXACT_MALFORMED;
-    if (length == 10) {
+    if (colons && length == 10) {
         *local = days * 86400000;
         return EXACT_NO_ZONE;
     }
-    if (length < 19 || (text[10] != 'T' && text[10] != 't' && text[10] != ' ')) return EXACT_MALFORMED;
-    const int hour = digits(text + 11, 2), minute = digits(text + 14, 2), second = digits(text + 17, 2);
-    if (text[13] != ':' || text[16] != ':' || hour < 0 || hour > 23 || minute < 0 || minute > 59) return EXACT_MALFORMED;
-    // RFC 3339 has second 60 for leap seconds; as POSIX time has none, it becomes the next minute's first.
-    if (second < 0 || second > 60) return EXACT_MALFORMED;
-    size_t at = 19;
-    int fraction = 0;
-    if (at < length && text[at] == '.') {
-        const size_t first = ++at;
-        for (int scale = 100; at < length && digits(text + at, 1) >= 0; ++at, scale /= 10) {
-            fraction += digits(text + at, 1) * scale;
-        }
-        if (at == first) return EXACT_MALFORMED;
-    }
-    *local = ((days * 24 + hour) * 60 + minute) * 60000 + second * 1000 + fraction;
+    if (!parse_clock(text, length, &at, colons, &clock)) return EXACT_MALFORMED;
+    *local = days * 86400000 + clock;
     return parse_zone(text + at, length - at, zone_minutes);
 }
 

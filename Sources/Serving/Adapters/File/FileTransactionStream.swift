@@ -1,3 +1,4 @@
+import Exact
 import Glibc
 import Kafka
 import Synchronization
@@ -28,6 +29,8 @@ public final class FileTransactionStream: TransactionStream {
         public var topic = "transactions"
         /// How far an event may be dated ahead; see `LinesAhead`.
         public var skewMilliseconds: Int64 = 86_400_000
+        /// Of times that do not say theirs; nil: they are refused.
+        public var zone: PlaceZone?
         /// Whether lines may be held back until the ones after them have come; not where somebody types them.
         public var looksAhead = true
 
@@ -51,6 +54,10 @@ public final class FileTransactionStream: TransactionStream {
         var inputByte: UInt64 = 0
         var verdictsSize: UInt64 = 0
         var deadLettersSize: UInt64 = 0
+        /// What had been read of the input and written to each output then; nil in checkpoints of before there were any.
+        var read: FileMark?
+        var written: FileMark?
+        var refused: FileMark?
         /// The time that the lines had come to, as `EventClock` encodes it.
         var clock: [UInt8]?
     }
@@ -80,27 +87,66 @@ public final class FileTransactionStream: TransactionStream {
 
     public var location: String { settings.input == "-" ? "standard input" : settings.input }
 
+    /// That a file is not the one of the checkpoint, in sentences for the log.
+    public let notices: [String]
+
     /// Opens the files, continuing at a checkpoint.
     ///
     /// - Parameter checkpoint: What `checkpoint` gave in an earlier run; nil: the file at `checkpointPath`, or
     ///   else the beginning.
-    /// - Throws: `StreamFileError` naming the file that cannot be opened or is not the one of the checkpoint.
+    /// An input that is not the one of the checkpoint is read from its beginning, and what is written goes behind what an
+    /// output holds; neither is cut. `notices` says so.
+    ///
+    /// - Throws: `StreamFileError` naming the file that cannot be opened.
     public init(_ settings: Settings, checkpoint bytes: [UInt8]? = nil) throws {
         self.settings = settings
-        let saved = try Self.savedCheckpoint(bytes, settings)
-        let checkpoint = saved ?? Checkpoint(input: settings.input)
+        let (checkpoint, notices) = Self.continued(try Self.savedCheckpoint(bytes, settings), settings)
+        self.notices = notices
         let clock = checkpoint.clock.flatMap { bytes in
             bytes.count == EventClock.encodedSize
                 ? bytes.withUnsafeBytes { EventClock($0, at: 0) } : nil
         }
         let lines = LinesAhead(
             try LineReader(path: settings.input, at: checkpoint.inputByte), clock: clock ?? EventClock(),
-            skewMilliseconds: settings.skewMilliseconds, looksAhead: settings.looksAhead)
+            skewMilliseconds: settings.skewMilliseconds, looksAhead: settings.looksAhead, zone: settings.zone)
         verdicts = try AppendedFile(path: settings.verdicts, size: checkpoint.verdictsSize)
         deadLetters = try settings.deadLetters.map {
             try AppendedFile(path: $0, size: checkpoint.deadLettersSize)
         }
         state = Mutex(State(lines: lines, offset: checkpoint.offset, checkpoint: checkpoint))
+        // Before anything is written: what stands in the outputs now is not to be cut by a later start.
+        if !notices.isEmpty { try keep(checkpoint) }
+    }
+
+    /// Where to go on, which is where the checkpoint says if the files are still those of it.
+    private static func continued(_ saved: Checkpoint?, _ settings: Settings) -> (Checkpoint, [String]) {
+        guard var saved else { return (Checkpoint(input: settings.input), []) }
+        var notices: [String] = []
+        let isSame = saved.input == settings.input && saved.read?.isStill(settings.input) ?? true
+        if settings.input != "-", !isSame {
+            notices.append(
+                saved.input == settings.input
+                    ? "\(settings.input) is another file than the one that was read before: it is read from its beginning"
+                    : "\(saved.input) was read before: \(settings.input) is read from its beginning")
+            let verdicts = (saved.verdictsSize, saved.written)
+            let refused = (saved.deadLettersSize, saved.refused)
+            saved = Checkpoint(input: settings.input)
+            (saved.verdictsSize, saved.written) = verdicts
+            (saved.deadLettersSize, saved.refused) = refused
+        }
+        func size(_ path: String, _ size: UInt64, _ mark: FileMark?) -> UInt64 {
+            guard path != "-", mark?.isStill(path) == false else { return size }
+            let now = FileMark.size(path)
+            if now > 0 || size > 0 {
+                notices.append("\(path) is not what was written before: what it holds now is kept")
+            }
+            return now
+        }
+        saved.verdictsSize = size(settings.verdicts, saved.verdictsSize, saved.written)
+        if let path = settings.deadLetters {
+            saved.deadLettersSize = size(path, saved.deadLettersSize, saved.refused)
+        }
+        return (saved, notices)
     }
 
     private static func savedCheckpoint(_ bytes: [UInt8]?, _ settings: Settings) throws -> Checkpoint? {
@@ -110,7 +156,7 @@ public final class FileTransactionStream: TransactionStream {
         } else if let path = settings.checkpointPath, FileManager.default.fileExists(atPath: path) {
             saved = try JSONDecoder().decode(Checkpoint.self, from: Data(contentsOf: URL(filePath: path)))
         }
-        return saved?.input == settings.input ? saved : nil
+        return saved
     }
 
     /// - Throws: `StreamFileError` when there is nothing to read at the path.
@@ -120,10 +166,15 @@ public final class FileTransactionStream: TransactionStream {
         }
     }
 
+    /// Whether these bytes are what `checkpoint` gives; they may be of another kind of stream.
+    public static func isCheckpoint(_ bytes: [UInt8]) -> Bool {
+        (try? JSONDecoder().decode(Checkpoint.self, from: Data(bytes))) != nil
+    }
+
     /// Whether a checkpoint is of this input, so that the windows' offsets are those of its lines.
     public static func canResume(_ checkpoint: [UInt8], input: String) -> Bool {
         let saved = try? JSONDecoder().decode(Checkpoint.self, from: Data(checkpoint))
-        return input != "-" && saved?.input == input
+        return input != "-" && saved?.input == input && saved?.read?.isStill(input) ?? true
     }
 
     public var isFinished: Bool { state.withLock { $0.isFinished } }
@@ -132,7 +183,21 @@ public final class FileTransactionStream: TransactionStream {
 
     /// The place reached, for `init`.
     public var checkpoint: [UInt8] {
-        get throws { [UInt8](try JSONEncoder().encode(state.withLock { $0.checkpoint })) }
+        get throws { [UInt8](try JSONEncoder().encode(marked(state.withLock { $0.checkpoint }))) }
+    }
+
+    /// With what stands before the places reached, which does not change any more.
+    private func marked(_ checkpoint: Checkpoint) -> Checkpoint {
+        var marked = checkpoint
+        marked.read = FileMark(settings.input, size: checkpoint.inputByte)
+        marked.written = FileMark(settings.verdicts, size: checkpoint.verdictsSize)
+        marked.refused = settings.deadLetters.flatMap { FileMark($0, size: checkpoint.deadLettersSize) }
+        return marked
+    }
+
+    private func keep(_ checkpoint: Checkpoint) throws {
+        guard let path = settings.checkpointPath else { return }
+        try JSONEncoder().encode(marked(checkpoint)).write(to: URL(filePath: path), options: .atomic)
     }
 
     public func next(_ limits: BatchLimits) throws -> RawRecords? {
@@ -201,9 +266,7 @@ public final class FileTransactionStream: TransactionStream {
                 deadLettersSize: deadLetters?.size ?? 0, clock: clock)
             return state.checkpoint
         }
-        if let path = settings.checkpointPath {
-            try JSONEncoder().encode(checkpoint).write(to: URL(filePath: path), options: .atomic)
-        }
+        try keep(checkpoint)
         return .delivered
     }
 

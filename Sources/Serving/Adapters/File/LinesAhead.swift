@@ -1,3 +1,4 @@
+import Exact
 import Transactions
 
 /// Lines of a file, parsed, and for those that jump ahead in time what the lines after them say of it.
@@ -21,15 +22,19 @@ struct LinesAhead: ~Copyable {
     /// The time that the lines handed out have come to.
     private(set) var clock: EventClock
     private var reader: LineReader
-    private let parser = TransactionParser()
+    private let parser: TransactionParser
     private let skewMilliseconds: Int64
     private let looksAhead: Bool
     /// Read and not handed out.
     private var waiting: [Read] = []
     private var isAtEnd = false
 
-    init(_ reader: consuming LineReader, clock: EventClock, skewMilliseconds: Int64, looksAhead: Bool) {
+    init(
+        _ reader: consuming LineReader, clock: EventClock, skewMilliseconds: Int64, looksAhead: Bool,
+        zone: PlaceZone?
+    ) {
         self.reader = reader
+        parser = TransactionParser(zone: zone)
         self.clock = clock
         self.skewMilliseconds = skewMilliseconds
         self.looksAhead = looksAhead

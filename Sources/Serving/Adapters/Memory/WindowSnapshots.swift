@@ -8,15 +8,23 @@ public final class WindowSnapshots: Sendable {
     private let interval: Duration
     private let logger: Logger
     private let written = Mutex(ContinuousClock.now)
+    private let place: Mutex<[UInt8]>
     /// Held while the file is written.
     private let file = Mutex(())
 
-    public init(_ store: MemoryWindowStore, path: String, intervalSeconds: Int, logger: Logger) {
+    /// - Parameter place: What the windows' offsets are of, for a stream that keeps its own checkpoint elsewhere.
+    public init(
+        _ store: MemoryWindowStore, path: String, intervalSeconds: Int, place: [UInt8] = [], logger: Logger
+    ) {
+        self.place = Mutex(place)
         self.store = store
         self.path = path
         interval = .seconds(intervalSeconds)
         self.logger = logger
     }
+
+    /// Names another place that the offsets are of.
+    public func move(to place: [UInt8]) { self.place.withLock { $0 = place } }
 
     /// Writes a snapshot if the last one is old enough.
     public func writeIfDue(_ stream: any TransactionStream) {
@@ -28,7 +36,7 @@ public final class WindowSnapshots: Sendable {
     public func write(_ stream: any TransactionStream) {
         written.withLock { $0 = .now }
         do {
-            let checkpoint = try (stream as? FileTransactionStream)?.checkpoint ?? []
+            let checkpoint = try (stream as? FileTransactionStream)?.checkpoint ?? place.withLock { $0 }
             try file.withLock { _ in try store.snapshot(to: path, checkpoint: checkpoint) }
         } catch {
             logger.error("windows could not be written", metadata: ["path": "\(path)", "error": "\(error)"])

@@ -73,11 +73,12 @@ int64_t exact_local_time(const exact_zone *zone, int64_t local_milliseconds);
 
 /// A time in milliseconds since 1970 UTC.
 ///
-/// `2026-03-01T12:30:00.250+02:00` and what exporters make of it: a blank for the T, any number of digits of the
-/// second's fraction, which are cut off past the millisecond, or none; as zone `Z`, `+02:00`, `+0200`, `+02`, `UTC` or
-/// `GMT`, a blank before it or not. Second 60, a leap second, counts as the first of the next minute. Years 0001 to
-/// 9999. Without a zone it is of `zone`'s place, and so is a day alone, which is its midnight; without both,
-/// EXACT_NO_ZONE. Or a number, as `exact_epoch` has it.
+/// `2026-03-01T12:30:00.250+02:00` and what exporters make of it: a blank for the T, no seconds, any number of digits of
+/// the second's fraction behind a point or a comma, which are cut off past the millisecond; as zone `Z`, `+02:00`,
+/// `+0200`, `+02`, `UTC` or `GMT`, a blank before it or not, behind an offset a name, `[Europe/Paris]` or ` CET`, which
+/// says nothing more. `20260301T123000Z`. `Sun, 01 Mar 2026 12:30:00 +0200`. Second 60, a leap second, counts as the
+/// first of the next minute. Years 0001 to 9999. Without a zone it is of `zone`'s place, and so is a day alone, which is
+/// its midnight; without both, EXACT_NO_ZONE. Or a number, as `exact_epoch` has it.
 ///
 /// Returns EXACT_VALUE, EXACT_MISSING, EXACT_MALFORMED, EXACT_NO_ZONE or EXACT_OUT_OF_RANGE.
 int exact_time(const char *text, size_t length, const exact_zone *zone, int64_t *milliseconds);

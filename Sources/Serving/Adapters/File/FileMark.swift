@@ -1,0 +1,50 @@
+import Crypto
+import Exact
+import Glibc
+
+/// What a file begins with and what stands before a place in it: another file that came in its place has other bytes
+/// there, whatever its name, size and time are.
+struct FileMark: Codable, Sendable, Hashable {
+    /// The place.
+    let size: UInt64
+    /// SHA-256 of the first bytes up to the place, and of the last before it.
+    let head: String
+    let tail: String
+
+    private static let sampleBytes: UInt64 = 4096
+
+    /// nil for standard input and output, devices and pipes, an empty part and what cannot be read.
+    init?(_ path: String, size: UInt64) {
+        guard path != "-", size > 0 else { return nil }
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        let count = min(size, Self.sampleBytes)
+        guard let head = Self.hash(descriptor, at: 0, count: count),
+            let tail = Self.hash(descriptor, at: size - count, count: count)
+        else { return nil }
+        self.size = size
+        self.head = head
+        self.tail = tail
+    }
+
+    /// Whether the file at the path still has these bytes.
+    func isStill(_ path: String) -> Bool { FileMark(path, size: size) == self }
+
+    /// 0 for a file that is not there.
+    static func size(_ path: String) -> UInt64 {
+        var status = stat()
+        let isFile = path != "-" && stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+        return isFile ? UInt64(max(0, status.st_size)) : 0
+    }
+
+    private static func hash(_ descriptor: Int32, at offset: UInt64, count: UInt64) -> String? {
+        var bytes = [UInt8](repeating: 0, count: Int(count))
+        let isWhole = bytes.withUnsafeMutableBytes { bytes in
+            pread(descriptor, bytes.baseAddress, bytes.count, off_t(offset)) == bytes.count
+        }
+        return isWhole ? Hex.text(SHA256.hash(data: bytes)) : nil
+    }
+}
