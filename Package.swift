@@ -182,7 +182,7 @@ let package = Package(
             dependencies: [
                 "Management", "Serving", "Training", "Interchange", "Models", "Outcomes", "Plugins",
                 "Features",
-                "Transactions", "Kafka", "Redis", "ObjectStore", "Lake", detectorAPI, logging, metrics,
+                "Transactions", "Kafka", "Redis", "ObjectStore", "Lake", detectorAPI, exact, logging, metrics,
                 lifecycle, nioPosix,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),

@@ -72,6 +72,17 @@ import Testing
         try withBatch(column) { batch throws in #expect(try batch.timestamps(column) == expected) }
     }
 
+    @Test func aColumnOfNothingButNullsIsMissing() throws {
+        let (reader, _) = lake(of: try fixture("nulls.parquet"))
+        try reader.scan(days: oneDay, columns: ["text", "nothing"]) { batch throws in
+            #expect(try texts(batch, "nothing") == [nil, nil])
+            #expect(try batch.reals("nothing").allSatisfy { $0.isNaN })
+            #expect(try batch.labels("nothing") == [nil, nil])
+            let times = try batch.readTimestamps("nothing")
+            #expect(!times.hasValue(0) && times.refusal(0) == nil)
+        }
+    }
+
     @Test func timesOfOldSparkFilesReachFurtherThanNanoseconds() throws {
         let (reader, _) = lake(of: try fixture("int96.parquet"))
         try reader.scan(days: oneDay, columns: ["timestamp"]) { batch throws in

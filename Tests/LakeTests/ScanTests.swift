@@ -83,7 +83,7 @@ import Testing
         // Another file under the same name is another file.
         let file = try #require(try reader.files(in: oneDay).first)
         let other = SampleRows(users: 1000, rowsPerUser: 10, seed: 2, step: 2)
-        try store.put(file.key, try other.file(rowGroupRows: 1000), if: .always)
+        _ = try store.put(file.key, try other.file(rowGroupRows: 1000), if: .always)
         #expect(try scan(123, reader).rows == 10)
         // Without room nothing is kept.
         settings.recentBytes = 0

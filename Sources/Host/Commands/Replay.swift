@@ -108,8 +108,10 @@ struct ReplaySession {
     static func with(_ settings: Settings, _ body: (ReplaySession) throws -> Void) throws {
         let folder = FileManager.default.temporaryDirectory.appending(
             path: "ml-service-replay-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
+        try FileManager.default.createDirectory(
+            at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        let removal = RemovalAtSignal(folder)
+        defer { removal.remove() }
         let parts = try Parts(settings, cachePath: folder.appending(path: "models.sqlite").path)
         guard try parts.promotion.start(logger: parts.logger) else {
             let store = settings.optionalText("store.uri") ?? settings.dataPath("store")

@@ -1,4 +1,6 @@
+import Exact
 import Foundation
+import Lake
 import Serving
 import Synchronization
 
@@ -40,40 +42,39 @@ final class LabelTally: Sendable {
     private let isFraud: [String: Bool]
     private let counts = Mutex(Counts())
 
-    /// - Parameter path: CSV with columns `transaction_id` and `is_fraud` (1, true or 0, false), as `generate` writes it.
+    /// - Parameter path: CSV with columns `transaction_id` and `is_fraud` (yes or no as `ValueText.boolean` has them), as `generate` writes it.
     /// - Throws: `UsageError` for a file that is something else.
     init(path: String) throws {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw UsageError("--labels: there is no file \(path)")
         }
-        var lines = String(decoding: data, as: UTF8.self).split(separator: "\n").makeIterator()
-        let header =
-            lines.next()?.split(separator: ",", omittingEmptySubsequences: false).map(String.init) ?? []
-        guard let id = header.firstIndex(of: "transaction_id"), let label = header.firstIndex(of: "is_fraud")
-        else {
+        var header: [String]?
+        var isFraud: [String: Bool] = [:]
+        func take(_ record: CSVParser.Record) throws {
+            guard let names = header else {
+                header = record.fields
+                return
+            }
+            guard let id = names.firstIndex(of: "transaction_id"),
+                let label = names.firstIndex(of: "is_fraud")
+            else { return }
+            guard record.count > max(id, label), let value = ValueText.boolean(record.bytes(label)).value
+            else {
+                throw UsageError(
+                    "--labels: line \(record.line) of \(path) has no label: '\(record.fields.joined(separator: ","))'"
+                )
+            }
+            isFraud[record[id]] = value
+        }
+        var parser = CSVParser()
+        try data.withUnsafeBytes { try parser.parse($0.bindMemory(to: UInt8.self), take) }
+        try parser.finish(take)
+        guard let header, header.contains("transaction_id"), header.contains("is_fraud") else {
             throw UsageError(
-                "--labels: \(path) has no columns transaction_id and is_fraud; its first line is '\(header.joined(separator: ","))'"
+                "--labels: \(path) has no columns transaction_id and is_fraud; its first line is '\((header ?? []).joined(separator: ","))'"
             )
         }
-        var isFraud: [String: Bool] = [:]
-        var number = 1
-        while let line = lines.next() {
-            number += 1
-            let fields = line.split(separator: ",", omittingEmptySubsequences: false)
-            guard fields.count > max(id, label), let value = Self.value(fields[label]) else {
-                throw UsageError("--labels: line \(number) of \(path) has no label: '\(line)'")
-            }
-            isFraud[String(fields[id])] = value
-        }
         self.isFraud = isFraud
-    }
-
-    private static func value(_ text: Substring) -> Bool? {
-        switch text.trimmingCharacters(in: .whitespaces) {
-        case "1", "true": true
-        case "0", "false": false
-        default: nil
-        }
     }
 
     func observe(_ scored: ScoredBatch) {

@@ -51,6 +51,9 @@ columns = {
 }
 pq.write_table(pa.table(columns), "types.parquet")
 
+# What writers make of columns in which they saw nothing but nulls.
+pq.write_table(pa.table({"text": pa.array(["a", "b"]), "nothing": pa.nulls(2)}), "nulls.parquet")
+
 legacy = pa.table({"timestamp": pa.array(TIMES + [datetime(9999, 12, 31, tzinfo=UTC)], pa.timestamp("us", "UTC"))})
 pq.write_table(legacy, "int96.parquet", use_deprecated_int96_timestamps=True)
 
