@@ -204,7 +204,7 @@ let package = Package(
             name: "Torture", dependencies: [detectorAPI], path: "Tests/Support/Torture", swiftSettings: strict
         ),
         .testTarget(
-            name: "KafkaTests", dependencies: ["Kafka"], swiftSettings: strict,
+            name: "KafkaTests", dependencies: ["Kafka", logging], swiftSettings: strict,
             linkerSettings: nativeLibraries),
         .testTarget(
             name: "LakeTests", dependencies: ["Lake", "ObjectStore"], exclude: ["Fixtures"],
@@ -214,7 +214,7 @@ let package = Package(
         .testTarget(
             name: "ObjectStoreTests", dependencies: ["ObjectStore", "Torture", detectorAPI],
             swiftSettings: strict),
-        .testTarget(name: "TransactionsTests", dependencies: ["Transactions"], swiftSettings: strict),
+        .testTarget(name: "TransactionsTests", dependencies: ["Transactions", exact], swiftSettings: strict),
         .testTarget(
             name: "IsolationForestTests", dependencies: ["IsolationForest", detectorAPI],
             swiftSettings: strict),
@@ -293,9 +293,9 @@ let package = Package(
         .testTarget(
             name: "ManagementTests",
             dependencies: [
-                "Management", "Training", "Outcomes", "Models", "Plugins", "ObjectStore", "Torture",
-                detectorAPI, logging,
-                metrics, nioPosix, lifecycle,
+                "Management", "Training", "Outcomes", "Models", "Plugins", "ObjectStore", "Lake", "Torture",
+                detectorAPI, logging, metrics, nioCore, nioPosix, lifecycle,
+                .product(name: "Hummingbird", package: "hummingbird"),
             ],
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(

@@ -84,7 +84,8 @@ import Transactions
     private func reads(_ csv: String) throws {
         try put("a.csv", csv)
         #expect(try run().transactions == 1)
-        #expect(try ids() == ["a"] && reasons() == [])
+        #expect(try ids() == ["a"])
+        #expect(try reasons() == [])
     }
 
     private func byteOrderMark() throws {
@@ -104,8 +105,11 @@ import Transactions
     }
 
     private func utf16() throws {
-        try put("a.csv", [0xFF, 0xFE] + Array((header + "\n" + row("a")).utf16.flatMap { [UInt8($0), 0] }))
-        try put("b.jsonl", [0xFF, 0xFE] + Array(json("b").utf16.flatMap { [UInt8($0), 0] }))
+        func utf16(_ text: String) -> [UInt8] {
+            text.utf16.reduce(into: [0xFF, 0xFE]) { $0 += [UInt8(truncatingIfNeeded: $1), 0] }
+        }
+        try put("a.csv", utf16(header + "\n" + row("a")))
+        try put("b.jsonl", utf16(json("b")))
         try put("c.jsonl", json("c"))
         #expect(try run().rejected == 2)
         #expect(try ids() == ["c"])

@@ -37,7 +37,7 @@ struct Audit: AsyncParsableCommand {
         let recorded = try RecordedVerdict(json: bytes.filter { $0 != 0x0A && $0 != 0x0D })
         let stream = stream
         let outcome = try await blocking {
-            try AuditSession.run(recorded, stream: stream, settings)
+            try AuditSession.run(recorded, stream: stream, settings, isCommand: true)
         }
         switch outcome {
         case .reproduced:

@@ -105,13 +105,20 @@ struct ReplaySession {
     /// Gone after the session.
     let folder: URL
 
-    static func with(_ settings: Settings, _ body: (ReplaySession) throws -> Void) throws {
+    /// - Parameter isCommand: The process does nothing else, and may be ended by a signal at any time; a service stops by
+    ///   itself.
+    static func with(
+        _ settings: Settings, isCommand: Bool = true, _ body: (ReplaySession) throws -> Void
+    ) throws {
         let folder = FileManager.default.temporaryDirectory.appending(
             path: "ml-service-replay-\(UUID().uuidString)")
         try FileManager.default.createDirectory(
             at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        let removal = RemovalAtSignal(folder)
-        defer { removal.remove() }
+        let removal = isCommand ? RemovalAtSignal(folder) : nil
+        defer {
+            removal?.release()
+            try? FileManager.default.removeItem(at: folder)
+        }
         let parts = try Parts(settings, cachePath: folder.appending(path: "models.sqlite").path)
         guard try parts.promotion.start(logger: parts.logger) else {
             let store = settings.optionalText("store.uri") ?? settings.dataPath("store")

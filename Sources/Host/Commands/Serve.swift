@@ -214,7 +214,8 @@ struct Serve: AsyncParsableCommand {
                 promotion: parts.promotion, serving: status, watch: watch, recent: recent,
                 windows: try windowErasing(settings, streams),
                 scoring: try onDemandScoring(settings, streams, parts, references), labels: book,
-                labelled: LabelledTransactions(lake: lake, book: book, zone: try settings.zone()), events: events,
+                labelled: LabelledTransactions(lake: lake, book: book, zone: try settings.zone()),
+                events: events,
                 audit: audit(settings), metrics: metrics,
                 keys: try keys(settings, logger: logger), auditLog: try auditLog(settings, data, logger),
                 threads: threads)

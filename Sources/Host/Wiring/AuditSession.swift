@@ -8,10 +8,11 @@ import Transactions
 /// Makes one verdict again from its transactions and its model.
 struct AuditSession {
     /// - Parameter stream: JSONL file of the stream's transactions; nil: the user's come from the lake.
-    static func run(_ recorded: RecordedVerdict, stream: String?, _ settings: Settings) throws -> VerdictAudit
-    {
+    static func run(
+        _ recorded: RecordedVerdict, stream: String?, _ settings: Settings, isCommand: Bool = false
+    ) throws -> VerdictAudit {
         var outcome = VerdictAudit.missing
-        try ReplaySession.with(settings) { session in
+        try ReplaySession.with(settings, isCommand: isCommand) { session in
             let input = try stream ?? transactions(of: recorded, settings, session)
             outcome = try audit(recorded, input: input, session)
         }

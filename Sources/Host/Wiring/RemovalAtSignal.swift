@@ -2,17 +2,15 @@ import Dispatch
 import Foundation
 import Glibc
 
-/// A temporary folder that goes when it is told to, or when the process is ended by a signal.
+/// Removes a temporary folder when the process is ended by a signal.
 ///
 /// For commands that do not listen to signals otherwise: it takes SIGTERM, SIGINT and SIGHUP for itself until then.
-final class RemovalAtSignal: Sendable {
+final class RemovalAtSignal {
     private static let signals = [SIGTERM, SIGINT, SIGHUP]
 
-    private let folder: URL
     private let sources: [any DispatchSourceSignal]
 
     init(_ folder: URL) {
-        self.folder = folder
         sources = Self.signals.map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
@@ -26,11 +24,11 @@ final class RemovalAtSignal: Sendable {
         }
     }
 
-    func remove() {
+    /// Leaves signals to others again; the folder is then its owner's to remove.
+    func release() {
         for (source, number) in zip(sources, Self.signals) {
             source.cancel()
             signal(number, SIG_DFL)
         }
-        try? FileManager.default.removeItem(at: folder)
     }
 }
