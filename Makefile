@@ -47,7 +47,7 @@ lint: ## formatting, and the rules of this repository
 	@scripts/lint
 
 format: ## write the sources as the linter wants them
-	@swift format --in-place --parallel --recursive Sources Tests Package.swift examples
+	@swift format --in-place --parallel --recursive Sources Tests benchmarks Package.swift examples
 
 fixtures: build ## make fixtures/ anew
 	@scripts/fixtures

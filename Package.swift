@@ -79,44 +79,61 @@ let package = Package(
             name: "TailSurpriseEntry", dependencies: ["TailSurprise", detectorAPI, pluginStamp],
             path: "Sources/Detectors/TailSurprise/Entry", swiftSettings: strict),
         // Declarations of LightGBM, which is loaded when a model is fitted and linked by nothing.
-        .target(name: "CLightGBM"),
+        .target(name: "CLightGBM", path: "Sources/Detectors/BoostedTrees/CLightGBM"),
         .target(
             name: "BoostedTrees", dependencies: [detectorAPI, exact, "CForestKernels", "CLightGBM"],
-            path: "Sources/Detectors/BoostedTrees", exclude: ["Entry"], swiftSettings: strict),
+            path: "Sources/Detectors/BoostedTrees", exclude: ["CLightGBM", "Entry"], swiftSettings: strict),
         .target(
             name: "BoostedTreesEntry", dependencies: ["BoostedTrees", detectorAPI, pluginStamp],
             path: "Sources/Detectors/BoostedTrees/Entry", swiftSettings: strict,
             linkerSettings: nativeLibraries),
 
         // C libraries, each imported by one module.
-        .systemLibrary(name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
+        .systemLibrary(
+            name: "CRdKafka", path: "Sources/Systems/Kafka/CRdKafka", pkgConfig: "rdkafka",
+            providers: [.apt(["librdkafka-dev"])]),
         // Without pkgConfig: hiredis.pc carries a flag that SwiftPM warns about. The module map links it.
-        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
-        .systemLibrary(name: "CArrow", pkgConfig: "parquet"),
-        .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
-        .target(name: "CProcess"),
-        .target(name: "CSimdJSON", dependencies: [exact], linkerSettings: [.linkedLibrary("simdjson")]),
-        .target(name: "CParquet", dependencies: ["CArrow", exact]),
+        .systemLibrary(
+            name: "CHiredis", path: "Sources/Systems/Redis/CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CArrow", path: "Sources/Systems/Lake/CArrow", pkgConfig: "parquet"),
+        .target(
+            name: "CCurl", path: "Sources/Systems/ObjectStore/CCurl", linkerSettings: [.linkedLibrary("curl")]
+        ),
+        .target(name: "CProcess", path: "Sources/Plugins/CProcess"),
+        .target(
+            name: "CSimdJSON", dependencies: [exact], path: "Sources/Transactions/CSimdJSON",
+            linkerSettings: [.linkedLibrary("simdjson")]),
+        .target(
+            name: "CParquet", dependencies: ["CArrow", exact], path: "Sources/Systems/Lake/CParquet"),
 
         // What every error can say of itself.
         .target(name: "Retrying", swiftSettings: strict),
 
         // Outside systems.
-        .target(name: "Kafka", dependencies: ["CRdKafka", "Retrying", logging], swiftSettings: strict),
-        .target(name: "Redis", dependencies: ["CHiredis", "Retrying", crypto, exact], swiftSettings: strict),
         .target(
-            name: "ObjectStore", dependencies: ["CCurl", "Retrying", crypto, exact], swiftSettings: strict),
+            name: "Kafka", dependencies: ["CRdKafka", "Retrying", logging], path: "Sources/Systems/Kafka",
+            exclude: ["CRdKafka"], swiftSettings: strict),
         .target(
-            name: "Lake", dependencies: ["CParquet", "ObjectStore", "Retrying", exact], swiftSettings: strict),
+            name: "Redis", dependencies: ["CHiredis", "Retrying", crypto, exact],
+            path: "Sources/Systems/Redis", exclude: ["CHiredis"], swiftSettings: strict),
+        .target(
+            name: "ObjectStore", dependencies: ["CCurl", "Retrying", crypto, exact],
+            path: "Sources/Systems/ObjectStore", exclude: ["CCurl"], swiftSettings: strict),
+        .target(
+            name: "Lake", dependencies: ["CParquet", "ObjectStore", "Retrying", exact],
+            path: "Sources/Systems/Lake", exclude: ["CArrow", "CParquet"], swiftSettings: strict),
 
         // The domain.
-        .target(name: "Transactions", dependencies: ["CSimdJSON", exact], swiftSettings: strict),
+        .target(
+            name: "Transactions", dependencies: ["CSimdJSON", exact], path: "Sources/Transactions",
+            exclude: ["CSimdJSON"], swiftSettings: strict),
         // libm for sqrt, which is exact, in unoptimised builds; optimised ones have the instruction.
         .target(
             name: "Features", dependencies: ["Transactions", exact], swiftSettings: strict,
             linkerSettings: [.linkedLibrary("m")]),
         .target(
             name: "Plugins", dependencies: ["CProcess", detectorAPI, exact, stampLayout, crypto, logging],
+            path: "Sources/Plugins", exclude: ["CProcess"],
             swiftSettings: strict),
         .target(
             name: "Models",
@@ -132,7 +149,7 @@ let package = Package(
             exclude: ["ONNX/onnx.proto"], swiftSettings: strict),
 
         // The exactly-once protocol: pure, so that a simulator can drive it.
-        .target(name: "BatchProtocol", swiftSettings: strict),
+        .target(name: "BatchProtocol", path: "Sources/Serving/BatchProtocol", swiftSettings: strict),
 
         // Labels, and what they say of merchants, devices, countries and categories.
         .target(
@@ -158,7 +175,7 @@ let package = Package(
                 "Kafka",
                 "Redis", "ObjectStore", "Retrying", crypto, grdb,
                 logging, metrics,
-            ],
+            ], path: "Sources/Serving", exclude: ["BatchProtocol"],
             swiftSettings: strict),
 
         // What people touch.
@@ -195,7 +212,7 @@ let package = Package(
             dependencies: [
                 "Serving", "Training", "Models", "Plugins", "Features", "Transactions", "Kafka", "Redis",
                 "ObjectStore", "Lake", "IsolationForest", "ZScoreBaseline", detectorAPI, logging,
-            ],
+            ], path: "benchmarks", exclude: ["peers"],
             swiftSettings: strict, linkerSettings: nativeLibraries),
 
         // Tests.

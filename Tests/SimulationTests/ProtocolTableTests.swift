@@ -1,7 +1,7 @@
 import BatchProtocol
 import Testing
 
-/// The lines of the tables in Sources/BatchProtocol, one by one.
+/// The lines of the tables in Sources/Serving/BatchProtocol, one by one.
 @Suite struct ProtocolTableTests {
     private static let span = BatchSpan(
         assignment: 1, slices: [SliceSpan(partition: 0, start: 10, end: 20, isBeginning: false)])

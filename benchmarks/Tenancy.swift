@@ -64,7 +64,7 @@ private struct Tenancy {
         try models.giveEveryUserAModel()
         let originals = ModelStore(objects: DirectoryObjectStore(root: trained + "/store"))
         let global = try Self.artifact(.global, in: originals)
-        let samples = try (1...300).compactMap { user -> Artifact? in
+        let samples = (1...300).compactMap { user -> Artifact? in
             let digits = "\(user)"
             let name = "user-" + String(repeating: "0", count: 6 - digits.count) + digits
             return try? Self.artifact(.user(name), in: originals)
