@@ -54,7 +54,9 @@ public struct LakeReader: Sendable {
     public func files(in days: ClosedRange<LakeDay>) throws(ObjectStoreError) -> [LakeFile] {
         var files: [LakeFile] = []
         try forEachObject(below: prefix, after: prefix + days.lowerBound.path + "/") { object in
-            guard let file = lakeFile(object) else { return isBeforeLetters(object.key) }
+            // Hive's folders come behind the digits and are listed apart: a file that is listed twice is read twice.
+            guard isBeforeLetters(object.key) else { return false }
+            guard let file = lakeFile(object) else { return true }
             guard file.day <= days.upperBound else { return false }
             if days.contains(file.day) { files.append(file) }
             return true
