@@ -110,9 +110,12 @@ final class LabelTally: Sendable {
         func share(_ part: Int, _ whole: Int) -> String {
             whole == 0 ? "-" : String(format: "%.2f", Double(part) / Double(whole))
         }
+        let first =
+            counts.alerts > counts.firstAlerts
+            ? "; \(counts.firstHits) of the first \(counts.firstAlerts)" : ""
         let all =
-            "precision \(share(counts.hits, counts.alerts)) (\(counts.hits) of \(counts.alerts) alerts are frauds; of "
-            + "the first \(counts.firstAlerts) \(counts.firstHits)), recall \(share(counts.hits, counts.frauds)) "
+            "precision \(share(counts.hits, counts.alerts)) (\(counts.hits) of \(counts.alerts) alerts are "
+            + "frauds\(first)), recall \(share(counts.hits, counts.frauds)) "
             + "(\(counts.frauds) frauds among \(counts.labelled) labelled transactions)"
         guard counts.models.count > 1 else { return all }
         let lines = counts.models.map { name, model in
