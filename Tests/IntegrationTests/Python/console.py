@@ -56,7 +56,7 @@ try:
         time.sleep(0.3)
     wait("it is live", lambda: one("#live").text == "live")
     wait("anomalies are there", lambda: count("#anomalies button") > 2)
-    wait("figures are there", lambda: one("#rate").text not in ("–", ""))
+    wait("figures are there", lambda: one("#rate").text not in ("–", "0"))
     assert one("#state").get_attribute("class") == "ready", one("#state").text
 
     # By the keyboard alone.
