@@ -38,15 +38,22 @@ extension ModelStore {
                 versions.last[.user(entry.userID), default: 0].raise(to: entry.version)
             }
         }
+        for (tenant, version) in try singles(inShard: shard) {
+            versions.last[tenant, default: 0].raise(to: version)
+        }
+        return versions
+    }
+
+    /// The versions of a shard's users that are objects of their own.
+    private func singles(inShard shard: String) throws -> [(tenant: Tenant, version: Int)] {
         let prefix = Tenant.objectPrefix(ofShard: shard)
-        for summary in try objects.listAll(prefix: prefix) {
+        return try objects.listAll(prefix: prefix).compactMap { summary in
             let parts = summary.key.dropFirst(prefix.count).split(separator: "/")
             guard parts.count == 2, let id = percentDecoded(String(parts[0])),
                 let version = Self.version(ofName: parts[1])
-            else { continue }
-            versions.last[.user(id), default: 0].raise(to: version)
+            else { return nil }
+            return (.user(id), version)
         }
-        return versions
     }
 
     /// Writes a pack, once: when it is there it was written by an earlier attempt, and what that wrote counts.
@@ -70,9 +77,9 @@ extension ModelStore {
                 taken.insert(.user(entry.userID))
             }
         }
-        for entry in entries {
-            let single = artifactKey(.user(entry.userID), entry.version)
-            if try objects.head(single) != nil { taken.insert(.user(entry.userID)) }
+        let packed = Dictionary(entries.map { (Tenant.user($0.userID), $0.version) }) { $1 }
+        for (tenant, version) in try singles(inShard: shard) where packed[tenant] == version {
+            taken.insert(tenant)
         }
         return entries.compactMap { entry in
             let place = PackPlace(pack: key, offset: entry.offset, sizeBytes: entry.sizeBytes)

@@ -10,7 +10,6 @@ public struct PackCleanup: Sendable {
         public let sizeBytes: Int
         /// Milliseconds since 1970.
         public let createdMilliseconds: Int64
-        let tag: VersionTag
     }
 
     private let store: ModelStore
@@ -32,9 +31,7 @@ public struct PackCleanup: Sendable {
             let created = try store.created(summary)
             guard created < moment else { continue }
             unneeded.append(
-                Unneeded(
-                    key: summary.key, sizeBytes: summary.sizeBytes, createdMilliseconds: created,
-                    tag: summary.tag))
+                Unneeded(key: summary.key, sizeBytes: summary.sizeBytes, createdMilliseconds: created))
         }
         return unneeded
     }
