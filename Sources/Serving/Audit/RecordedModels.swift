@@ -25,37 +25,40 @@ struct RecordedModels {
 
     /// The version that the verdict names, or else any of the tenant's with its SHA-256.
     private func fetch(_ verdict: RecordedVerdict) throws -> ReadyModel {
-        var found: String?
-        let others = try store.versions(of: verdict.tenant).filter { $0 != verdict.version }.reversed()
-        for version in [verdict.version] + others {
-            guard let bytes = try store.bytes(of: verdict.tenant, version: version) else { continue }
-            let model = try open(bytes)
-            if model.sha256 == verdict.sha256 { return model }
-            if version == verdict.version { found = model.sha256 }
+        let named = try model(of: verdict.tenant, version: verdict.version)
+        if let named, named.sha256 == verdict.sha256 { return named }
+        for version in try store.versions(of: verdict.tenant).reversed() where version != verdict.version {
+            let other = try model(of: verdict.tenant, version: version)
+            if let other, other.sha256 == verdict.sha256 { return other }
         }
-        guard let found else {
+        guard let named else {
             throw ModelLoadError.notFound(tenant: verdict.tenant.description, version: verdict.version)
         }
-        throw ModelLoadError.notAsPromoted(expected: verdict.sha256, found: found)
+        throw ModelLoadError.notAsPromoted(expected: verdict.sha256, found: named.sha256)
+    }
+
+    private func model(of tenant: Tenant, version: Int) throws -> ReadyModel? {
+        try store.bytes(of: tenant, version: version).map(open)
     }
 }
 
 /// Reference tables that verdicts name, fetched from the store.
 struct RecordedReferences {
     let store: ReferenceStore
-    let ageHours: Int
+    let settings: ScoringWorker.Settings
     private var tables: [RecordedVerdict.Reference: ReadyReferences] = [:]
     /// Tables are large, and a stream names them one after the other.
     private static let capacity = 4
 
-    init(store: ReferenceStore, ageHours: Int) {
+    init(store: ReferenceStore, settings: ScoringWorker.Settings) {
         self.store = store
-        self.ageHours = ageHours
+        self.settings = settings
     }
 
     /// - Throws: `ReferenceError` for a table that is gone; `RecordedVerdictError` where another has taken its version.
     mutating func table(_ named: RecordedVerdict.Reference) throws -> BatchReferences {
-        let ready = try tables[named] ?? store.load(named.version)
+        if let ready = tables[named] { return settings.references(ready) }
+        let ready = try store.load(named.version)
         guard ready.sha256 == named.sha256 else {
             throw RecordedVerdictError(
                 "it names the reference table v\(named.version) with the SHA-256 \(named.sha256); the store's has "
@@ -63,7 +66,7 @@ struct RecordedReferences {
         }
         if tables.count >= Self.capacity { tables = [:] }
         tables[named] = ready
-        return BatchReferences(ready: ready, staleMilliseconds: Int64(ageHours) * 3_600_000)
+        return settings.references(ready)
     }
 }
 

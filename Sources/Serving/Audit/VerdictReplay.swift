@@ -47,7 +47,7 @@ public struct VerdictReplay {
         var recorded = recorded
         var outcome = Outcome()
         var models = RecordedModels(store: store, open: open)
-        var tables = RecordedReferences(store: references, ageHours: settings.referenceAgeHours)
+        var tables = RecordedReferences(store: references, settings: settings)
         let windows = MemoryWindowStore()
         let stage = WindowStage(store: windows, writer: 1, settings: settings.windows)
         let consume = ConsumeStage()

@@ -71,9 +71,7 @@ public final class OnDemandScoring: Sendable {
         let (consumed, frozen) = try freeze(transactions, index)
         let stage = WindowStage(store: frozen, writer: 1, settings: settings.windows)
         let windowed = try stage.window(consumed) { _ in nil }
-        let current = references?.current.map {
-            BatchReferences(ready: $0, staleMilliseconds: Int64(settings.referenceAgeHours) * 3_600_000)
-        }
+        let current = references?.current.map(settings.references)
         let routed =
             try model.map { Self.routed(windowed, to: $0) } ?? route(windowed, with: router)
         let referred = refer(routed, to: current, global: try router.globalModel())

@@ -31,6 +31,11 @@ public final class ScoringWorker: Sendable {
         public var backoffMilliseconds = 100...5_000
 
         public init() {}
+
+        /// A table for a batch, with the age beyond which it is marked.
+        func references(_ ready: ReadyReferences) -> BatchReferences {
+            BatchReferences(ready: ready, staleMilliseconds: Int64(referenceAgeHours) * 3_600_000)
+        }
     }
 
     private let makeStream: @Sendable () throws -> any TransactionStream
@@ -220,9 +225,7 @@ public final class ScoringWorker: Sendable {
         let windowed = try status.timing(.window) {
             try stages.window.window(batch) { try stages.stream.committedOffset(partition: $0) }
         }
-        let references = references?.current.map {
-            BatchReferences(ready: $0, staleMilliseconds: Int64(settings.referenceAgeHours) * 3_600_000)
-        }
+        let references = references?.current.map(settings.references)
         let routed = try status.timing(.route) {
             refer(try route(windowed, with: router), to: references, global: try router.globalModel())
         }
