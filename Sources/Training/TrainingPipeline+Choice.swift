@@ -95,11 +95,17 @@ extension TrainingPipeline {
             kinds: scores.kinds)
         let metrics = holdout.metrics(
             threshold: -.greatestFiniteMagnitude, contamination: run.request.contamination)
-        let names = ["average_precision", "precision_at_budget", "injected_precision"]
+        // Nobody chose a threshold for it.
         return CandidateJudgement(
             name: "amount alone", features: "amount",
-            measures: metrics.filter { names.contains($0.key) || $0.key.hasPrefix("injected_precision_") },
+            measures: Self.measures(metrics).filter { $0.key != "alert_rate" },
             note: "for comparison")
+    }
+
+    /// Of a holdout's figures those that candidates are compared by.
+    private static func measures(_ metrics: [String: Double]) -> [String: Double] {
+        let names = ["average_precision", "precision_at_budget", "injected_precision", "alert_rate"]
+        return metrics.filter { names.contains($0.key) || $0.key.hasPrefix("injected_precision_") }
     }
 
     private func best(
@@ -123,10 +129,7 @@ extension TrainingPipeline {
         for (number, (one, agreement)) in zip(judged, agreements).enumerated() {
             let metrics = one.scores.metrics(
                 threshold: one.fitted.threshold, contamination: run.request.contamination)
-            let names = ["average_precision", "precision_at_budget", "injected_precision", "alert_rate"]
-            table[one.place].measures = metrics.filter {
-                names.contains($0.key) || $0.key.hasPrefix("injected_precision_")
-            }
+            table[one.place].measures = Self.measures(metrics)
             table[one.place].measures["agreement"] = agreement
             table[one.place].isChosen = number == best
         }

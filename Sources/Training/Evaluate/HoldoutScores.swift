@@ -75,10 +75,9 @@ struct HoldoutScores {
         metrics["alert_rate"] = share(scores) { $0 < threshold }
         metrics["usual_alert_rate"] = share(usualScores) { $0 < threshold }
         metrics["injected_auroc"] = injectedAUROC
-        metrics["injected_precision"] = injectedPrecision
-        for (kind, precision) in InjectedPrecision.ofKinds(
-            usual: usualScores, injected: injected, kinds: kinds)
-        {
+        let ofKinds = InjectedPrecision.ofKinds(usual: usualScores, injected: injected, kinds: kinds)
+        metrics["injected_precision"] = InjectedPrecision.value(ofKinds)
+        for (kind, precision) in ofKinds {
             guard let name = Injection(label: kind)?.name else { continue }
             metrics["injected_precision_" + name] = precision
         }

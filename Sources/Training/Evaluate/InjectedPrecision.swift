@@ -14,9 +14,13 @@ enum InjectedPrecision {
     ///   - injected: Scores of injected ones, and the kind of each.
     /// - Returns: nil without both.
     static func value(usual: [Double], injected: [Double], kinds: [Int8]) -> Double? {
-        let values = ofKinds(usual: usual, injected: injected, kinds: kinds)
-        guard !values.isEmpty else { return nil }
-        return exp(values.reduce(0) { $0 + log(max($1.precision, least)) } / Double(values.count))
+        value(ofKinds(usual: usual, injected: injected, kinds: kinds))
+    }
+
+    /// The geometric mean over the kinds; nil without any.
+    static func value(_ ofKinds: [(kind: Int8, precision: Double)]) -> Double? {
+        guard !ofKinds.isEmpty else { return nil }
+        return exp(ofKinds.reduce(0) { $0 + log(max($1.precision, least)) } / Double(ofKinds.count))
     }
 
     /// Kind by kind, ascending; empty without rows of both.

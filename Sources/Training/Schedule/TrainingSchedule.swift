@@ -105,9 +105,7 @@ public final class TrainingSchedule: Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         let condition = object.map { PutCondition.unchanged($0.tag) } ?? .absent
-        do {
-            try objects.put(Self.key, [UInt8](try encoder.encode(record)), if: condition)
-        } catch ObjectStoreError.preconditionFailed {
+        guard try objects.putIfUnchanged(Self.key, [UInt8](try encoder.encode(record)), condition) else {
             return .taken
         }
         if let last, last.lake == record.lake { return .unchanged }
