@@ -61,18 +61,25 @@ public struct Problem: Error, Sendable {
     }
 }
 
-extension Response {
-    /// A JSON answer with sorted keys in snake case, so that the same state gives the same bytes. Numbers that JSON
+extension JSONEncoder {
+    /// Of answers and events: sorted keys in snake case, so that the same state gives the same bytes. Numbers that JSON
     /// lacks are the texts `nan`, `inf` and `-inf`, as in artifacts.
-    static func json(
-        _ value: some Encodable, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:]
-    ) throws -> Response {
+    static var answers: JSONEncoder {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
             positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        return Response.json(bytes: try encoder.encode(value), status: status, headers: headers)
+        return encoder
+    }
+}
+
+extension Response {
+    /// A JSON answer.
+    static func json(
+        _ value: some Encodable, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:]
+    ) throws -> Response {
+        Response.json(bytes: try JSONEncoder.answers.encode(value), status: status, headers: headers)
     }
 
     static func json(

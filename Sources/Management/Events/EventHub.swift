@@ -114,12 +114,7 @@ public final class EventHub: Sendable {
     func note(_ job: TrainingJob) { tell(.job, job.request.userID, JobView(job)) }
 
     private func tell(_ kind: Kind, _ userID: String?, _ value: some Encodable) {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.nonConformingFloatEncodingStrategy = .convertToString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        guard let json = try? encoder.encode(value) else { return }
+        guard let json = try? JSONEncoder.answers.encode(value) else { return }
         let event = Event(number: nil, kind: kind, userID: userID, json: Array(json))
         state.withLock { tell(event, &$0) }
     }

@@ -68,10 +68,7 @@ private func userView(_ userID: String, _ services: ManagementServices) throws -
             reason: serving.reason),
         versions: try services.models.stored(of: .user(userID)).count,
         hasWindow: try services.windows?.isThere(userID))
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    let text = String(decoding: try encoder.encode(view), as: UTF8.self)
+    let text = String(decoding: try JSONEncoder.answers.encode(view), as: UTF8.self)
     return Array(
         text.replacing("\"recent\":[]", with: "\"recent\":" + String(decoding: json(recent), as: UTF8.self))
             .utf8)
