@@ -45,6 +45,14 @@ final class ProgressDisplay: Sendable {
     private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 }
 
+/// Prints a result as JSON for `--json`: indented, with sorted keys.
+func printJSON(_ value: some Encodable, keys: JSONEncoder.KeyEncodingStrategy = .useDefaultKeys) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    encoder.keyEncodingStrategy = keys
+    print(String(decoding: try encoder.encode(value), as: UTF8.self))
+}
+
 /// A table for people: columns as wide as their widest cell.
 func textTable(_ header: [String], _ rows: [[String]]) -> String {
     let rows = rows.map { $0.map(printable) }

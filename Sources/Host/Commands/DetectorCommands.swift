@@ -37,10 +37,7 @@ struct Detectors: AsyncParsableCommand {
             let settings = try await common.settings(["plugins.folders": plugins])
             let registry = try await blocking { try Parts.registry(settings, logger: Parts.logger(settings)) }
             if json {
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-                encoder.keyEncodingStrategy = .convertToSnakeCase
-                print(String(decoding: try encoder.encode(DetectorsView(registry)), as: UTF8.self))
+                try printJSON(DetectorsView(registry), keys: .convertToSnakeCase)
             } else {
                 for detector in registry.detectors { Self.show(detector) }
                 for refusal in registry.refusals { print("\(refusal)") }
@@ -118,9 +115,7 @@ struct Detectors: AsyncParsableCommand {
             }
             progress.finish()
             if json {
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-                print(String(decoding: try encoder.encode(verification), as: UTF8.self))
+                try printJSON(verification)
             } else {
                 print(verification.table())
             }

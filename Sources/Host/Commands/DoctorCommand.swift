@@ -22,9 +22,7 @@ struct Doctor: AsyncParsableCommand {
         let settings = try await common.settings()
         let findings = try await blocking { try Self.findings(settings) }
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(findings), as: UTF8.self))
+            try printJSON(findings)
         } else {
             print(
                 textTable(

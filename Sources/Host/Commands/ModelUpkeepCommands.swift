@@ -20,9 +20,7 @@ extension Models {
             let (settings, tenant) = (try await options.settings(), options.tenant)
             let changes = try await blocking { try Parts(settings).catalogue.changes(of: tenant) }
             if json {
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-                return print(String(decoding: try encoder.encode(changes), as: UTF8.self))
+                return try printJSON(changes)
             }
             guard !changes.isEmpty else { return print("nothing was ever active for \(tenant)") }
             func version(_ number: Int?) -> String { number.map { "v\($0)" } ?? "none" }

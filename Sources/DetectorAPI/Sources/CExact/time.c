@@ -110,9 +110,9 @@ static int parse_calendar(const char *text, size_t length, int64_t *local, int *
         year = digits(text, 4), month = digits(text + 4, 2), day = digits(text + 6, 2);
         at = 9;
         colons = 0;
-    } else if (length > 16 && (at = parse_mail_date(text, length, &year, &month, &day)) > 0) {
     } else {
-        return EXACT_MALFORMED;
+        at = length > 16 ? parse_mail_date(text, length, &year, &month, &day) : 0;
+        if (at == 0) return EXACT_MALFORMED;
     }
     int64_t days, clock;
     if (!exact_days(year, month, day, &days)) return EXACT_MALFORMED;
