@@ -3,24 +3,7 @@ import Testing
 
 /// Metrics, alert rules and the dashboard as Prometheus' own tools see them.
 @Suite struct MonitoringTests {
-    /// Runs a command to its end.
-    private func run(_ arguments: [String], input: Data = Data(), folder: URL) throws -> (
-        status: Int32, text: String
-    ) {
-        let file = folder.appending(path: "input-\(UUID().uuidString)")
-        try input.write(to: file)
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = arguments
-        process.standardInput = try FileHandle(forReadingFrom: file)
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return (process.terminationStatus, text)
-    }
+    private static let env = URL(filePath: "/usr/bin/env")
 
     @Test func promtoolFindsNothingAgainstTheMetricsOfARun() async throws {
         let folder = try TemporaryFolder()
@@ -37,7 +20,9 @@ import Testing
         }
         _ = try await service.get("/v1/models")
         let metrics = try await service.get("/metrics")
-        let check = try run(["promtool", "check", "metrics"], input: metrics.body, folder: folder.url)
+        try metrics.body.write(to: folder.file("metrics"))
+        let check = try Command.output(
+            Self.env, ["promtool", "check", "metrics"], input: folder.file("metrics"))
         #expect(check.status == 0 && check.text.isEmpty, "\(check.text)")
         for line in [
             "# HELP ml_transactions_total ", "# UNIT ml_stage_seconds seconds",
@@ -53,12 +38,11 @@ import Testing
     }
 
     @Test func theRulesAreRightAndFireWhenTheyShould() throws {
-        let folder = try TemporaryFolder()
         let rules = ServiceProcess.root.appending(path: "deploy/prometheus").path
         for arguments in [
             ["check", "rules", "\(rules)/alerts.yaml"], ["test", "rules", "\(rules)/alerts.test.yaml"],
         ] {
-            let outcome = try run(["promtool"] + arguments, folder: folder.url)
+            let outcome = try Command.output(Self.env, ["promtool"] + arguments)
             #expect(outcome.status == 0, "\(outcome.text)")
         }
     }

@@ -69,17 +69,22 @@ import Testing
 
     // MARK: Two at once
 
-    @Test func ofTwoWhoPromoteAtOnceOneIsTold() throws {
-        let world = try World()
+    /// A process with v1 active. When it has looked at what is active and loads v3, another promotes a version, once.
+    private func interrupted(by version: Int, in world: World) throws -> World.Process {
         let one = try promoted([1], in: world)
         let other = try world.process("b")
         _ = try other.promotion.start(logger: world.logger)
-        // While one has looked at what is active and loads its version, the other promotes.
         let interfered = Interference()
         world.objects.beforeGet { key in
             guard key.hasSuffix("v3.model"), interfered.isFirst() else { return }
-            _ = try? other.promotion.promote([.global: 2], by: "other", reason: "")
+            _ = try? other.promotion.promote([.global: version], by: "other", reason: "")
         }
+        return one
+    }
+
+    @Test func ofTwoWhoPromoteAtOnceOneIsTold() throws {
+        let world = try World()
+        let one = try interrupted(by: 2, in: world)
         #expect(throws: CatalogueError.overtaken(tenant: "global", active: 2, by: "other")) {
             try one.promotion.promote([.global: 3], by: "one", reason: "")
         }
@@ -92,14 +97,7 @@ import Testing
 
     @Test func bothMayWantTheSame() throws {
         let world = try World()
-        let one = try promoted([1], in: world)
-        let other = try world.process("b")
-        _ = try other.promotion.start(logger: world.logger)
-        let interfered = Interference()
-        world.objects.beforeGet { key in
-            guard key.hasSuffix("v3.model"), interfered.isFirst() else { return }
-            _ = try? other.promotion.promote([.global: 3], by: "other", reason: "")
-        }
+        let one = try interrupted(by: 3, in: world)
         #expect(try one.promotion.promote([.global: 3], by: "one", reason: "").isEmpty)
         #expect(try world.catalogue.changes(of: .global).map(\.by) == ["t", "other"])
     }

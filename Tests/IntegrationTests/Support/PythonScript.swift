@@ -22,18 +22,8 @@ enum PythonScript {
         guard FileManager.default.isExecutableFile(atPath: python.path) else {
             throw ServiceFailure("\(python.path) is missing: run scripts/setup --tests")
         }
-        let process = Process()
-        process.executableURL = python
-        process.arguments = ["-W", "ignore"] + arguments
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
-            throw ServiceFailure("\(name): \(process.terminationStatus)\n\(text)")
-        }
+        let (status, text) = try Command.output(python, ["-W", "ignore"] + arguments)
+        guard status == 0 else { throw ServiceFailure("\(name): \(status)\n\(text)") }
     }
 
     /// Numbers that a script wrote, or is to read.

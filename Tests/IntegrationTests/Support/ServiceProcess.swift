@@ -195,19 +195,9 @@ final class ServiceProcess {
     static func output(
         _ arguments: [String], settings: [String: String] = [:]
     ) throws -> (status: Int32, text: String) {
-        let process = Process()
-        process.executableURL = executable
-        process.arguments = arguments
         var environment = Self.environment
         for (key, value) in settings { environment[environmentName(key)] = value }
-        process.environment = environment
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return (process.terminationStatus, text)
+        return try Command.output(executable, arguments, environment: environment)
     }
 
     private static func freePort() throws -> Int {
