@@ -21,7 +21,7 @@ final class TestAPI: Sendable {
     let objects: any ObjectStore
     let lake: DirectoryObjectStore
     let port: Int
-    private let task: Task<Void, any Error>
+    private let group: ServiceGroup
     /// Not the pool that tests block on.
     private let threads = NIOThreadPool(numberOfThreads: 2)
 
@@ -56,7 +56,9 @@ final class TestAPI: Sendable {
         let server = managementServer(
             services, address: .hostname("127.0.0.1", port: 0), limits: limits, logger: logger
         ) { continuation.yield($0) }
-        task = Task { try await ServiceGroup(services: [server], logger: logger).run() }
+        let group = ServiceGroup(services: [server], logger: logger)
+        self.group = group
+        Task { try await group.run() }
         var found = 0
         for await port in ports {
             found = port
@@ -66,7 +68,8 @@ final class TestAPI: Sendable {
     }
 
     deinit {
-        task.cancel()
+        // Not cancelled: swift-nio traps over a connection that has been accepted and is taken up by nobody.
+        Task { [group] in await group.triggerGracefulShutdown() }
         threads.shutdownGracefully { _ in }
         try? FileManager.default.removeItem(at: folder)
     }
