@@ -82,19 +82,9 @@ public struct ReferenceStore: Sendable {
         }
         var version = (serving ?? 0) + 1
         // Each failure is a version that somebody else has written, so somebody always gets on.
-        while try !putIfAbsent(key(version), bytes) { version += 1 }
+        while try !objects.putIfUnchanged(key(version), bytes, .absent) { version += 1 }
         try use(version)
         return try ready(version, bytes)
-    }
-
-    private func putIfAbsent(_ key: String, _ bytes: [UInt8]) throws(ObjectStoreError) -> Bool {
-        do {
-            try objects.put(key, bytes, if: .absent)
-            return true
-        } catch {
-            guard case .preconditionFailed = error else { throw error }
-            return false
-        }
     }
 
     // MARK: Reading

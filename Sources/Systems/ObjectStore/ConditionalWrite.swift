@@ -1,10 +1,10 @@
-import ObjectStore
-
 extension ObjectStore {
     /// Writes if the condition holds.
     ///
     /// - Returns: false when it does not; nothing was written then.
-    func putIfUnchanged(_ key: String, _ bytes: [UInt8], _ condition: PutCondition) throws -> Bool {
+    public func putIfUnchanged(
+        _ key: String, _ bytes: [UInt8], _ condition: PutCondition
+    ) throws(ObjectStoreError) -> Bool {
         do {
             try put(key, bytes, if: condition)
             return true
