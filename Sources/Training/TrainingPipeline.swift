@@ -178,8 +178,7 @@ public final class TrainingPipeline: Sendable {
         if userID != nil { metrics.merge(try earned(chosen.scores, chosen.fitted, set, run).metrics) { $1 } }
         metrics.merge(known.metrics) { $1 }
         metrics["score_stability"] = try Stability.acrossSeeds(chosen.fitted, set, chosen.settings)
-        metrics["score_shift"] = ScoreMetrics.stabilityIndex(
-            reference: chosen.fitted.trainingScores, current: chosen.scores.scores)
+        metrics["score_shift"] = try scoreShift(chosen, serving, set)
         var header = header(chosen.candidate, serving, set, userID: userID, metrics: metrics, run)
         header.candidates = chosen.table
         header.deciles = chosen.scores.deciles
@@ -194,6 +193,25 @@ public final class TrainingPipeline: Sendable {
         try run.checkCancellation()
         run.report(.store, 0)
         return header
+    }
+
+    /// How far the scores of the holdout lie from those of the training rows; nil without rows.
+    ///
+    /// A detector that learns from labels scores rows that it has learned from apart from all others, whatever they are
+    /// like. Of it both parts are taken from the model that has learned from both.
+    private func scoreShift(_ chosen: Chosen, _ serving: FittedModel, _ set: PreparedSet) throws -> Double? {
+        guard chosen.candidate.detector.info.learnsFromReferences else {
+            return ScoreMetrics.stabilityIndex(
+                reference: chosen.fitted.trainingScores, current: chosen.scores.scores)
+        }
+        func scores(_ rows: RowTable) throws -> [Double] {
+            let known = rows.gathering(rows.labels.indices.filter { rows.labels[$0] >= 0 })
+            return try score(
+                serving.model, known.encoded(serving.plan), columns: serving.plan.columnCount)
+        }
+        let holdout = try scores(set.holdout)
+        guard holdout.count >= Gate.minimumRows else { return nil }
+        return try ScoreMetrics.stabilityIndex(reference: scores(set.training), current: holdout)
     }
 
     func scan(_ run: Run) throws -> History {

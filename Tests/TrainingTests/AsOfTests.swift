@@ -125,6 +125,9 @@ import Transactions
         let scale = SeverityScale(try #require(header.severity))
         #expect((0.45...0.55).contains(scale.severity(of: header.threshold)))
         #expect(header.threshold > -1.5)
+        // Nor does that seen and unseen rows differ say that the scores have shifted.
+        #expect(try #require(outcome.metrics["score_shift"]) < 0.1)
+        #expect(try #require(outcome.gate).allSatisfy(\.isPassed))
     }
 
     @Test func figuresCountWhatWasKnown() throws {

@@ -15,7 +15,7 @@ struct Gate {
     /// Of fewer known frauds the average precision is mostly chance.
     private static let minimumFrauds = 30.0
     /// A holdout of fewer rows says nothing of shares.
-    private static let minimumRows = 100
+    static let minimumRows = 100
 
     /// - Parameters:
     ///   - metrics: Of the candidate, `HoldoutScores.metrics` and `score_shift`.
