@@ -25,7 +25,7 @@ enum ExitStatus: Int32 {
             self = .usage
         case is InterchangeError, is TrainingError, is ArtifactError, is StreamFileError, is DetectorError,
             is WindowStoreError, is ModelLoadError, is RecordedVerdictError,
-            is RecordedTransactionMissing, is AuditLogError:
+            is RecordedTransactionMissing, is AuditLogError, is NothingToReplay:
             self = .data
         case let error as CatalogueError:
             switch error {

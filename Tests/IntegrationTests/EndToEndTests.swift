@@ -21,6 +21,32 @@ import Testing
         #expect(try String(contentsOf: output, encoding: .utf8) == golden)
     }
 
+    /// A newcomer names the wrong file: that is no success, and it is said which line is wrong, and how.
+    @Test func aStreamWithoutATransactionIsAnErrorThatShowsTheFirstLine() throws {
+        let folder = try TemporaryFolder()
+        let settings = [
+            "store.uri": Fixtures.folder.appending(path: "store").path,
+            "data.directory": folder.file("data").path,
+        ]
+        func replay(_ text: String) throws -> (status: Int32, text: String) {
+            try Data(text.utf8).write(to: folder.file("stream.jsonl"))
+            return try ServiceProcess.output(
+                [
+                    "replay", "--stream", folder.file("stream.jsonl").path, "--output",
+                    folder.file("out.jsonl").path,
+                ], settings: settings)
+        }
+        let table = try replay("transaction_id,is_fraud\nt1,1\n")
+        #expect(table.status == 65)
+        #expect(table.text.contains("line 1"), "\(table.text)")
+        let transaction = try #require(try Fixtures.lines("stream.jsonl").first)
+        let mixed = try replay("\(transaction)\nno transaction\n")
+        #expect(mixed.status == 0)
+        #expect(mixed.text.contains("1 rejected") && mixed.text.contains("line 2"), "\(mixed.text)")
+        // Nothing at all is nothing to complain of.
+        #expect(try replay("").status == 0)
+    }
+
     @Test func theEmbeddedStreamGivesTheGoldenVerdicts() async throws {
         let deployment = try Deployment()
         let store = deployment.folder.appending(path: "store")

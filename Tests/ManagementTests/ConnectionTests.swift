@@ -1,4 +1,6 @@
 import Foundation
+import Logging
+import ServiceLifecycle
 import Testing
 
 @testable import Management
@@ -25,6 +27,17 @@ import Testing
             #expect(silent[0].receive().isClosed)
             #expect(silent.filter { !$0.isClosed }.count <= 8)
         }
+    }
+
+    @Test func aPortThatIsTakenIsNamed() async throws {
+        let api = try await TestAPI()
+        let second = managementServer(
+            api.services, host: "127.0.0.1", port: api.port, limits: ConnectionLimits(),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        ) { _ in }
+        let group = ServiceGroup(services: [second], logger: Logger(label: "test"))
+        let error = await #expect(throws: ListenError.self) { try await group.run() }
+        #expect(try #require(error).description.contains("127.0.0.1:\(api.port): another process"))
     }
 
     @Test(arguments: ["", "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "])

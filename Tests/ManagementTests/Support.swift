@@ -54,7 +54,7 @@ final class TestAPI: Sendable {
         self.lake = lake
         let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
         let server = managementServer(
-            services, address: .hostname("127.0.0.1", port: 0), limits: limits, logger: logger
+            services, host: "127.0.0.1", port: 0, limits: limits, logger: logger
         ) { continuation.yield($0) }
         let group = ServiceGroup(services: [server], logger: logger)
         self.group = group

@@ -26,8 +26,11 @@ struct Doctor: AsyncParsableCommand {
         } else {
             print(
                 textTable(
-                    ["", "part", "check", "found", "to do"],
-                    findings.map { [$0.state.rawValue, $0.part, $0.check, $0.detail, $0.advice] }))
+                    ["", "part", "check", "found, and what to do"],
+                    findings.flatMap { finding in
+                        [[finding.state.rawValue, finding.part, finding.check, finding.detail]]
+                            + (finding.advice.isEmpty ? [] : [["", "", "", "-> \(finding.advice)"]])
+                    }))
         }
         if findings.contains(where: { $0.state == .away }) { throw ExitCode(ExitStatus.unavailable.rawValue) }
         if findings.contains(where: { $0.state == .bad }) { throw ExitCode(ExitStatus.failed.rawValue) }

@@ -4,6 +4,7 @@ import Logging
 import Models
 import Outcomes
 import Serving
+import Synchronization
 
 struct Replay: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -68,15 +69,25 @@ struct Replay: AsyncParsableCommand {
         let store = try Parts.referenceStore(settings)
         let references = CurrentReferences(store: store, logger: session.logger)
         if let version = try reference.map(parseVersion) ?? store.latest() { try references.use(version) }
+        let refused = Mutex<DeadLetter?>(nil)
         let worker = ScoringWorker(
             makeStream: { opened }, windows: MemoryWindowStore(), router: session.parts.router,
             references: references, settings: scoring, status: status, logger: session.logger,
-            onDelivered: { scored, _ in tally?.observe(scored) })
+            onDelivered: { scored, _ in
+                tally?.observe(scored)
+                let first = scored.windowed.consumed.deadLetters.first
+                refused.withLock { $0 = $0 ?? first }
+            })
         try worker.runOnce()
         let totals = status.totals
         say(
             "\(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) rejected"
         )
+        if let first = refused.withLock({ $0 }) {
+            let what = "\(stream), line \(first.offset + 1): \(first.detail) (\(first.reason))"
+            guard totals.transactions > 0 else { throw NothingToReplay(first: what) }
+            say("the first that was rejected: \(what)")
+        }
         if let tally { say(tally.summary) }
     }
 
@@ -93,6 +104,15 @@ struct Replay: AsyncParsableCommand {
     }
 
     private func say(_ line: String) { FileHandle.standardError.write(Data("\(line)\n".utf8)) }
+}
+
+/// Every line of a stream was refused.
+struct NothingToReplay: Error, CustomStringConvertible {
+    let description: String
+
+    init(first: String) {
+        description = "no line is a transaction; the first, \(first)"
+    }
 }
 
 /// What replay and audit are made of: models in a cache of their own, nothing shared with a service that runs.

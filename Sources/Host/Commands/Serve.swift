@@ -356,7 +356,7 @@ struct Serve: AsyncParsableCommand {
         let limits = ConnectionLimits(
             connections: settings.integer("http.connections"), fileHandles: FileHandles.raiseLimit())
         return managementServer(
-            services, address: .hostname(host, port: settings.integer("http.port")), limits: limits,
+            services, host: host, port: settings.integer("http.port"), limits: limits,
             logger: logger
         ) { port in
             let address = "http://\(host):\(port)"

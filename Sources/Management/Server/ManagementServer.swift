@@ -1,3 +1,4 @@
+import Glibc
 import Hummingbird
 import HummingbirdCore
 import Logging
@@ -8,16 +9,17 @@ import ServiceLifecycle
 ///
 /// - Parameter onRunning: Told the port once it listens.
 public func managementServer(
-    _ services: ManagementServices, address: BindAddress, limits: ConnectionLimits, logger: Logger,
+    _ services: ManagementServices, host: String, port: Int, limits: ConnectionLimits, logger: Logger,
     onRunning: @escaping @Sendable (_ port: Int) -> Void
 ) -> some Service {
     let connections = Connections(maximum: limits.maximumConnections)
-    return Application(
+    let server = Application(
         responder: APIResponder(endpoints: allEndpoints(), services: services),
         server: .http1(
             configuration: HTTP1Channel.Configuration(
                 additionalChannelHandlers: [ConnectionHandler(connections: connections, limits: limits)])),
-        configuration: ApplicationConfiguration(address: address, serverName: "ml-service"),
+        configuration: ApplicationConfiguration(
+            address: .hostname(host, port: port), serverName: "ml-service"),
         onServerRunning: { channel in
             // The listening channel's pipeline can be had here alone.
             try? await channel.eventLoop.submit {
@@ -26,4 +28,34 @@ public func managementServer(
             }.get()
             onRunning(channel.localAddress?.port ?? 0)
         }, logger: logger)
+    return ListeningService(server: server, place: "\(host):\(port)")
+}
+
+/// Says at which address a server could not listen, which the system's error does not.
+private struct ListeningService<Server: Service>: Service {
+    let server: Server
+    let place: String
+
+    func run() async throws {
+        do {
+            try await server.run()
+        } catch let error as IOError where [EADDRINUSE, EADDRNOTAVAIL, EACCES].contains(error.errnoCode) {
+            throw ListenError(place: place, code: error.errnoCode)
+        }
+    }
+}
+
+/// The API has no address to be reached at.
+public struct ListenError: Error, CustomStringConvertible {
+    public let description: String
+
+    init(place: String, code: Int32) {
+        let (why, remedy) =
+            switch code {
+            case EADDRINUSE: ("another process listens there", "end that one, or choose another http.port")
+            case EACCES: ("this user may not", "choose an http.port above 1023")
+            default: ("it is no address of this machine", "choose another http.host")
+            }
+        description = "cannot listen at \(place): \(why); \(remedy)"
+    }
 }
