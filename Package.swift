@@ -212,7 +212,7 @@ let package = Package(
             dependencies: [
                 "Serving", "Training", "Models", "Plugins", "Features", "Transactions", "Kafka", "Redis",
                 "ObjectStore", "Lake", "IsolationForest", "ZScoreBaseline", detectorAPI, logging,
-            ], path: "benchmarks", exclude: ["peers"],
+            ], path: "benchmarks", exclude: ["peers", "allocations"],
             swiftSettings: strict, linkerSettings: nativeLibraries),
 
         // Tests.

@@ -19,6 +19,9 @@ struct Train: AsyncParsableCommand {
     @Option(help: "Where the lake is (lake.uri).")
     var lake: String?
 
+    @Option(help: "Where the models go (store.uri).")
+    var store: String?
+
     @Option(help: "First day, 2026-01-31.")
     var from: String
 
@@ -76,7 +79,7 @@ struct Train: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        let settings = try await common.settings()
+        let settings = try await common.settings(["store.uri": store])
         let request = TrainingRequest(
             userID: user, allUsers: allUsers, from: try day(from, "--from"), to: try day(to, "--to"),
             detectorID: detector, parameters: try assignments(parameters, option: "--parameter"), seed: seed,
@@ -95,9 +98,7 @@ struct Train: AsyncParsableCommand {
         }
         display.finish()
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-            print(String(decoding: try encoder.encode(outcome), as: UTF8.self))
+            try printJSON(outcome)
         } else {
             describe(outcome)
         }
