@@ -311,7 +311,7 @@ let package = Package(
             name: "ManagementTests",
             dependencies: [
                 "Management", "Training", "Outcomes", "Models", "Plugins", "ObjectStore", "Lake", "Torture",
-                detectorAPI, logging, metrics, nioCore, nioPosix, lifecycle,
+                detectorAPI, crypto, logging, metrics, nioCore, nioPosix, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
             ],
             swiftSettings: strict, linkerSettings: nativeLibraries),

@@ -44,4 +44,50 @@ import Testing
         curl.waitUntilExit()
         #expect(curl.terminationStatus == 0)
     }
+
+    /// Read by Standard Webhooks' own library, which checks the signatures; the first is refused and comes again.
+    @Test func whatSomebodyShouldHearOfIsPostedAndSigned() async throws {
+        let folder = try TemporaryFolder()
+        for name in ["store", "lake"] {
+            try FileManager.default.copyItem(
+                at: Fixtures.folder.appending(path: name), to: folder.file(name))
+        }
+        let secret = "whsec_" + Data((1...32).map { UInt8($0) }).base64EncodedString()
+        let port = try ServiceProcess.freePort()
+        let came = folder.file("came.json")
+        let receiver = try PythonScript.started("webhooks.py", ["\(port)", secret, came.path, "3"])
+        defer { receiver.terminate() }
+        let service = try await ServiceProcess(
+            settings: [
+                "stream.file": Fixtures.folder.appending(path: "stream.jsonl").path,
+                "store.uri": folder.file("store").path, "lake.uri": folder.file("lake").path,
+                "windows.warm": "never", "webhooks.url": "http://127.0.0.1:\(port)/alerts",
+                "webhooks.secret": secret,
+            ], folder: folder.url)
+        let range = #""date_range":{"start":"2026-01-01","end":"2026-02-08"}"#
+        let job = try await service.train(
+            #"{"promotion":"manual","detector":"zscore-baseline",\#(range)}"#)
+        let version = try #require(job.version("models", 0, "version"))
+        #expect(try await service.post("/v1/models/\(version)/promote").status == 200)
+        // A single tree of two rows finds less than the active version: the gate refuses it.
+        _ = try await service.train(
+            #"{"promotion":"gated","detector":"isolation-forest","parameters":{"n_estimators":1,"max_samples":2},\#(range)}"#
+        )
+        let failing = try await service.post(
+            "/v1/train", #"{"user_id":"nobody",\#(range)}"#)
+        #expect(failing.status == 202)
+        try await waitUntil("all have come", timeoutSeconds: 120) {
+            guard receiver.isRunning else { return true }
+            return false
+        }
+        #expect(receiver.terminationStatus == 0, "\(service.logText)")
+        let messages = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: came)) as? [[String: Any]])
+        #expect(
+            messages.compactMap { $0["type"] as? String } == [
+                "model.promoted", "model.refused", "job.failed",
+            ])
+        #expect((messages[0]["data"] as? [String: Any])?["version"] as? String == "v\(version)")
+        #expect(try await service.interrupt() == 0)
+    }
 }

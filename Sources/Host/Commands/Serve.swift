@@ -220,6 +220,10 @@ struct Serve: AsyncParsableCommand {
                 keys: try keys(settings, logger: logger), auditLog: try auditLog(settings, data, logger),
                 threads: threads)
             services.append(JobWatch(jobs: jobs, hub: events, threads: threads))
+            if let url = settings.optionalText("webhooks.url") {
+                let target = try webhookTarget(url, secret: settings.optionalText("webhooks.secret"))
+                services.append(Webhooks(target, hub: events, logger: logger))
+            }
             services.append(http(settings, useCases, logger: logger, display: display))
         }
         return Wired(list: services, logger: logger)
@@ -318,6 +322,14 @@ struct Serve: AsyncParsableCommand {
                 isReadingOpen: isOpen, logger: logger)
         } catch let error as KeyFileError {
             throw UsageError("http.keys: \(error)")
+        }
+    }
+
+    private static func webhookTarget(_ url: String, secret: String?) throws -> Webhooks.Target {
+        do {
+            return try Webhooks.Target(url: url, secret: secret ?? "")
+        } catch let error as WebhookError {
+            throw UsageError("\(error)")
         }
     }
 

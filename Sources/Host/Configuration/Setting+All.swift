@@ -155,6 +155,14 @@ extension Setting {
             key: "http.keys", kind: .text, defaultValue: "",
             meaning: "file of further keys with names and scopes; `ml-service keys make` writes entries"),
         Setting(
+            key: "webhooks.url", kind: .text, defaultValue: "",
+            meaning:
+                "where promotions, models that the gate refused, alert floods and failed jobs are posted to; none: nowhere"
+        ),
+        Setting(
+            key: "webhooks.secret", kind: .secret, defaultValue: "",
+            meaning: "signs them (Standard Webhooks): whsec_ and 24 to 64 bytes in base64"),
+        Setting(
             key: "admin.key", kind: .secret, defaultValue: "",
             meaning: "key that changing HTTP calls need; none: they are refused"),
         Setting(

@@ -1,3 +1,5 @@
+import Crypto
+import Exact
 import Foundation
 import Metrics
 import Models
@@ -25,6 +27,22 @@ public final class EventHub: Sendable {
         let userID: String?
         /// JSON without a line end.
         let json: [UInt8]
+        /// nil: nothing to send word of to people.
+        var notice: Notice?
+    }
+
+    /// What an event is to somebody who does not listen all the time.
+    struct Notice: Sendable {
+        /// `model.promoted`, ...
+        let type: String
+        /// Made of what happened: the same in every process that sees it. ASCII letters and digits.
+        let id: String
+
+        /// - Parameter facts: What tells this event from others of its type; may hold what users wrote.
+        init(type: String, facts: String) {
+            self.type = type
+            id = Hex.text(SHA256.hash(data: Data("\(type) \(facts)".utf8)).prefix(16))
+        }
     }
 
     /// Which events a listener wants.
@@ -83,7 +101,8 @@ public final class EventHub: Sendable {
     public func note(_ scored: ScoredBatch) {
         // Who has been away for longer than this asks `/v1/anomalies`.
         let isHeard = state.withLock { state in
-            !state.listeners.isEmpty || state.listened.map { .now - $0 < .seconds(60) } ?? false
+            state.listeners.values.contains { $0.filter.kinds.contains(.anomaly) }
+                || state.listened.map { .now - $0 < .seconds(60) } ?? false
         }
         guard isHeard else { return }
         let now = Int(Date().timeIntervalSince1970)
@@ -104,18 +123,35 @@ public final class EventHub: Sendable {
     }
 
     public func note(_ changes: [ModelChange]) {
-        for change in changes.prefix(100) { tell(.promotion, change.userID, ChangeView(change)) }
+        for change in changes.prefix(100) {
+            let version = change.to.map { "v\($0)" } ?? "none"
+            let facts = "\(change.tenant) \(version) \(change.timeMilliseconds)"
+            tell(
+                .promotion, change.userID, ChangeView(change),
+                notice: Notice(type: "model.promoted", facts: facts))
+        }
     }
 
     public func note(_ flood: ModelWatch.Flood, remedy: String) {
-        tell(.flood, flood.tenant.userID, FloodView(flood, remedy: remedy))
+        tell(
+            .flood, flood.tenant.userID, FloodView(flood, remedy: remedy),
+            notice: Notice(type: "alerts.flood", facts: "\(flood.tenant) v\(flood.version)"))
     }
 
-    func note(_ job: TrainingJob) { tell(.job, job.request.userID, JobView(job)) }
+    func note(_ job: TrainingJob) {
+        var notice: Notice?
+        if job.state == .failed { notice = Notice(type: "job.failed", facts: job.id) }
+        if job.state == .succeeded, job.request.promotion == .gated,
+            let models = job.outcome?.models, models.count == 1, !models[0].isPromoted
+        {
+            notice = Notice(type: "model.refused", facts: job.id)
+        }
+        tell(.job, job.request.userID, JobView(job), notice: notice)
+    }
 
-    private func tell(_ kind: Kind, _ userID: String?, _ value: some Encodable) {
+    private func tell(_ kind: Kind, _ userID: String?, _ value: some Encodable, notice: Notice?) {
         guard let json = try? JSONEncoder.answers.encode(value) else { return }
-        let event = Event(number: nil, kind: kind, userID: userID, json: Array(json))
+        let event = Event(number: nil, kind: kind, userID: userID, json: Array(json), notice: notice)
         state.withLock { tell(event, &$0) }
     }
 
@@ -132,7 +168,9 @@ public final class EventHub: Sendable {
 
     private func tell(_ event: Event, _ state: inout State) {
         state.count += 1
-        let event = Event(number: state.count, kind: event.kind, userID: event.userID, json: event.json)
+        let event = Event(
+            number: state.count, kind: event.kind, userID: event.userID, json: event.json,
+            notice: event.notice)
         state.kept.append(event)
         // A half at once, so that a long list is not moved for every event.
         if state.kept.count >= 2 * Self.maximumKept { state.kept.removeFirst(Self.maximumKept) }

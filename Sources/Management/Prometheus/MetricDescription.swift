@@ -145,6 +145,8 @@ extension MetricDescription {
         .counter("ml_http_connections_timed_out_total", "Connections closed because the client was slow."),
         .gauge("ml_event_listeners", "Clients of /v1/events."),
         .counter("ml_event_listeners_dropped_total", "Clients of /v1/events that did not keep up."),
+        .counter("ml_webhooks_sent_total", "Webhooks that the receiver took."),
+        .counter("ml_webhooks_failed_total", "Webhooks that were given up."),
         .counter("ml_audit_log_failures_total", "Entries that could not be written into the audit log."),
         .counter("ml_http_keys_refused_total", "Requests with a key that is none of ours."),
     ]

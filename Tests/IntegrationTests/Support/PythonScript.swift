@@ -13,6 +13,15 @@ enum PythonScript {
         try start(name, [script(name).path] + arguments)
     }
 
+    /// Starts a script that goes on beside the test, which ends it.
+    static func started(_ name: String, _ arguments: [String]) throws -> Process {
+        let process = Process()
+        process.executableURL = python
+        process.arguments = [script(name).path] + arguments
+        try process.run()
+        return process
+    }
+
     /// Runs a module's own commands to their end.
     static func module(_ name: String, _ arguments: [String]) throws {
         try start(name, ["-m", name] + arguments)

@@ -200,7 +200,7 @@ final class ServiceProcess {
         return try Command.output(executable, arguments, environment: environment)
     }
 
-    private static func freePort() throws -> Int {
+    static func freePort() throws -> Int {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
         var address = sockaddr_in()
