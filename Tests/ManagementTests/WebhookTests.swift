@@ -11,9 +11,11 @@ import Testing
 
     @Test(
         arguments: [
-            ("ftp://example.com/", secret, "https://"), ("", secret, "https://"), ("nonsense", secret, "https://"),
+            ("ftp://example.com/", secret, "https://"), ("", secret, "https://"),
+            ("nonsense", secret, "https://"),
             ("http://example.com/x", secret, "another machine"), ("https://example.com/x", "", "whsec_"),
-            ("https://example.com/x", "whsec_!", "base64"), ("https://example.com/x", "whsec_AAAA", "24 to 64"),
+            ("https://example.com/x", "whsec_!", "base64"),
+            ("https://example.com/x", "whsec_AAAA", "24 to 64"),
         ])
     func aTargetThatWillNotDoIsRefused(url: String, secret: String, word: String) {
         let error = #expect(throws: WebhookError.self) { try Webhooks.Target(url: url, secret: secret) }

@@ -34,7 +34,8 @@ public struct Webhooks: Service {
                 throw WebhookError("webhooks.url must begin with https:// for another machine")
             }
             let prefix = "whsec_"
-            guard secret.hasPrefix(prefix), let key = Data(base64Encoded: String(secret.dropFirst(prefix.count))),
+            guard secret.hasPrefix(prefix),
+                let key = Data(base64Encoded: String(secret.dropFirst(prefix.count))),
                 (24...64).contains(key.count)
             else {
                 throw WebhookError(
