@@ -256,7 +256,7 @@ let package = Package(
             name: "ServingTests",
             dependencies: [
                 "Serving", "Features", "Transactions", "Kafka", "Models", "ObjectStore", "Plugins",
-                "Retrying",
+                "Retrying", detectorAPI,
                 logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),

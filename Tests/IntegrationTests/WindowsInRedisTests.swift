@@ -48,7 +48,7 @@ import Transactions
     {
         let stage = WindowStage(store: store, writer: writer)
         for _ in 0..<3 {
-            let windowed = try stage.window(batch) { _ in nil }
+            let windowed = try stage.run(batch)
             if try store.write(windowed.writes) { return windowed }
         }
         throw WindowStoreError.damaged("conflicts")
@@ -92,7 +92,7 @@ import Transactions
         ] {
             try redis.command(["SET", .text(store.key(of: "a")), .text(damage)])
             let stage = WindowStage(store: store, writer: 9 << 40)
-            let windowed = try stage.window(batch(["a"], start: 2)) { _ in nil }
+            let windowed = try stage.run(batch(["a"], start: 2))
             #expect(windowed.marks == [.windowDamaged])
             #expect(try store.write(windowed.writes))
             #expect(try redis.command(["GET", .text("\(prefix)damaged:a")]).text == damage)

@@ -34,14 +34,15 @@ import Transactions
         let store = MemoryWindowStore()
         let stage = WindowStage(store: store, writer: 1)
         let first = WindowFixtures.batch([WindowFixtures.record(user: 0, minute: 0)], start: 0, partition: 3)
-        #expect(try store.write(try stage.window(first) { _ in nil }.writes))
+        #expect(try store.write(try stage.run(first).writes))
         let second = WindowFixtures.batch([WindowFixtures.record(user: 0, minute: 1)], start: 0, partition: 4)
 
-        let committed = try stage.window(second) { $0 == 3 ? 1 : nil }
+        #expect(try stage.read(second).asked == [3])
+        let committed = stage.run(try stage.read(second), committedOffsets: [3: 1])
         #expect(committed.marks == [.windowMoved])
         #expect(committed.features[WindowFixtures.count1h] == 1)
 
-        let uncommitted = try stage.window(second) { $0 == 3 ? 0 : nil }
+        let uncommitted = stage.run(try stage.read(second), committedOffsets: [3: 0])
         #expect(uncommitted.marks == [.windowMoved])
         #expect(uncommitted.features[WindowFixtures.count1h] == 0)
     }
@@ -52,11 +53,11 @@ import Transactions
         for offset in 0..<3 {
             let batch = WindowFixtures.batch(
                 [WindowFixtures.record(user: 0, minute: offset)], start: Int64(offset))
-            #expect(try store.write(try stage.window(batch) { _ in nil }.writes))
+            #expect(try store.write(try stage.run(batch).writes))
         }
         // The base now holds the records 0 and 1; record 2 is pending.
         let again = WindowFixtures.batch((0..<4).map { WindowFixtures.record(user: 0, minute: $0) }, start: 0)
-        let windowed = try stage.window(again) { _ in nil }
+        let windowed = try stage.run(again)
         #expect(windowed.marks == [.windowAhead, .windowAhead, [], []])
         #expect(windowed.features[3 * UserWindow.featureCount + WindowFixtures.count1h] == 3)
     }
@@ -64,8 +65,8 @@ import Transactions
     @Test func aWindowChangedByAnotherWorkerIsNotOverwritten() throws {
         let store = MemoryWindowStore()
         let batch = WindowFixtures.batch([WindowFixtures.record(user: 0, minute: 0)], start: 0)
-        let ours = try WindowStage(store: store, writer: 1).window(batch) { _ in nil }
-        let theirs = try WindowStage(store: store, writer: 2).window(batch) { _ in nil }
+        let ours = try WindowStage(store: store, writer: 1).run(batch)
+        let theirs = try WindowStage(store: store, writer: 2).run(batch)
         #expect(try store.write(theirs.writes))
         #expect(try !store.write(ours.writes))
     }
@@ -89,12 +90,10 @@ import Transactions
             let batch = WindowFixtures.batch(Array(records[start..<start + size]), start: Int64(start))
             let fate = random == nil ? .delivered : Fate.allCases.randomElement(using: &random!)!
             if fate == .zombieWroteWindows {
-                let zombie = try WindowStage(store: store, writer: 1_000_000 + writer).window(batch) { _ in
-                    nil
-                }
+                let zombie = try WindowStage(store: store, writer: 1_000_000 + writer).run(batch)
                 _ = try store.write(zombie.writes)
             }
-            let windowed = try stage.window(batch) { _ in nil }
+            let windowed = try stage.run(batch)
             if fate != .killedBeforeWindows { #expect(try store.write(windowed.writes)) }
             if fate == .killedBeforeWindows || fate == .killedBeforeCommit {
                 writer += 1

@@ -147,7 +147,7 @@ import Transactions
             #expect(snapshot.problem != nil)
             // What may be missing is marked.
             let batch = WindowFixtures.batch([WindowFixtures.record(user: 19, minute: 9)], start: 60)
-            let windowed = try WindowStage(store: restored, writer: 2 << 40).window(batch) { _ in nil }
+            let windowed = try WindowStage(store: restored, writer: 2 << 40).run(batch)
             #expect(windowed.marks[0].contains(.windowsLost))
         }
         remove(path + ".damaged")

@@ -66,7 +66,7 @@ import Testing
         var marks: [TransactionMarks] = []
         while let records = try stream.next(BatchLimits(records: batchSize)) {
             #expect(records.payloads.count <= batchSize)
-            let windowed = try stage.window(consume.consume(records)) { _ in nil }
+            let windowed = try stage.run(consume.run(records))
             marks += windowed.marks
             // As if delivered at once, so that the next batch begins where this one ended.
             #expect(try store.write(windowed.writes))
@@ -84,17 +84,17 @@ import Testing
         for _ in 0..<3 {
             let records = try #require(try first.next(limits))
             delivered += lines(records)
-            #expect(try first.deliver(Self.delivery(records), writeWindows: { true }) == .delivered)
+            try Self.deliver(records, to: first)
         }
         let checkpoint = try first.checkpoint
         let lost = try #require(try first.next(limits))
-        #expect(try first.deliver(Self.delivery(lost), writeWindows: { true }) == .delivered)
+        try Self.deliver(lost, to: first)
         first.close()
 
         let second = try stream(text, checkpoint: checkpoint)
         while let records = try second.next(limits) {
             delivered += lines(records)
-            #expect(try second.deliver(Self.delivery(records), writeWindows: { true }) == .delivered)
+            try Self.deliver(records, to: second)
         }
         second.close()
         #expect(delivered == (0..<100).map { "line \($0)" })
@@ -104,7 +104,7 @@ import Testing
 
     private func deliverAll(_ stream: FileTransactionStream) throws {
         while let records = try stream.next(BatchLimits(records: 1)) {
-            #expect(try stream.deliver(Self.delivery(records), writeWindows: { true }) == .delivered)
+            try Self.deliver(records, to: stream)
         }
     }
 
@@ -150,7 +150,7 @@ import Testing
     @Test func aFileOfVerdictsThatIsAnotherIsNotCut() throws {
         let first = try stream("a1\na2\n")
         let records = try #require(try first.next(BatchLimits(records: 1)))
-        #expect(try first.deliver(Self.delivery(records), writeWindows: { true }) == .delivered)
+        try Self.deliver(records, to: first)
         let checkpoint = try first.checkpoint
         first.close()
         for held in ["somebody's own words", ""] {
@@ -176,14 +176,46 @@ import Testing
     @Test func aConflictDeliversNothing() throws {
         let stream = try stream("a\n")
         let records = try #require(try stream.next(BatchLimits()))
-        #expect(try stream.deliver(Self.delivery(records), writeWindows: { false }) == .windowsChanged)
+        stream.prepare(Self.delivery(records))
+        try stream.abort()
         #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == "")
+    }
+
+    /// The disk of the dead letters is full: the verdicts that were written already are taken back, and written once.
+    @Test func whatAFailedDeliveryHasWrittenIsTakenBack() throws {
+        try "a\nb\n".write(toFile: path("in"), atomically: true, encoding: .utf8)
+        let stream = try FileTransactionStream(
+            .init(input: path("in"), verdicts: path("out"), deadLetters: "/dev/full"))
+        let records = try #require(try stream.next(BatchLimits()))
+        var delivery = Self.delivery(records)
+        for _ in 0..<2 {
+            delivery.deadLetters = [
+                DeadLetter(
+                    payload: Array("b".utf8), source: records.slices[0].source, offset: 1, reason: "test",
+                    detail: "test")
+            ]
+            stream.prepare(delivery)
+            let failure = #expect(throws: DeliveryError.self) { try stream.commit() }
+            #expect(failure?.isRetryable == true)
+            try stream.abort()
+            #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == "")
+        }
+        delivery.deadLetters = []
+        stream.prepare(delivery)
+        try stream.commit()
+        #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == "a\nb\n")
+        #expect(stream.committedOffsets(of: [0, 1]) == [0: 2])
     }
 
     @Test func aMissingFileIsNamed() {
         #expect(throws: StreamFileError.self) {
             try FileTransactionStream(.init(input: path("absent"), verdicts: path("out")))
         }
+    }
+
+    private static func deliver(_ records: RawRecords, to stream: FileTransactionStream) throws {
+        stream.prepare(delivery(records))
+        try stream.commit()
     }
 
     private static func delivery(_ records: RawRecords) -> Delivery {

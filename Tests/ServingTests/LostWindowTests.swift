@@ -126,7 +126,7 @@ import Transactions
         let store = MemoryWindowStore()
         let ours = WindowFixtures.batch([WindowFixtures.record(user: 1, minute: 0)], start: 0)
         let theirs = WindowFixtures.batch([WindowFixtures.record(user: 2, minute: 0)], start: 0)
-        let windowed = try WindowStage(store: store, writer: 1 << 40).window(ours) { _ in nil }
+        let windowed = try WindowStage(store: store, writer: 1 << 40).run(ours)
         _ = try WindowFixtures.deliver(theirs, WindowStage(store: store, writer: 2 << 40), store)
         #expect(try !store.write(windowed.writes))
     }

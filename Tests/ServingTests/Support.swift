@@ -52,7 +52,7 @@ enum WindowFixtures {
     static func deliver(_ batch: ConsumedBatch, _ stage: WindowStage, _ store: any WindowStore) throws
         -> WindowedBatch
     {
-        let windowed = try stage.window(batch) { _ in nil }
+        let windowed = try stage.run(batch)
         guard try store.write(windowed.writes) else { throw WindowStoreError.damaged("a conflict") }
         return windowed
     }

@@ -95,6 +95,22 @@ import Testing
         }
     }
 
+    @Test func aHopelessBatchEndsTheSessionAndLeavesNoTransactionOpen() {
+        let failure = BatchProtocol.Event.failed(.hopeless("the disk is gone"))
+        let ended = BatchProtocol.Action.end(.failed("the disk is gone"))
+        for count in 1...Self.untilWritten.count {
+            var (machine, _) = Self.machine(Array(Self.untilWritten.prefix(count)))
+            let isOpen = machine.isDelivering
+            #expect(isOpen == (count > 1))
+            #expect(machine.handle(failure) == (isOpen ? .abort : ended))
+            if isOpen { #expect(machine.handle(.aborted) == ended) }
+        }
+        var (reading, _) = Self.machine([])
+        #expect(reading.handle(failure) == ended)
+        var (aborting, _) = Self.machine(Self.untilWritten + [.failed(.transactionLost)])
+        #expect(aborting.handle(failure) == ended)
+    }
+
     @Test func aStopLetsADeliveryEndAndNoWaitBegin() {
         var (delivering, _) = Self.machine(Self.untilWritten)
         #expect(delivering.handle(.stop) == .carryOn)

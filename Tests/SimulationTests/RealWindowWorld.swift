@@ -34,22 +34,6 @@ final class RealWindowWorld: WindowWorld {
     private static func hash(_ key: [UInt8]) -> UInt64 { key.withUnsafeBytes { TextHash.hash($0) } }
 
     func read(_ batch: SimulatedBatch, session: Int) -> SimulatedReading {
-        let snapshot = content
-        let places = batch.users.compactMap { user -> BlobPlace? in
-            let key = Self.key(user)
-            return snapshot.users[key]?.withUnsafeBytes { bytes in
-                guard let blob = try? WindowBlob(bytes, owner: Self.hash(key)) else { return nil }
-                return BlobPlace(partition: blob.partition, baseOffset: blob.baseOffset)
-            }
-        }
-        return SimulatedReading(asked: batch.span.asked(of: places)) { [unowned self] model, committed in
-            evaluate(batch, snapshot, session: session, model: model, committed)
-        }
-    }
-
-    private func evaluate(
-        _ batch: SimulatedBatch, _ snapshot: Content, session: Int, model: Int, _ committed: [Int32: Int64]
-    ) -> Evaluation {
         let parts =
             stages[session]
             ?? {
@@ -57,12 +41,16 @@ final class RealWindowWorld: WindowWorld {
                 return (WindowStage(store: store, writer: UInt64(session) &* 0x9E37_79B9_7F4A_7C15), store)
             }()
         stages[session] = parts
-        parts.store.content = snapshot
-        var known = committed
-        for slice in batch.span.slices { known[slice.partition] = slice.start }
-        guard let windowed = try? parts.stage.window(consumed(batch), committedOffset: { known[$0] }) else {
+        parts.store.content = content
+        guard let windows = try? parts.stage.read(consumed(batch)) else {
             preconditionFailure("a store in memory answers")
         }
+        return SimulatedReading(asked: windows.asked) { [unowned self] model, committed in
+            evaluate(batch, parts.stage.run(windows, committedOffsets: committed), model: model)
+        }
+    }
+
+    private func evaluate(_ batch: SimulatedBatch, _ windowed: WindowedBatch, model: Int) -> Evaluation {
         let width = UserWindow.featureCount
         let lost: TransactionMarks = [.windowsLost, .windowBehind, .windowDamaged]
         let verdicts = batch.records.enumerated().map { row, record in

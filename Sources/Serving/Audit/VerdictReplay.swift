@@ -51,13 +51,14 @@ public struct VerdictReplay {
         let windows = MemoryWindowStore()
         let stage = WindowStage(store: windows, writer: 1, settings: settings.windows)
         let consume = ConsumeStage()
+        let deliver = DeliverStage(stream: stream, windows: windows)
         while recorded.count > 0 {
             guard let records = try stream.next(settings.limits) else {
                 if stream.isFinished { break }
                 continue
             }
-            let batch = consume.consume(records)
-            let windowed = try stage.window(batch) { _ in nil }
+            let batch = consume.run(records)
+            let windowed = try stage.run(batch)
             let chosen = take(batch, from: &recorded)
             let made = try make(windowed, chosen, &models, &tables)
             compare(made, chosen, &outcome)
@@ -65,10 +66,9 @@ public struct VerdictReplay {
             let delivery = Delivery(
                 verdicts: made, deadLetters: batch.deadLetters, slices: batch.slices,
                 assignment: batch.assignment)
-            guard
-                try stream.deliver(delivery, writeWindows: { try windows.write(windowed.writes) })
-                    == .delivered
-            else { throw RecordedVerdictError("the stream did not take what was made again") }
+            guard try deliver.run(delivery, writing: windowed.writes) else {
+                throw RecordedVerdictError("the stream did not take what was made again")
+            }
         }
         outcome.missing = recorded.count
         return outcome
@@ -82,10 +82,9 @@ public struct VerdictReplay {
         var made = MergedRecords()
         for (reference, ofTable) in Dictionary(grouping: chosen, by: \.verdict.reference) {
             // Each table fills in the features anew.
-            let routed = refer(
-                try route(windowed, ofTable, &models), to: try reference.map { try tables.table($0) },
-                global: nil)
-            let scored = try score(routed, with: router, reasonCount: settings.reasonCount)
+            let routed = try route(windowed, ofTable, &models)
+                .referring(to: try reference.map { try tables.table($0) }, global: nil)
+            let scored = try ScoreStage(router: router, reasonCount: settings.reasonCount).run(routed)
             let rows = ofTable.map(\.row)
             made.add(verdicts(scored, publish: .all, rows: rows), rows: rows)
         }

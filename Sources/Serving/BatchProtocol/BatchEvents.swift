@@ -90,7 +90,9 @@ extension BatchProtocol {
         case assignmentLost
         /// Another process goes by this worker's name.
         case fenced
-        /// This client can do nothing more.
+        /// No attempt of this session is going to succeed. What is open can still be aborted.
+        case hopeless(String)
+        /// This client can do nothing more, or must not: what became of the transaction is for the next one to find out.
         case fatal(String)
     }
 

@@ -1,6 +1,6 @@
 /// The exactly-once protocol of one worker, one batch at a time: events in, actions out. No I/O, no clock, no
-/// threads: a driver does what an action says and reports how it ended as the next event. Production and the
-/// simulator drive the same machine.
+/// threads: a driver does what an action says and reports how it ended as the next event. Production's driver is
+/// `BatchDriver`; the simulator drives the same machine.
 ///
 /// Kafka's transaction covers verdicts and offsets. Windows lie outside it, and become part of it by what is stored:
 /// a user's blob is the window of all records below its base offset, and beside it the records of the last batch as
@@ -37,6 +37,9 @@
 ///     preparing, writing                    failed(away)            aborting(wait), abort: a window may have been written
 ///     preparing, writing, committing        failed(transactionLost) aborting(wait), abort
 ///     preparing, writing, committing        failed(assignmentLost)  aborting(abandon), abort
+///     reading, asking, evaluating, aborting failed(hopeless)        ended, end
+///     preparing, writing, committing        failed(hopeless)        aborting(end), abort: nothing stays open that holds
+///                                                                   the partitions back from whoever gets them next
 ///     any                                   failed(fenced, fatal)   ended, end: the next session finds out what became
 ///                                                                   of the transaction before it reads
 ///     any but idle and waiting              stop                    unchanged; ends where it would wait
@@ -146,6 +149,10 @@ public struct BatchProtocol: Sendable {
         switch (failure, state) {
         case (.fenced, _): return end(.fenced)
         case (.fatal(let reason), _): return end(.failed(reason))
+        case (.hopeless(let reason), .preparing), (.hopeless(let reason), .writing),
+            (.hopeless(let reason), .committing):
+            return abort(.end(.failed(reason)))
+        case (.hopeless(let reason), _): return end(.failed(reason))
         case (.away, .reading), (.away, .asking), (.away, .evaluating):
             return wait()
         case (.assignmentLost, .reading), (.assignmentLost, .asking), (.assignmentLost, .evaluating),

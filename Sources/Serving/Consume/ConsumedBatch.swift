@@ -1,5 +1,3 @@
-import Exact
-import Glibc
 import Transactions
 
 /// Stage 1: records as columns. Nothing in it points into the stream's memory.
@@ -60,66 +58,5 @@ extension ConsumedBatch {
             part({ offsets[$0] < cuts[Int(sliceIndex[$0])] }, { slices[$0].start..<cuts[$0] }),
             part({ offsets[$0] >= cuts[Int(sliceIndex[$0])] }, { cuts[$0]..<slices[$0].end })
         )
-    }
-}
-
-/// Parses records into columns; what is no transaction becomes a dead letter.
-///
-/// Holds the parser's buffers: one for each reading thread.
-public final class ConsumeStage {
-    private let parser: TransactionParser
-
-    /// - Parameter zone: Of times that do not say theirs; nil: they are refused.
-    public init(zone: PlaceZone? = nil) { parser = TransactionParser(zone: zone) }
-
-    public func consume(_ records: RawRecords) -> ConsumedBatch {
-        let parsed = records.parsed ?? parser.parsed(records.payloads)
-        let (transactions, rejections) = (parsed.transactions, parsed.rejections)
-        let deadLetters = rejections.map { rejection in
-            let index = Int(rejection.messageIndex)
-            let source = records.slices[Int(records.sliceIndex[index])].source
-            return DeadLetter(
-                payload: Self.bytes(records.payloads[index]),
-                key: records.keys.flatMap { Self.bytes($0[index]) },
-                headers: records.headers?(index) ?? [], source: source, offset: records.offsets[index],
-                reason: rejection.reason.rawValue, detail: rejection.detail)
-        }
-        let messages = transactions.messageIndex
-        return withExtendedLifetime(records.owner) {
-            ConsumedBatch(
-                transactions: transactions,
-                offsets: messages.map { records.offsets[Int($0)] },
-                sliceIndex: messages.map { records.sliceIndex[Int($0)] },
-                slices: records.slices, deadLetters: records.unreadable + deadLetters,
-                assignment: records.assignment,
-                wronglyKeyed: records.keys.map { wronglyKeyed(transactions, keys: $0) } ?? 0,
-                recordTimes: records.recordMilliseconds.map { times in messages.map { times[Int($0)] } })
-        }
-    }
-
-    /// A copy; nil for what the record does not have.
-    private static func bytes(_ buffer: UnsafeRawBufferPointer) -> [UInt8]? {
-        buffer.baseAddress == nil ? nil : Array(buffer)
-    }
-
-    private func wronglyKeyed(_ transactions: TransactionBatch, keys: [UnsafeRawBufferPointer]) -> Int {
-        (0..<transactions.count).count { row in
-            let key = keys[Int(transactions.messageIndex[row])]
-            return transactions.withText(.userID, row) { user in
-                guard let text = user?.baseAddress, let start = key.baseAddress, user?.count == key.count
-                else {
-                    return true
-                }
-                return memcmp(text, start, key.count) != 0
-            }
-        }
-    }
-}
-
-extension TransactionParser {
-    func parsed(_ payloads: [UnsafeRawBufferPointer]) -> ParsedRecords {
-        var transactions = TransactionBatch()
-        let rejections = parse(payloads, into: &transactions)
-        return ParsedRecords(transactions: transactions, rejections: rejections)
     }
 }

@@ -70,12 +70,11 @@ public final class OnDemandScoring: Sendable {
         for slot in 0..<index.count { try check(index.keys.text(slot)) }
         let (consumed, frozen) = try freeze(transactions, index)
         let stage = WindowStage(store: frozen, writer: 1, settings: settings.windows)
-        let windowed = try stage.window(consumed) { _ in nil }
-        let current = references?.current.map(settings.references)
-        let routed =
-            try model.map { Self.routed(windowed, to: $0) } ?? route(windowed, with: router)
-        let referred = refer(routed, to: current, global: try router.globalModel())
-        return try Serving.score(referred, with: router, reasonCount: settings.reasonCount)
+        let windowed = try stage.run(consumed)
+        let route = RouteStage(
+            router: router, references: references, referenceAgeHours: settings.referenceAgeHours)
+        let routed = try model.map { try route.run(windowed, by: $0) } ?? route.run(windowed)
+        return try ScoreStage(router: router, reasonCount: settings.reasonCount).run(routed)
     }
 
     private static func parse(
@@ -94,16 +93,6 @@ public final class OnDemandScoring: Sendable {
             }
             return parsed.transactions
         }
-    }
-
-    private static func routed(_ windowed: WindowedBatch, to model: ReadyModel) -> RoutedBatch {
-        RoutedBatch(
-            windowed: windowed,
-            groups: [
-                RouteGroup(
-                    model: model, fallback: model.tenant == .global ? .noUserModel : nil,
-                    rows: (0..<windowed.count).map { Int32(truncatingIfNeeded: $0) })
-            ])
     }
 
     // MARK: The windows of this moment

@@ -4,8 +4,11 @@ import Transactions
 /// Where transactions come from and verdicts go: one port, because reading, writing and remembering how far
 /// one has read are one atomic step where the stream can make them one.
 ///
-/// `next` and `heartbeat` are called by the reading thread, `deliver` by the scoring thread, `close` by either
-/// after both have stopped. All block.
+/// `next` and `heartbeat` are called by the reading thread; `committedOffsets`, `prepare`, `commit`, `abort` and `abandon` by
+/// the scoring thread; `close` by either after both have stopped. All block, each for a bounded time.
+///
+/// A delivery is open from `prepare`, whether it succeeds or not, to the `commit`, `abort` or `abandon` that does. As long as
+/// it is open its partitions are not given up. `BatchProtocol` says what follows what.
 public protocol TransactionStream: AnyObject, Sendable {
     /// For people: `kafka://broker:9092/transactions`, a file's path.
     var location: String { get }
@@ -24,17 +27,31 @@ public protocol TransactionStream: AnyObject, Sendable {
     /// Keeps the stream's membership while the reader may not read on.
     func heartbeat() throws
 
-    /// Whether records read under this assignment may still be delivered. `deliver` asks again.
+    /// Whether records read under this assignment may still be delivered. `prepare` asks again.
     func isCurrent(_ assignment: UInt64) -> Bool
 
-    /// The committed offset of another partition of the stream, for a user that moved from there; nil: unknown.
-    func committedOffset(partition: Int32) throws -> Int64?
+    /// The committed offsets of other partitions of the stream, for users that moved from there. Those without one are
+    /// absent.
+    func committedOffsets(of partitions: [Int32]) throws -> [Int32: Int64]
 
-    /// Delivers outputs, offsets and windows as one step, as far as the stream can. Ends within a bounded time.
+    /// Opens a delivery: outputs and offsets are ready to be committed, and nobody has been given the partitions since the
+    /// records were read.
     ///
-    /// - Parameter writeWindows: Called when everything else is ready to be committed; false means that the
-    ///   windows had been changed by somebody else, and nothing must be committed.
-    func deliver(_ delivery: Delivery, writeWindows: () throws -> Bool) throws -> DeliveryOutcome
+    /// - Throws: `DeliveryError.mustAbort`, `DeliveryError.assignmentEnded`, `SessionEnded`.
+    func prepare(_ delivery: Delivery) throws
+
+    /// Makes what was prepared final. Called once the windows are written.
+    ///
+    /// - Throws: `DeliveryError.unanswered`: to be called again, `DeliveryError.mustAbort`, `SessionEnded`.
+    func commit() throws
+
+    /// Drops what was prepared. Does nothing where nothing was.
+    ///
+    /// - Throws: `DeliveryError.unanswered`: to be called again, `SessionEnded`.
+    func abort() throws
+
+    /// Leaves the open delivery, if there is one, as it is: the session ends.
+    func abandon()
 
     /// Nothing more is going to be asked for: a delivery under way ends within a few seconds, done or not. Called from any
     /// thread.
@@ -46,16 +63,6 @@ public protocol TransactionStream: AnyObject, Sendable {
 
 extension TransactionStream {
     public func stop() {}
-}
-
-/// What became of a batch.
-public enum DeliveryOutcome: Sendable, Hashable {
-    case delivered
-    /// Somebody else had changed a window: nothing was delivered, and the batch may be worked on again.
-    case windowsChanged
-    /// The partitions have been given up since the batch was read: nothing was delivered, and nothing of it may
-    /// be. Whoever owns them reads its records again.
-    case assignmentEnded
 }
 
 /// How large a batch may become before it is worked on.

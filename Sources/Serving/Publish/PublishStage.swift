@@ -10,7 +10,26 @@ public enum PublishedVerdicts: String, Sendable, CaseIterable {
     case all
 }
 
-/// Stage 5: the verdicts to publish, as JSON keyed by user.
+/// Stage 5: what a batch gives to the outside. Thread-safe.
+public struct PublishStage: Sendable {
+    private let publish: PublishedVerdicts
+    private let namesEvents: Bool
+
+    /// - Parameter namesEvents: Each verdict says what it is among events, see `EventIdentity`.
+    public init(publish: PublishedVerdicts = .anomalies, namesEvents: Bool = false) {
+        self.publish = publish
+        self.namesEvents = namesEvents
+    }
+
+    public func run(_ scored: ScoredBatch) -> Delivery {
+        let consumed = scored.windowed.consumed
+        return Delivery(
+            verdicts: verdicts(scored, publish: publish, namesEvents: namesEvents),
+            deadLetters: consumed.deadLetters, slices: consumed.slices, assignment: consumed.assignment)
+    }
+}
+
+/// The verdicts to publish, as JSON keyed by user.
 ///
 /// A payload is a pure function of the transaction, its user's window and the model: no clock, no host.
 ///

@@ -24,40 +24,53 @@ public struct ScoredBatch: Sendable {
     }
 }
 
-/// Scores a batch group by group, and explains what lies below the threshold.
+/// Scores a batch group by group, and explains what lies below the threshold. Thread-safe.
 ///
 /// A model that throws or gives a score that is not finite is put in quarantine, and its transactions are
 /// scored by the global model. Where its detector's process has crashed, that is for this batch only.
-public func score(_ routed: RoutedBatch, with router: ModelRouter, reasonCount: Int = 3) throws -> ScoredBatch
-{
-    let windowed = routed.windowed
-    var groups = routed.groups
-    var groupIndex = [Int32](repeating: 0, count: windowed.count)
-    var scores = [Double](repeating: 0, count: windowed.count)
-    var reasons: [Int32: [FeatureReason]] = [:]
-    let categories = categoryHashes(windowed.consumed.transactions)
-    var index = 0
-    while index < groups.count {
-        let group = groups[index]
-        do {
-            var encoded = EncodedRows(group, windowed, categories)
-            try encoded.score()
-            for (position, row) in group.rows.enumerated() {
-                groupIndex[Int(row)] = Int32(index)
-                scores[Int(row)] = encoded.scores[position]
-            }
-            try encoded.explainAnomalies(windowed, reasonCount: reasonCount, into: &reasons)
-        } catch let failure as ScoringFailure {
-            guard group.model.tenant != .global else { throw ServingError.globalModelFails(failure.reason) }
-            let fallback = router.noteFailure(of: group.model, failure.cause, reason: failure.reason)
-            guard let global = try router.globalModel() else { throw ServingError.noGlobalModel }
-            groups[index].rows = []
-            groups.append(RouteGroup(model: global, fallback: fallback, rows: group.rows))
-        }
-        index += 1
+public struct ScoreStage: Sendable {
+    private let router: ModelRouter
+    private let reasonCount: Int
+
+    /// - Parameter reasonCount: Features named for each anomaly.
+    public init(router: ModelRouter, reasonCount: Int = 3) {
+        self.router = router
+        self.reasonCount = reasonCount
     }
-    return ScoredBatch(
-        windowed: windowed, groups: groups, groupIndex: groupIndex, scores: scores, reasons: reasons)
+
+    /// - Throws: `ServingError` when the global model is needed, and is not there or fails.
+    public func run(_ routed: RoutedBatch) throws -> ScoredBatch {
+        let windowed = routed.windowed
+        var groups = routed.groups
+        var groupIndex = [Int32](repeating: 0, count: windowed.count)
+        var scores = [Double](repeating: 0, count: windowed.count)
+        var reasons: [Int32: [FeatureReason]] = [:]
+        let categories = categoryHashes(windowed.consumed.transactions)
+        var index = 0
+        while index < groups.count {
+            let group = groups[index]
+            do {
+                var encoded = EncodedRows(group, windowed, categories)
+                try encoded.score()
+                for (position, row) in group.rows.enumerated() {
+                    groupIndex[Int(row)] = Int32(index)
+                    scores[Int(row)] = encoded.scores[position]
+                }
+                try encoded.explainAnomalies(windowed, reasonCount: reasonCount, into: &reasons)
+            } catch let failure as ScoringFailure {
+                guard group.model.tenant != .global else {
+                    throw ServingError.globalModelFails(failure.reason)
+                }
+                let fallback = router.noteFailure(of: group.model, failure.cause, reason: failure.reason)
+                guard let global = try router.globalModel() else { throw ServingError.noGlobalModel }
+                groups[index].rows = []
+                groups.append(RouteGroup(model: global, fallback: fallback, rows: group.rows))
+            }
+            index += 1
+        }
+        return ScoredBatch(
+            windowed: windowed, groups: groups, groupIndex: groupIndex, scores: scores, reasons: reasons)
+    }
 }
 
 /// Hashes of the categorical features, row-major.

@@ -83,16 +83,18 @@ struct PartitionStates {
         partition.baseClock = partition.clock
     }
 
+    /// Whether there is a record that the store's identity of now is to be compared with.
+    var hasOlder: Bool { partitions.contains { $0.older != nil } }
+
     /// Decides what partitions are whose record is missing or old. Called once, after all are read.
     ///
     /// - Parameters:
     ///   - adoptedUsers: For each slice, how many users have a window of an older version.
-    ///   - condition: What the store says of itself now.
-    mutating func conclude(adoptedUsers: [Int], condition: () throws -> WindowStoreCondition) throws {
+    ///   - identity: What the store says of itself now; asked where `hasOlder`.
+    mutating func conclude(adoptedUsers: [Int], identity: UInt32) {
         for slice in partitions.indices {
             let source = partitions[slice].slice
             if let older = partitions[slice].older {
-                let identity = try condition().identity
                 let isSameStore = identity != 0 && identity == older.storeIdentity
                 let number = source.source.partition
                 notices.append(

@@ -1,3 +1,4 @@
+import BatchProtocol
 import Features
 
 /// The windows of a batch's users while it is folded.
@@ -26,7 +27,22 @@ struct UserStates {
         case elsewhere
     }
 
+    /// A blob that another partition's batch wrote: what of it counts is told by that partition's committed offset.
+    private struct MovedBlob {
+        let slot: Int
+        let place: BlobPlace
+        let bytes: [UInt8]
+        /// Whether it is of an older version.
+        let isUnnamed: Bool
+    }
+
+    private enum Taken {
+        case window(UserWindow)
+        case moved(BlobPlace)
+    }
+
     private var users: [User] = []
+    private var moved: [MovedBlob] = []
     private var windows: [UserWindow] = []
     /// Encoded base windows, one after the other.
     private var bases: [UInt8] = []
@@ -34,80 +50,88 @@ struct UserStates {
     private var events: [(slot: Int32, event: WindowEvent)] = []
     /// Users without a window, where an older version may have one.
     private(set) var absent: [Int] = []
+    /// For each slice, how many users have a window of an older version.
+    private(set) var adopted: [Int]
     private(set) var damaged: [Int] = []
 
     private static let count30d = FeatureSchema.index(of: "count_30d")
 
-    init(capacity: Int) {
+    init(capacity: Int, slices: Int) {
+        adopted = [Int](repeating: 0, count: slices)
         users.reserveCapacity(capacity)
         windows.reserveCapacity(capacity)
     }
 
     // MARK: - Reading
 
+    /// Where the windows come from of users who were in another partition before.
+    var movedPlaces: [BlobPlace] { moved.map(\.place) }
+
     /// Takes what the store has for the next user.
     ///
     /// - Returns: Why it could not be used.
     mutating func append(
-        _ stored: StoredWindow, slice: Int, of partition: PartitionStates.Partition, hash: UInt64,
-        committedOffset: (Int32) throws -> Int64?
-    ) throws -> String? {
-        var user = User(
-            slice: slice, partition: partition.slice.source.partition, hash: hash,
-            baseOffset: partition.slice.start, endOffset: partition.slice.end)
-        var window = UserWindow()
-        var problem: String?
+        _ stored: StoredWindow, slice: Int, of partition: PartitionStates.Partition, hash: UInt64
+    ) -> String? {
+        let slot = users.count
+        users.append(
+            User(
+                slice: slice, partition: partition.slice.source.partition, hash: hash,
+                baseOffset: partition.slice.start, endOffset: partition.slice.end))
+        windows.append(UserWindow())
         switch stored {
         case .none:
-            if partition.mayHaveUnnamed { absent.append(users.count) }
+            if partition.mayHaveUnnamed { absent.append(slot) }
+            return nil
         case .foreign:
-            user.expected = .foreign
-            problem = "the key holds no string"
+            users[slot].expected = .foreign
+            return damage(slot, "the key holds no string")
         case .blob(let bytes):
-            user.expected = WindowExpectation(of: bytes)
-            do {
-                window = try Self.take(bytes, &user, partition, committedOffset: committedOffset)
-            } catch let error as WindowStoreError {
-                problem = "\(error)"
+            users[slot].expected = WindowExpectation(of: bytes)
+            do throws(WindowStoreError) {
+                switch try take(bytes, slot, partition) {
+                case .window(let window): windows[slot] = window
+                case .moved(let place):
+                    moved.append(
+                        MovedBlob(slot: slot, place: place, bytes: Array(bytes), isUnnamed: false))
+                }
+                return nil
+            } catch {
+                return damage(slot, "\(error)")
             }
         }
-        if problem != nil {
-            user.origin = .damaged
-            damaged.append(users.count)
-        }
-        users.append(user)
-        windows.append(window)
-        return problem
     }
 
-    /// Takes what an older version has for a user without a window.
-    ///
-    /// - Returns: Whether there was something.
+    private mutating func damage(_ slot: Int, _ reason: String) -> String {
+        users[slot].origin = .damaged
+        damaged.append(slot)
+        return reason
+    }
+
+    /// Takes what an older version has for a user without a window. One that is damaged stays where it is: nobody will
+    /// write there.
     mutating func adopt(
-        _ slot: Int, _ bytes: UnsafeRawBufferPointer?, of partition: PartitionStates.Partition,
-        committedOffset: (Int32) throws -> Int64?
-    ) throws -> Bool {
-        guard let bytes else { return false }
-        var user = users[slot]
-        // One that is damaged stays where it is: nobody will write there.
-        guard
-            let window = try? Self.take(bytes, &user, partition, committedOffset: committedOffset)
-        else { return false }
-        user.origin = .elsewhere
-        users[slot] = user
-        windows[slot] = window
-        return true
+        _ slot: Int, _ bytes: UnsafeRawBufferPointer?, of partition: PartitionStates.Partition
+    ) {
+        guard let bytes else { return }
+        switch try? take(bytes, slot, partition) {
+        case .window(let window):
+            windows[slot] = window
+            users[slot].origin = .elsewhere
+            adopted[users[slot].slice] += 1
+        case .moved(let place):
+            moved.append(MovedBlob(slot: slot, place: place, bytes: Array(bytes), isUnnamed: true))
+        case nil: break
+        }
     }
 
     /// The window of the records below the slice's start, as far as the blob knows them.
-    private static func take(
-        _ bytes: UnsafeRawBufferPointer, _ user: inout User, _ partition: PartitionStates.Partition,
-        committedOffset: (Int32) throws -> Int64?
-    ) throws -> UserWindow {
-        let blob = try WindowBlob(bytes, owner: user.hash)
+    private mutating func take(
+        _ bytes: UnsafeRawBufferPointer, _ slot: Int, _ partition: PartitionStates.Partition
+    ) throws(WindowStoreError) -> Taken {
+        let blob = try WindowBlob(bytes, owner: users[slot].hash)
+        var user = users[slot]
         var isCommitted = true
-        var marks: TransactionMarks = []
-        var baseOffset = user.baseOffset
         if blob.partition == WindowBlob.noPartition {
             user.origin = .elsewhere
         } else if blob.partition == partition.slice.source.partition {
@@ -115,20 +139,54 @@ struct UserStates {
             isCommitted = blob.endOffset <= partition.committedOffset
             let known = isCommitted ? blob.endOffset : blob.baseOffset
             if max(known, blob.baseOffset) > partition.slice.start {
-                marks.insert(.windowAhead)
-                baseOffset = max(known, blob.baseOffset)
+                user.marks.insert(.windowAhead)
+                user.baseOffset = max(known, blob.baseOffset)
             }
         } else {
-            // Offsets of two partitions do not compare: the blob's own partition decides.
-            user.origin = .elsewhere
-            marks.insert(.windowMoved)
-            isCommitted = try committedOffset(blob.partition).map { blob.endOffset <= $0 } ?? false
+            return .moved(BlobPlace(partition: blob.partition, baseOffset: blob.baseOffset))
         }
-        let window = try blob.window(foldingPending: isCommitted)
-        user.marks = marks
-        user.baseOffset = baseOffset
         user.missing = blob.missing
-        return window
+        let window = try blob.window(foldingPending: isCommitted)
+        users[slot] = user
+        return .window(window)
+    }
+
+    /// Decides the windows of users who were in another partition before. Called once, after all are read.
+    ///
+    /// - Parameter committed: Of those partitions; absent: nothing was ever committed there.
+    /// - Returns: Users whose window could not be used, and why.
+    mutating func settle(_ committed: [Int32: Int64]) -> [(slot: Int, reason: String)] {
+        var problems: [(slot: Int, reason: String)] = []
+        for blob in moved {
+            let slot = blob.slot
+            do throws(WindowStoreError) {
+                let (window, missing) = try Self.window(of: blob, owner: users[slot].hash, committed)
+                windows[slot] = window
+                users[slot].missing = missing
+                users[slot].origin = .elsewhere
+                users[slot].marks.insert(.windowMoved)
+                if blob.isUnnamed { adopted[users[slot].slice] += 1 }
+            } catch {
+                if !blob.isUnnamed { problems.append((slot, damage(slot, "\(error)"))) }
+            }
+        }
+        moved = []
+        return problems
+    }
+
+    /// Offsets of two partitions do not compare: the blob's own partition decides.
+    private static func window(
+        of moved: MovedBlob, owner: UInt64, _ committed: [Int32: Int64]
+    ) throws(WindowStoreError) -> (UserWindow, MissingHistory) {
+        // Errors of a type do not pass through the closure: the result comes out as a value.
+        let result = moved.bytes.withUnsafeBytes { bytes in
+            Result { () throws(WindowStoreError) -> (UserWindow, MissingHistory) in
+                let blob = try WindowBlob(bytes, owner: owner)
+                let isCommitted = committed[blob.partition].map { blob.endOffset <= $0 } ?? false
+                return (try blob.window(foldingPending: isCommitted), blob.missing)
+            }
+        }
+        return try result.get()
     }
 
     /// Keeps the windows as they are before the batch, and adds what their partitions lack. Called once, after all are

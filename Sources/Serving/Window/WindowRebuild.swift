@@ -109,7 +109,7 @@ public struct WindowRebuild {
                 continue
             }
             waits = 0
-            try take(consume.consume(records), &reading, stage, &outcome)
+            try take(consume.run(records), &reading, stage, &outcome)
         }
     }
 
@@ -129,7 +129,7 @@ public struct WindowRebuild {
             }
             reading.ends[partition] = slice.end
         }
-        let windowed = try stage.window(batch) { _ in nil }
+        let windowed = try stage.run(batch)
         guard try shadow.write(windowed.writes) else {
             throw WindowStoreError.damaged("the windows that are being made were changed by somebody else")
         }

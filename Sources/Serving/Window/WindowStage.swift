@@ -3,6 +3,8 @@ import Transactions
 
 /// Stage 2: reads the users' windows, folds the batch into them in order, and prepares the new blobs.
 ///
+/// Two steps, since the stream is asked in between where users come from: see `BatchProtocol`.
+///
 /// This is the batch protocol of the window store: for a batch `[c, d)` of a partition, a blob whose end offset
 /// is at most c has pending records that the stream has committed, and they are folded into the base; a blob
 /// whose end is beyond c has pending records of a batch that was never committed, and they are dropped. Either
@@ -35,12 +37,13 @@ public final class WindowStage {
         self.settings = settings
     }
 
-    /// - Parameter committedOffset: The committed offset of another partition, for users that moved.
-    public func window(
-        _ consumed: ConsumedBatch, committedOffset: (Int32) throws -> Int64?
-    ) throws -> WindowedBatch {
+    /// Both steps, where no user comes from a partition outside of the batch.
+    public func run(_ consumed: ConsumedBatch) throws -> WindowedBatch { run(try read(consumed)) }
+
+    /// The first step: what the store has for the batch. The only one that asks it.
+    public func read(_ consumed: ConsumedBatch) throws -> ReadWindows {
         do {
-            return try foldedBatch(consumed, committedOffset)
+            return try readWindows(consumed)
         } catch {
             // It may be another store that answers next.
             condition = nil
@@ -48,17 +51,51 @@ public final class WindowStage {
         }
     }
 
-    private func foldedBatch(
-        _ consumed: ConsumedBatch, _ committedOffset: (Int32) throws -> Int64?
-    ) throws -> WindowedBatch {
+    private func readWindows(_ consumed: ConsumedBatch) throws -> ReadWindows {
         sequence += 1
         let evictions = try inspect()
         let index = UserIndex(consumed.transactions)
         // Never 0, which says that there is no epoch.
         let epoch = UInt32(truncatingIfNeeded: (writer ^ sequence &* 0x9E37_79B9_7F4A_7C15) >> 32) | 1
         var partitions = PartitionStates(consumed, freshEpoch: epoch)
-        var users = try read(consumed, index, &partitions, committedOffset)
-        if evictions > 0 { partitions.noteEvictions(evictions) }
+        var users = UserStates(capacity: index.count, slices: consumed.slices.count)
+        func slice(_ slot: Int) -> Int { Int(consumed.sliceIndex[Int(index.firstRows[slot])]) }
+        try store.read(index.keys, partitions: consumed.slices.map(\.source.partition)) { _, bytes in
+            partitions.append(bytes)
+        } user: { slot, stored in
+            let problem = users.append(
+                stored, slice: slice(slot), of: partitions[slice(slot)], hash: index.hashes[slot])
+            if let problem { partitions.add(damaged(slot, index, problem)) }
+        }
+        if !users.absent.isEmpty {
+            try store.readUnnamed(index.keys, indices: users.absent) { slot, bytes in
+                users.adopt(slot, bytes, of: partitions[slice(slot)])
+            }
+        }
+        return ReadWindows(
+            consumed: consumed, index: index, partitions: partitions, users: users, evictions: evictions,
+            identity: partitions.hasOlder ? try store.condition().identity : 0,
+            storeIdentity: condition?.identity ?? 0,
+            token: WindowToken(writer: writer, sequence: sequence))
+    }
+
+    /// The second step: folds the batch into the windows that were read, and makes the new blobs.
+    ///
+    /// - Parameter committedOffsets: Of the partitions that were `asked` for; absent: nothing was ever committed there.
+    public func run(_ read: consuming ReadWindows, committedOffsets: [Int32: Int64] = [:]) -> WindowedBatch {
+        let consumed = read.consumed
+        let index = read.index
+        var partitions = read.partitions
+        // Taken, not copied: they are large.
+        var users = UserStates(capacity: 0, slices: 0)
+        swap(&users, &read.users)
+        // What lies below a slice is committed: batches are delivered one after the other.
+        let starts = consumed.slices.map { ($0.source.partition, $0.start) }
+        for (slot, reason) in users.settle(committedOffsets.merging(starts) { $1 }) {
+            partitions.add(damaged(slot, index, reason))
+        }
+        partitions.conclude(adoptedUsers: users.adopted, identity: read.identity)
+        if read.evictions > 0 { partitions.noteEvictions(read.evictions) }
         users.conclude(partitions)
 
         let width = UserWindow.featureCount
@@ -78,40 +115,15 @@ public final class WindowStage {
             initialized = consumed.count * width
         }
         let writes = users.writes(
-            users: index.keys, token: WindowToken(writer: writer, sequence: sequence), partitions: partitions,
-            storeIdentity: condition?.identity ?? 0)
+            users: index.keys, token: read.token, partitions: partitions, storeIdentity: read.storeIdentity)
         return WindowedBatch(
             consumed: consumed, features: features, marks: marks, slots: index.slots, users: index.keys,
             userHashes: index.hashes, writes: writes, notices: partitions.notices)
     }
 
-    private func read(
-        _ consumed: ConsumedBatch, _ index: UserIndex, _ partitions: inout PartitionStates,
-        _ committedOffset: (Int32) throws -> Int64?
-    ) throws -> UserStates {
-        var users = UserStates(capacity: index.count)
-        func slice(_ slot: Int) -> Int { Int(consumed.sliceIndex[Int(index.firstRows[slot])]) }
-        try store.read(index.keys, partitions: consumed.slices.map(\.source.partition)) { _, bytes in
-            partitions.append(bytes)
-        } user: { slot, stored in
-            let problem = try users.append(
-                stored, slice: slice(slot), of: partitions[slice(slot)], hash: index.hashes[slot],
-                committedOffset: committedOffset)
-            if let problem {
-                let user = index.keys.text(slot)
-                partitions.add(.damaged(user: user, key: store.damagedKey(of: user), reason: problem))
-            }
-        }
-        var adopted = [Int](repeating: 0, count: consumed.slices.count)
-        if !users.absent.isEmpty {
-            try store.readUnnamed(index.keys, indices: users.absent) { slot, bytes in
-                let isAdopted = try users.adopt(
-                    slot, bytes, of: partitions[slice(slot)], committedOffset: committedOffset)
-                if isAdopted { adopted[slice(slot)] += 1 }
-            }
-        }
-        try partitions.conclude(adoptedUsers: adopted) { try store.condition() }
-        return users
+    private func damaged(_ slot: Int, _ index: UserIndex, _ reason: String) -> WindowNotice {
+        let user = index.keys.text(slot)
+        return .damaged(user: user, key: store.damagedKey(of: user), reason: reason)
     }
 
     /// Asks the store now and then how it is.

@@ -91,12 +91,16 @@ public final class ServingStatus: Sendable {
     /// Runs one stage and counts its time.
     func timing<Result>(_ stage: Stage, _ body: () throws -> Result) rethrows -> Result {
         let start = ContinuousClock.now
-        defer {
-            let duration = ContinuousClock.now - start
+        defer { record([stage: ContinuousClock.now - start]) }
+        return try body()
+    }
+
+    /// Counts what the stages of one attempt at a batch have taken.
+    func record(_ spent: [Stage: Duration]) {
+        for (stage, duration) in spent {
             state.withLock { $0.stageSeconds[stage, default: 0] += duration / .seconds(1) }
             counters.stages[stage]?.recordNanoseconds(Int64(duration / .nanoseconds(1)))
         }
-        return try body()
     }
 
     func setStreamTrouble(_ trouble: String?) { state.withLock { $0.streamTrouble = trouble } }

@@ -124,7 +124,7 @@ final class Worker {
     private var current: KafkaTransactionStream?
     private(set) var delivered: [String] = []
     private(set) var sessions = 0
-    var writeWindows: () throws -> Bool = { true }
+    var writeWindows: () throws -> Void = {}
     /// What is no transaction becomes a dead letter, as in the service.
     var parses = false
 
@@ -174,10 +174,11 @@ final class Worker {
         return nil
     }
 
-    func deliver(_ records: RawRecords) throws -> DeliveryOutcome {
+    /// - Throws: What the stream throws. A delivery that it has refused is aborted; otherwise its session is over.
+    func deliver(_ records: RawRecords) throws {
         var verdicts = OutputRecords()
         var texts: [String] = []
-        let letters = parses ? ConsumeStage().consume(records).deadLetters : records.unreadable
+        let letters = parses ? ConsumeStage().run(records).deadLetters : records.unreadable
         let rejected = Set(letters.map(\.offset))
         for (index, payload) in records.payloads.enumerated() where !rejected.contains(records.offsets[index])
         {
@@ -187,13 +188,28 @@ final class Worker {
                 offset: records.offsets[index]
             ) { $0.append(contentsOf: payload) }
         }
-        let outcome = try stream.deliver(
-            Delivery(
-                verdicts: verdicts, deadLetters: letters, slices: records.slices,
-                assignment: records.assignment),
-            writeWindows: writeWindows)
-        if outcome == .delivered { delivered += texts }
-        return outcome
+        let delivery = Delivery(
+            verdicts: verdicts, deadLetters: letters, slices: records.slices, assignment: records.assignment)
+        do {
+            try stream.prepare(delivery)
+            try writeWindows()
+            try repeating { try stream.commit() }
+            delivered += texts
+        } catch let error as DeliveryError {
+            try repeating { try stream.abort() }
+            throw error
+        }
+    }
+
+    /// Until it is answered.
+    private func repeating(_ call: () throws -> Void) throws {
+        while true {
+            do {
+                return try call()
+            } catch DeliveryError.unanswered {
+                continue
+            }
+        }
     }
 
     /// Reads and delivers a batch, if there is one. What fails ends the session, and the next step begins another.
@@ -202,8 +218,8 @@ final class Worker {
             guard let records = try stream.next(BatchLimits()) else { return }
             while try stream.isCurrent(records.assignment) {
                 do {
-                    if try deliver(records) == .delivered { return }
-                } catch is DeliveryAborted {
+                    return try deliver(records)
+                } catch is DeliveryError {
                     try stream.heartbeat()
                 }
             }

@@ -1,6 +1,7 @@
 import Exact
 import Glibc
 import Kafka
+import Retrying
 import Synchronization
 
 #if canImport(FoundationEssentials)
@@ -76,6 +77,8 @@ public final class FileTransactionStream: TransactionStream {
         /// For each batch that is handed out and not delivered yet, by the offset after it.
         var ends: [Int64: BatchEnd] = [:]
         var checkpoint: Checkpoint
+        /// The delivery under way.
+        var open: Delivery?
         var started: ContinuousClock.Instant?
         var handedOut = 0
     }
@@ -240,35 +243,60 @@ public final class FileTransactionStream: TransactionStream {
 
     public func isCurrent(_ assignment: UInt64) -> Bool { true }
 
-    public func committedOffset(partition: Int32) -> Int64? {
-        partition == 0 ? state.withLock { $0.checkpoint.offset } : nil
+    public func committedOffsets(of partitions: [Int32]) -> [Int32: Int64] {
+        partitions.contains(0) ? [0: state.withLock { $0.checkpoint.offset }] : [:]
     }
 
-    public func deliver(
-        _ delivery: Delivery, writeWindows: () throws -> Bool
-    ) throws -> DeliveryOutcome {
-        guard try writeWindows() else { return .windowsChanged }
+    /// Writes nothing: what stands in a file is seen at once.
+    public func prepare(_ delivery: Delivery) { state.withLock { $0.open = delivery } }
+
+    /// A failure that passes is followed by an abort, and the batch comes again.
+    public func commit() throws {
+        guard let delivery = state.withLock({ $0.open }) else {
+            preconditionFailure("a delivery is committed that was not prepared")
+        }
+        do {
+            try write(delivery)
+        } catch {
+            throw error.isPassing ? DeliveryError.mustAbort(error) : error
+        }
+        state.withLock { $0.open = nil }
+    }
+
+    private func write(_ delivery: Delivery) throws {
         try verdicts.append { file in
             delivery.verdicts.visit { _, _, payload in file.append(line: payload) }
         }
         try deadLetters?.append { file in
             for letter in delivery.deadLetters { file.append(line: letter.jsonLine) }
         }
-        guard let offset = delivery.slices.last?.end else { return .delivered }
+        guard let offset = delivery.slices.last?.end else { return }
+        guard let end = state.withLock({ $0.ends[offset] }) else {
+            preconditionFailure("a batch is delivered once, after it was handed out")
+        }
+        var clock: [UInt8] = []
+        end.clock.append(to: &clock)
+        let checkpoint = Checkpoint(
+            input: settings.input, offset: offset, inputByte: end.byte, verdictsSize: verdicts.size,
+            deadLettersSize: deadLetters?.size ?? 0, clock: clock)
+        try keep(checkpoint)
+        state.withLock { state in
+            state.checkpoint = checkpoint
+            state.ends[offset] = nil
+        }
+    }
+
+    /// Takes back what a failed commit has written.
+    public func abort() throws {
         let checkpoint = state.withLock { state in
-            guard let end = state.ends.removeValue(forKey: offset) else {
-                preconditionFailure("a batch is delivered once, after it was handed out")
-            }
-            var clock: [UInt8] = []
-            end.clock.append(to: &clock)
-            state.checkpoint = Checkpoint(
-                input: settings.input, offset: offset, inputByte: end.byte, verdictsSize: verdicts.size,
-                deadLettersSize: deadLetters?.size ?? 0, clock: clock)
+            state.open = nil
             return state.checkpoint
         }
-        try keep(checkpoint)
-        return .delivered
+        try verdicts.cut(to: checkpoint.verdictsSize)
+        try deadLetters?.cut(to: checkpoint.deadLettersSize)
     }
+
+    public func abandon() { state.withLock { $0.open = nil } }
 
     public func close() {
         verdicts.close()

@@ -139,16 +139,22 @@ struct LineReader: ~Copyable {
 final class AppendedFile: Sendable {
     private struct State {
         var descriptor: Int32
+        /// Behind the last line that was written whole.
         var size: UInt64
+        /// Part of a line may stand behind `size`.
+        var isTorn = false
         var buffer: [UInt8] = []
     }
 
     private let path: String
+    /// A device or a pipe has no size to set.
+    private let hasSize: Bool
     private let state: Mutex<State>
 
     init(path: String, size: UInt64) throws {
         self.path = path
         if path == "-" {
+            hasSize = false
             state = Mutex(State(descriptor: STDOUT_FILENO, size: 0))
             return
         }
@@ -156,8 +162,8 @@ final class AppendedFile: Sendable {
         guard descriptor >= 0 else { throw StreamFileError(path: path, action: "write", code: errno) }
         var status = stat()
         let isKnown = fstat(descriptor, &status) == 0
-        // A device or a pipe has no size to set.
         let hasSize = isKnown && status.st_mode & S_IFMT == S_IFREG
+        self.hasSize = hasSize
         guard
             isKnown,
             !hasSize || (ftruncate(descriptor, off_t(size)) == 0 && lseek(descriptor, 0, SEEK_END) >= 0)
@@ -192,11 +198,22 @@ final class AppendedFile: Sendable {
                     if count < 0, errno == EINTR { continue }
                     guard count >= 0 else { throw StreamFileError(path: path, action: "write", code: errno) }
                     written += count
+                    state.isTorn = written < bytes.count
                 }
                 state.size += UInt64(bytes.count)
             }
             lines.buffer.removeAll(keepingCapacity: true)
             state.buffer = lines.buffer
+        }
+    }
+
+    /// Takes back what was written after `size`. What has gone into a device or a pipe stays there.
+    func cut(to size: UInt64) throws {
+        try state.withLock { state in
+            guard hasSize, state.isTorn || state.size > size else { return }
+            guard ftruncate(state.descriptor, off_t(size)) == 0, lseek(state.descriptor, 0, SEEK_END) >= 0
+            else { throw StreamFileError(path: path, action: "write", code: errno) }
+            (state.size, state.isTorn) = (size, false)
         }
     }
 

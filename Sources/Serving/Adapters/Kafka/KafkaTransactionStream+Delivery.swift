@@ -19,58 +19,145 @@ struct RefusedOutputs {
     var hasFound = false
 }
 
+/// A delivery between `prepare` and its end.
+struct OpenDelivery: Sendable {
+    let slices: [PartitionSlice]
+    let assignment: UInt64
+    /// This member's place in the group when the records were read.
+    let group: KafkaGroupMetadata
+    let since = ContinuousClock.now
+    /// When its time is up.
+    let deadline: ContinuousClock.Instant
+    /// Whether there is a transaction that is to be ended.
+    var isInTransaction = false
+    /// When the time of its abort is up; nil: nobody has asked for that.
+    var abortDeadline: ContinuousClock.Instant?
+
+    var offsets: [TopicPartition: Int64] {
+        Dictionary(slices.map { ($0.source, $0.end) }, uniquingKeysWith: max)
+    }
+
+    var starts: [TopicPartition: Int64] {
+        Dictionary(slices.map { ($0.source, $0.start) }, uniquingKeysWith: min)
+    }
+}
+
 extension KafkaTransactionStream {
     /// The time of one call of a delivery; it is called again until the delivery's own time is up.
     private static let callMilliseconds = 2_000
 
-    /// - Throws: `DeliveryAborted`, or `SessionEnded`, or what `writeWindows` throws.
-    public func deliver(
-        _ delivery: Delivery, writeWindows: () throws -> Bool
-    ) throws -> DeliveryOutcome {
-        state.withLock { $0.deliveringSince = .now }
-        defer { state.withLock { $0.deliveringSince = nil } }
-        let deadline = ContinuousClock.now + settings.deliveryTimeout
+    public func prepare(_ delivery: Delivery) throws {
+        // Held until the delivery ends: a revocation waits for it.
+        guard let group = assignments.beginDelivery(delivery.assignment) else {
+            throw DeliveryError.assignmentEnded
+        }
+        let open = OpenDelivery(
+            slices: delivery.slices, assignment: delivery.assignment, group: group,
+            deadline: .now + settings.deliveryTimeout)
+        state.withLock { $0.open = open }
         do {
-            // Held until the batch is delivered: a revocation waits for it.
-            let isDelivered = try assignments.delivering(delivery.assignment) { group in
-                switch settings.guarantee {
-                case .exactlyOnce: try deliverTransaction(delivery, group, deadline, writeWindows)
-                case .atLeastOnce: try deliverAtLeastOnce(delivery, group, deadline, writeWindows)
-                }
+            switch settings.guarantee {
+            case .exactlyOnce: try prepareTransaction(delivery, open)
+            case .atLeastOnce: try prepareAtLeastOnce(delivery, open)
             }
-            guard let isDelivered else { return .assignmentEnded }
-            state.withLock { if isDelivered { $0.refusedOutputs = nil } }
-            setTrouble(nil)
-            if isDelivered { lag.report(delivery.slices, consumer) }
-            return isDelivered ? .delivered : .windowsChanged
         } catch let error as KafkaError {
-            throw ending(error, delivery)
+            throw consequence(of: error, open)
         }
     }
 
-    /// What a failed delivery means for its batch.
-    private func ending(_ error: KafkaError, _ delivery: Delivery) -> any Error {
+    private func prepareTransaction(_ delivery: Delivery, _ open: OpenDelivery) throws {
+        try producer.begin()
+        state.withLock { $0.open?.isInTransaction = true }
+        try produce(delivery, until: open.deadline)
+        // The call that may not return: after a broker's restart it is this that the session's end waits for.
+        try retrying(until: open.deadline) {
+            try producer.send(offsets: open.offsets, group: open.group, timeoutMilliseconds: $0)
+        }
+    }
+
+    private func prepareAtLeastOnce(_ delivery: Delivery, _ open: OpenDelivery) throws {
+        // Changes nothing, but is refused from a member that has lost its partitions: one that has slept through it would
+        // set the windows back to this batch's. Whoever takes them over later than this changes what was read.
+        try retrying(until: open.deadline) {
+            try consumer.commit(open.starts, group: open.group, timeoutMilliseconds: $0)
+        }
+        try produce(delivery, until: open.deadline)
+        try retrying(until: open.deadline) { try producer.flush(timeoutMilliseconds: $0) }
+    }
+
+    public func commit() throws {
+        guard let open = state.withLock({ $0.open }) else {
+            preconditionFailure("a delivery is committed that was not prepared")
+        }
+        do {
+            try once(until: open.deadline) { milliseconds in
+                switch settings.guarantee {
+                case .exactlyOnce: try producer.commit(timeoutMilliseconds: milliseconds)
+                case .atLeastOnce:
+                    try consumer.commit(
+                        open.offsets, group: open.group, timeoutMilliseconds: milliseconds)
+                }
+            }
+        } catch let error as KafkaError {
+            // Not answered in all its time: whether it took place is for the next session to find out.
+            guard error.mayBeRepeated else { throw consequence(of: error, open) }
+            throw SessionEnded(error, isRetryable: true, remainder: .nothing)
+        }
+        state.withLock { $0.refusedOutputs = nil }
+        endDelivery()
+        setTrouble(nil)
+        lag.report(open.slices, consumer)
+    }
+
+    /// A transaction that cannot be aborted soon is left to the next session, which ends it.
+    public func abort() throws {
+        let open = state.withLock { state in
+            let deadline = state.open?.abortDeadline ?? .now + .seconds(3)
+            state.open?.abortDeadline = deadline
+            return state.open
+        }
+        if let open, open.isInTransaction, let deadline = open.abortDeadline {
+            do {
+                try once(until: deadline, afterStop: .milliseconds(1_500)) {
+                    try producer.abort(timeoutMilliseconds: $0)
+                }
+            } catch let error as KafkaError {
+                throw error.endingSession
+            }
+        }
+        endDelivery()
+    }
+
+    public func abandon() { endDelivery() }
+
+    private func endDelivery() {
+        state.withLock { $0.open = nil }
+        assignments.endDelivery()
+    }
+
+    /// What a failed step means for its batch.
+    private func consequence(of error: KafkaError, _ open: OpenDelivery) -> any Error {
         if error.isFatal { return error.endingSession }
         if error.isTooLarge {
             let isFurther = state.withLock { state in
-                guard let refused = state.refusedOutputs, refused.slices == delivery.slices else {
-                    state.refusedOutputs = RefusedOutputs(slices: delivery.slices)
+                guard let refused = state.refusedOutputs, refused.slices == open.slices else {
+                    state.refusedOutputs = RefusedOutputs(slices: open.slices)
                     return true
                 }
                 state.refusedOutputs?.hasFound = false
                 return refused.hasFound
             }
             // Not even an excerpt is taken: no retry helps.
-            return isFurther ? DeliveryAborted(error) : error.endingSession
+            return isFurther ? DeliveryError.mustAbort(error) : error.endingSession
         }
         if error.isGenerationChange {
             // The group has moved on, and the rebalance that tells us is on its way.
-            if isRefusedForLong(delivery.assignment) {
+            if isRefusedForLong(open.assignment) {
                 return SessionEnded(ServingError.assignmentRefused, isRetryable: true)
             }
-            return DeliveryAborted(error)
+            return DeliveryError.mustAbort(error)
         }
-        return error.requiresAbort ? DeliveryAborted(error) : error.endingSession
+        return error.requiresAbort ? DeliveryError.mustAbort(error) : error.endingSession
     }
 
     /// - Returns: Whether the broker has refused the offsets of this assignment for so long that the rebalance
@@ -85,84 +172,41 @@ extension KafkaTransactionStream {
         }
     }
 
-    private func deliverTransaction(
-        _ delivery: Delivery, _ group: KafkaGroupMetadata, _ deadline: ContinuousClock.Instant,
-        _ writeWindows: () throws -> Bool
-    ) throws -> Bool {
-        try producer.begin()
-        do {
-            try produce(delivery, until: deadline)
-            // The call that may not return: after a broker's restart it is this that the session's end waits for.
-            try retrying(until: deadline) {
-                try producer.send(offsets: delivery.offsets, group: group, timeoutMilliseconds: $0)
-            }
-            guard try writeWindows() else {
-                try abort()
-                return false
-            }
-        } catch let error as KafkaError where error.isFatal {
-            throw error
-        } catch {
-            try abort()
-            throw error
-        }
-        do {
-            try retrying(until: deadline) { try producer.commit(timeoutMilliseconds: $0) }
-        } catch let error as KafkaError where error.requiresAbort {
-            try abort()
-            throw error
-        }
-        return true
-    }
-
-    private func deliverAtLeastOnce(
-        _ delivery: Delivery, _ group: KafkaGroupMetadata, _ deadline: ContinuousClock.Instant,
-        _ writeWindows: () throws -> Bool
-    ) throws -> Bool {
-        // Changes nothing, but is refused from a member that has lost its partitions: one that has slept through it would
-        // set the windows back to this batch's. Whoever takes them over later than this changes what was read.
-        try retrying(until: deadline) {
-            try consumer.commit(delivery.starts, group: group, timeoutMilliseconds: $0)
-        }
-        try produce(delivery, until: deadline)
-        try retrying(until: deadline) { try producer.flush(timeoutMilliseconds: $0) }
-        guard try writeWindows() else { return false }
-        try retrying(until: deadline) {
-            try consumer.commit(delivery.offsets, group: group, timeoutMilliseconds: $0)
-        }
-        return true
-    }
-
-    /// A transaction that cannot be aborted soon is left to the next session, which ends it.
-    private func abort() throws {
-        try retrying(until: .now + .seconds(3), afterStop: .milliseconds(1_500)) {
-            try producer.abort(timeoutMilliseconds: $0)
-        }
-    }
-
     /// Calls again what the client says to call again, since the outcome is open until it answers.
-    ///
+    private func retrying(until deadline: ContinuousClock.Instant, _ call: (Int) throws -> Void) throws {
+        while true {
+            do {
+                return try once(until: deadline, call)
+            } catch DeliveryError.unanswered {
+                continue
+            }
+        }
+    }
+
     /// - Parameters:
     ///   - afterStop: What is added to the time that a stream may take which has been told to stop.
     ///   - call: Is given the milliseconds that it may take: few, so that it is known soon that the stream is to stop.
-    private func retrying(
+    /// - Throws: `DeliveryError.unanswered` where the call is to be made again, and there is time for that.
+    private func once(
         until deadline: ContinuousClock.Instant, afterStop: Duration = .zero, _ call: (Int) throws -> Void
     ) throws {
         var end: ContinuousClock.Instant {
             state.withLock { $0.stopBy }.map { min(deadline, $0 + afterStop) } ?? deadline
         }
-        while true {
-            let remaining = Int((end - .now) / .milliseconds(1))
-            do {
-                return try call(max(1, min(remaining, Self.callMilliseconds)))
-            } catch let error as KafkaError
-                where error.isRetryable && !error.isFatal && !error.requiresAbort && .now < end
-            {
-                setTrouble("\(error)")
-                Thread.sleep(forTimeInterval: 0.1)
-            }
+        let remaining = Int((end - .now) / .milliseconds(1))
+        do {
+            try call(max(1, min(remaining, Self.callMilliseconds)))
+        } catch let error as KafkaError where error.mayBeRepeated && .now < end {
+            setTrouble("\(error)")
+            Thread.sleep(forTimeInterval: 0.1)
+            throw DeliveryError.unanswered(error)
         }
     }
+}
+
+extension KafkaError {
+    /// The same call by the same client, in the same transaction.
+    fileprivate var mayBeRepeated: Bool { isRetryable && !isFatal && !requiresAbort }
 }
 
 // MARK: Outputs
@@ -227,14 +271,6 @@ extension KafkaTransactionStream {
 }
 
 extension Delivery {
-    fileprivate var offsets: [TopicPartition: Int64] {
-        Dictionary(slices.map { ($0.source, $0.end) }, uniquingKeysWith: max)
-    }
-
-    fileprivate var starts: [TopicPartition: Int64] {
-        Dictionary(slices.map { ($0.source, $0.start) }, uniquingKeysWith: min)
-    }
-
     fileprivate func place(ofVerdict index: Int) -> RefusedOutputs.Place {
         let (slice, offset) = verdicts.place(index)
         return RefusedOutputs.Place(source: slices[Int(slice)].source, offset: offset)

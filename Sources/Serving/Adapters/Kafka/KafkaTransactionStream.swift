@@ -65,8 +65,8 @@ public final class KafkaTransactionStream: TransactionStream {
 
     struct State {
         var trouble: String?
-        /// Since when a delivery has been under way; nil: none is.
-        var deliveringSince: ContinuousClock.Instant?
+        /// The delivery under way.
+        var open: OpenDelivery?
         /// Since when the broker has refused this assignment's offsets.
         var refused: (assignment: UInt64, since: ContinuousClock.Instant)?
         var refusedOutputs: RefusedOutputs?
@@ -166,19 +166,20 @@ public final class KafkaTransactionStream: TransactionStream {
                     \(standing.end); was the log cut, or the topic made anew? stream.beyondend=end goes on at its end
                     """
             }
-            guard let since = state.deliveringSince, .now - since > .seconds(3) else { return nil }
+            guard let open = state.open, .now - open.since > .seconds(3) else { return nil }
             return "a delivery has been waiting for the broker or the windows for more than 3 s"
         }
     }
 
     public func isCurrent(_ assignment: UInt64) -> Bool { assignments.current == assignment }
 
-    public func committedOffset(partition: Int32) throws -> Int64? {
-        let source = TopicPartition(topic: settings.topic, partition: partition)
+    public func committedOffsets(of partitions: [Int32]) throws -> [Int32: Int64] {
+        let sources = partitions.map { TopicPartition(topic: settings.topic, partition: $0) }
         do {
-            return try consumer.committed([source], timeoutMilliseconds: 3_000)[source]
+            let committed = try consumer.committed(sources, timeoutMilliseconds: 3_000)
+            return Dictionary(uniqueKeysWithValues: committed.map { ($0.key.partition, $0.value) })
         } catch  where !error.isHopeless && !error.isFatal {
-            throw DeliveryAborted(error)
+            throw DeliveryError.unanswered(error)
         } catch {
             throw error.endingSession
         }
@@ -191,6 +192,8 @@ public final class KafkaTransactionStream: TransactionStream {
     /// After `stop` the group is left, and the others have the partitions at once. Otherwise a new session follows, and
     /// the member keeps its place for it.
     public func close() {
+        // The consumer's end takes the partitions away, which would wait for a delivery that nobody ends.
+        abandon()
         lag.forget()
         consumer.close(timeoutMilliseconds: 2_000, isLeaving: state.withLock { $0.stopBy } != nil)
         producer.abandon()
@@ -211,5 +214,8 @@ public final class KafkaTransactionStream: TransactionStream {
 
 extension KafkaError {
     /// As the end of a session: a new one helps against all that nobody needs to change a setting or a right for.
-    var endingSession: SessionEnded { SessionEnded(self, isRetryable: !isHopeless) }
+    var endingSession: SessionEnded {
+        SessionEnded(
+            self, isRetryable: !isHopeless, remainder: isFenced ? .fenced : isFatal ? .nothing : .abort)
+    }
 }

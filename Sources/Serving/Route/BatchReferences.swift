@@ -9,29 +9,36 @@ public struct BatchReferences: Sendable {
     public let ready: ReadyReferences
     public let staleMilliseconds: Int64
 
+    /// - Parameter ageHours: From what age on verdicts say that the table is old. Hours, of event time.
+    init(ready: ReadyReferences, ageHours: Int) {
+        self.ready = ready
+        staleMilliseconds = Int64(ageHours) * 3_600_000
+    }
+
     /// Whether the table knew nothing of the last hours or days before a transaction.
     func isStale(at eventMilliseconds: Int64) -> Bool {
         eventMilliseconds - ReferenceTime.milliseconds(of: ready.table.step) > staleMilliseconds
     }
 }
 
-/// Stage 3b: fills in what the reference table says of each transaction's merchant, device, country, category and user,
-/// where a model of the batch looks at it. Without a table these features stay missing.
-///
-/// - Parameter references: Taken once a batch, so that all its verdicts name one table.
-func refer(_ routed: consuming RoutedBatch, to references: BatchReferences?, global: ReadyModel?)
-    -> RoutedBatch
-{
-    // A user's own model that fails falls back to the global one, which must find its features.
-    let isUsed =
-        global?.plan.usesReferences ?? false || routed.groups.contains { $0.model.plan.usesReferences }
-    guard isUsed else { return routed }
-    guard let references else {
-        Counter(label: "ml_transactions_without_references_total").increment(by: routed.windowed.count)
-        return routed
+extension RoutedBatch {
+    /// With what the reference table says of each transaction's merchant, device, country, category and user filled in, where
+    /// a model of the batch looks at it. Without a table these features stay missing.
+    ///
+    /// - Parameters:
+    ///   - references: Taken once a batch, so that all its verdicts name one table.
+    ///   - global: A user's own model that fails falls back to it, and it must find its features.
+    consuming func referring(to references: BatchReferences?, global: ReadyModel?) -> RoutedBatch {
+        let isUsed =
+            global?.plan.usesReferences ?? false || groups.contains { $0.model.plan.usesReferences }
+        guard isUsed else { return self }
+        guard let references else {
+            Counter(label: "ml_transactions_without_references_total").increment(by: windowed.count)
+            return self
+        }
+        windowed.refer(to: references)
+        return self
     }
-    routed.windowed.refer(to: references)
-    return routed
 }
 
 extension WindowedBatch {
