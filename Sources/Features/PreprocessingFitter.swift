@@ -73,6 +73,48 @@ public struct PreprocessingFitter: Sendable {
         }
     }
 
+    /// Sees rows whose categories are known by their hashes.
+    ///
+    /// - Parameters:
+    ///   - numeric: `UserWindow.featureCount` features a row, row-major; NaN is missing.
+    ///   - categories: A hash for each of `FeatureSchema.categorical` a row, row-major; 0 is missing.
+    ///   - text: Asked for the text of a hash that is met for the first time; nil: it counts as missing.
+    public mutating func add(
+        numeric: UnsafeBufferPointer<Float>, categories: UnsafeBufferPointer<UInt64>,
+        text: (UInt64) -> String?
+    ) {
+        let width = UserWindow.featureCount
+        let rows = numeric.count / width
+        precondition(
+            numeric.count == rows * width && categories.count == rows * counters.count,
+            "a row has all numeric features, and one category for each feature")
+        rowCount += rows
+        // Column by column, each in the order of the rows, so that what is counted stays at hand.
+        for index in moments.indices {
+            var column = Moments()
+            var sketch = QuantileSketch()
+            swap(&column, &moments[index])
+            swap(&sketch, &sketches[index])
+            for place in stride(from: index, to: numeric.count, by: width) {
+                let value = numeric[place]
+                guard !value.isNaN else { continue }
+                column.add(Double(value))
+                sketch.add(value)
+            }
+            swap(&column, &moments[index])
+            swap(&sketch, &sketches[index])
+        }
+        for index in counters.indices {
+            var counter = CategoryCounter()
+            swap(&counter, &counters[index])
+            for place in stride(from: index, to: categories.count, by: counters.count)
+            where categories[place] != 0 {
+                counter.add(categories[place]) { text(categories[place]) }
+            }
+            swap(&counter, &counters[index])
+        }
+    }
+
     private mutating func add(numeric: UnsafeBufferPointer<Float>) {
         precondition(numeric.count >= moments.count, "a row has all numeric features")
         rowCount += 1
@@ -122,21 +164,24 @@ public struct PreprocessingFitter: Sendable {
         let moments = moments[index]
         var centre = 0.0
         var scale = 1.0
-        let quartiles = sketches[index].quantiles([0.25, 0.5, 0.75])
+        let median: Double
         switch options.scaling {
-        case .none: break
+        case .none: median = sketches[index].quantiles([0.5])[0]
         case .standard:
+            median = sketches[index].quantiles([0.5])[0]
             centre = moments.mean
             scale = moments.deviation
         case .robust:
-            centre = quartiles[1]
+            let quartiles = sketches[index].quantiles([0.25, 0.5, 0.75])
+            median = quartiles[1]
+            centre = median
             scale = quartiles[2] - quartiles[0]
             // More than half of the values are one: the deviation is what is left to measure in.
             if !(scale > 0) { scale = moments.deviation }
         }
         // Below a `Float`'s resolution of the centre, differences are rounding.
         if !(scale > max(centre.magnitude * 1e-7, 1e-30)) { scale = 1 }
-        return Preprocessing.NumericColumn(feature: name, centre: centre, scale: scale, usual: quartiles[1])
+        return Preprocessing.NumericColumn(feature: name, centre: centre, scale: scale, usual: median)
     }
 
     private func isPoolRare(_ columns: Preprocessing.CategoricalColumns, _ counter: CategoryCounter) -> Bool {

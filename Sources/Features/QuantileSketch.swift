@@ -1,3 +1,5 @@
+import Exact
+
 /// Counts of values by their 16 highest bits (sign, exponent, 7 bits of mantissa), from which quantiles are read.
 ///
 /// Bounded (65,536 bins, in pages of 128 that exist once a value falls into them), the same in whatever order values
@@ -8,30 +10,74 @@ struct QuantileSketch: Sendable {
         var count: UInt64 = 0
         var least = Float.infinity
         var greatest = -Float.infinity
+
+        /// - Parameter rank: From 0, among the values in the bin.
+        func value(atRank rank: Double) -> Double {
+            let inside = count > 1 ? min(rank / Double(count - 1), 1) : 0
+            return Double(least) + (Double(greatest) - Double(least)) * inside
+        }
     }
 
     private static let binsPerPage = 128
     private static let pages = 512
+    /// So many values are kept as they are: bins for a user's few hundred take longer to make than to fill.
+    private static let fewValues = 1_024
 
-    /// For each page of bins, ascending by value, where it starts in `bins`; -1: no value fell into it.
-    private var starts = [Int32](repeating: -1, count: pages)
+    /// Values by their order; empty once there are bins.
+    private var few: [UInt32] = []
+    /// For each page of bins, ascending by value, where it starts in `bins`; -1: no value fell into it. Empty while
+    /// there are few values.
+    private var starts: [Int32] = []
     private var bins: [Bin] = []
     private var total: UInt64 = 0
 
     /// - Parameter value: Not NaN.
+    @inline(__always)
     mutating func add(_ value: Float) {
         // Ascends with the value: negative numbers have all their bits flipped, the others the sign.
         let bits = value.bitPattern
-        let ordered = bits >> 31 == 1 ? ~bits : bits | 1 << 31
+        add(ordered: bits >> 31 == 1 ? ~bits : bits | 1 << 31)
+    }
+
+    @inline(__always)
+    private mutating func add(ordered: UInt32) {
+        if starts.isEmpty {
+            if few.count < Self.fewValues {
+                few.append(ordered)
+                total += 1
+                return
+            }
+            makeBins()
+        }
+        addToBin(ordered)
+        total += 1
+    }
+
+    private mutating func makeBins() {
+        starts = [Int32](repeating: -1, count: Self.pages)
+        for ordered in few { addToBin(ordered) }
+        few = []
+    }
+
+    private mutating func addToBin(_ ordered: UInt32) {
+        let value = Self.value(ordered)
         let start = pageStart(Int(ordered >> 23))
         let bin = start + Int(ordered >> 16) & (Self.binsPerPage - 1)
         bins[bin].count += 1
         bins[bin].least = min(bins[bin].least, value)
         bins[bin].greatest = max(bins[bin].greatest, value)
-        total += 1
+    }
+
+    private static func value(_ ordered: UInt32) -> Float {
+        Float(bitPattern: ordered >> 31 == 1 ? ordered & ~(1 << 31) : ~ordered)
     }
 
     mutating func merge(_ other: QuantileSketch) {
+        guard !other.starts.isEmpty else {
+            for ordered in other.few { add(ordered: ordered) }
+            return
+        }
+        if starts.isEmpty { makeBins() }
         for page in 0..<Self.pages where other.starts[page] >= 0 {
             let start = pageStart(page)
             for offset in 0..<Self.binsPerPage {
@@ -55,21 +101,41 @@ struct QuantileSketch: Sendable {
     /// Values at the given shares of all values, shares ascending within 0...1; nothing when there are no values.
     func quantiles(_ shares: [Double]) -> [Double] {
         guard total > 0 else { return [] }
+        if starts.isEmpty { return quantilesOfFew(shares) }
         var found: [Double] = []
         var below = 0.0
         for start in starts where start >= 0 {
             for bin in bins[Int(start)..<Int(start) + Self.binsPerPage] where bin.count > 0 {
-                let count = Double(bin.count)
                 // A share's rank, from 0 to total - 1, may lie between two values; the lower one's bin answers.
                 while found.count < shares.count {
                     let rank = shares[found.count] * Double(total - 1) - below
-                    guard rank < count else { break }
-                    let inside = count > 1 ? min(rank / (count - 1), 1) : 0
-                    found.append(Double(bin.least) + (Double(bin.greatest) - Double(bin.least)) * inside)
+                    guard rank < Double(bin.count) else { break }
+                    found.append(bin.value(atRank: rank))
                 }
-                below += count
+                below += Double(bin.count)
             }
         }
         return found
+    }
+
+    /// The same as of bins, to the bit.
+    private func quantilesOfFew(_ shares: [Double]) -> [Double] {
+        var values = few
+        return values.withUnsafeMutableBufferPointer { values in
+            shares.map { share in
+                let place = share * Double(total - 1)
+                let number = values.moveIntoPlace(Int(place)) >> 16
+                var bin = Bin()
+                var below = 0
+                for ordered in values {
+                    if ordered >> 16 < number { below += 1 }
+                    guard ordered >> 16 == number else { continue }
+                    bin.count += 1
+                    bin.least = min(bin.least, Self.value(ordered))
+                    bin.greatest = max(bin.greatest, Self.value(ordered))
+                }
+                return bin.value(atRank: place - Double(below))
+            }
+        }
     }
 }

@@ -157,4 +157,49 @@ import Transactions
         #expect(fitted.categorical.map(\.feature) == ["country", "currency"])
         #expect(fitted.categorical.map(\.categories) == [["DE"], ["EUR"]])
     }
+
+    /// Rows as a table, with hashes for texts: the same as row by row, to the bit.
+    @Test(arguments: [3, 160, 1_024, 1_025, 3_000]) func aTableIsSeenAsItsRowsAre(count: Int) {
+        var random = Randomness()
+        let options = PreprocessingFitter.Options(scaling: .robust)
+        var rowByRow = PreprocessingFitter(options: options)
+        var atOnce = rowByRow
+        var texts: [UInt64: String] = [:]
+        var (numbers, hashes): ([Float], [UInt64]) = ([], [])
+        for _ in 0..<count {
+            let row = (0..<UserWindow.featureCount).map { _ in
+                random.chance(10) ? .nan : Float.random(in: -100...1000, using: &random)
+            }
+            let categories = (0..<4).map { random.chance(10) ? nil : "c\(random.below($0 * 30 + 3))" }
+            add(row, categories, to: &rowByRow)
+            numbers += row
+            for text in categories {
+                let hash = text.map { TextHash.hash($0) } ?? 0
+                hashes.append(hash)
+                texts[hash] = text
+            }
+        }
+        numbers.withUnsafeBufferPointer { numbers in
+            hashes.withUnsafeBufferPointer { hashes in
+                atOnce.add(numeric: numbers, categories: hashes) { texts[$0] }
+            }
+        }
+        #expect(atOnce.rowCount == count)
+        #expect(rowByRow.finish() == atOnce.finish())
+    }
+
+    /// Bytes that are no text read alike though their hashes differ: they are one category.
+    @Test func textsThatReadAlikeAreOneCategory() throws {
+        var fitter = PreprocessingFitter()
+        let numbers = [Float](repeating: 1, count: 4 * UserWindow.featureCount)
+        let hashes: [UInt64] = [11, 0, 0, 0, 12, 0, 0, 0, 11, 0, 0, 0, 13, 0, 0, 0]
+        numbers.withUnsafeBufferPointer { numbers in
+            hashes.withUnsafeBufferPointer { hashes in
+                fitter.add(numeric: numbers, categories: hashes) { $0 == 13 ? nil : "\u{FFFD}" }
+            }
+        }
+        let fitted = fitter.finish()
+        #expect(fitted.categorical.map(\.categories) == [["\u{FFFD}"]])
+        _ = try PreprocessingPlan(fitted)
+    }
 }

@@ -71,4 +71,25 @@ import Testing
             #"{"known":{"global":{"frauds":{},"others":{}},"own":{"frauds":{},"others":{}},"earned":{"frauds":{},"others":{}}},"injected":{"global":{"frauds":{},"others":{}},"own":{"frauds":{},"others":{}},"earned":{"frauds":{},"others":{}}}}"#
         #expect(try JSONDecoder().decode(UsersRanking.self, from: Data(json.utf8)) == UsersRanking())
     }
+
+    /// A part that was finished by an earlier version counts with those of this one.
+    @Test func aRankingIsWrittenAsItAlwaysWas() throws {
+        let counts =
+            #"{"frauds":{"1500":2},"others":{"3":40,"1500":1,"2048":1}}"#
+        let ways = #"{"global":\#(counts),"own":\#(counts),"earned":\#(counts)}"#
+        let json = #"{"known":\#(ways),"injected":\#(ways)}"#
+        var ranking = try JSONDecoder().decode(UsersRanking.self, from: Data(json.utf8))
+        // Above the frauds stands one other; one is as high.
+        #expect(ranking.known.global.averagePrecision == 0.5)
+        let again = try JSONDecoder().decode(
+            UsersRanking.self, from: try JSONEncoder().encode(ranking))
+        #expect(again == ranking)
+        ranking.merge(again)
+        #expect(ranking.known.own.fraudCount == 4)
+        #expect(ranking.known.own.averagePrecision == 0.5)
+        let beyond = json.replacing("2048", with: "2049")
+        #expect(throws: DecodingError.self) {
+            try JSONDecoder().decode(UsersRanking.self, from: Data(beyond.utf8))
+        }
+    }
 }

@@ -1,4 +1,5 @@
 import DetectorAPI
+import Exact
 
 /// Median and median absolute deviation of every column.
 struct RobustFit {
@@ -38,24 +39,32 @@ struct RobustFit {
     private func robust(_ values: inout [Double]) -> FeatureMoments {
         guard !values.isEmpty else { return FeatureMoments() }
         let count = Double(values.count)
-        values.sort()
-        let centre = median(values)
-        var distance = 0.0
-        for place in values.indices {
-            values[place] = abs(values[place] - centre)
-            distance += values[place]
+        let centre = Self.median(&values)
+        let deviation: Double
+        if values.count(where: { $0 == centre }) > values.count / 2 {
+            // Over half of the values are equal: a flag, say. The mean distance still tells; summed in the order of the
+            // values, it does not depend on the order of the rows.
+            values.sort()
+            let distance = values.reduce(0) { $0 + abs($1 - centre) }
+            deviation = distance / count * Self.deviationPerMeanDistance
+        } else {
+            for place in values.indices { values[place] = abs(values[place] - centre) }
+            deviation = Self.median(&values) * Self.deviationPerMAD
         }
-        values.sort()
-        var deviation = median(values) * Self.deviationPerMAD
-        // Over half of the values are equal: a flag, say. The mean distance still tells.
-        if deviation == 0 { deviation = distance / count * Self.deviationPerMeanDistance }
         return FeatureMoments(count: count, mean: centre, spread: deviation)
     }
 
-    private func median(_ sorted: [Double]) -> Double {
-        let middle = sorted.count / 2
-        if sorted.count % 2 == 1 { return sorted[middle] }
-        return 0.5 * sorted[middle - 1] + 0.5 * sorted[middle]
+    /// Moves the values about.
+    private static func median(_ values: inout [Double]) -> Double {
+        values.withUnsafeMutableBufferPointer { values in
+            let middle = values.count / 2
+            let upper = values.moveIntoPlace(middle)
+            if values.count % 2 == 1 { return upper }
+            // What stands before the upper one is not above it.
+            var lower = values[0]
+            for place in 1..<Swift.max(middle, 1) { lower = Swift.max(lower, values[place]) }
+            return 0.5 * lower + 0.5 * upper
+        }
     }
 
     /// Rows drawn without replacement, in ascending order, by selection sampling (Knuth, volume 2, algorithm S);

@@ -14,44 +14,47 @@ struct HoldoutScores {
     let users: [UInt32]
     let amounts: [Float]
 
+    /// Scores of the rows that are not known to be frauds, ascending.
+    let usualScores: [Double]
+    /// Of the labelled rows; nil without both kinds.
+    let averagePrecision: Double?
+    /// The chance that an injected fraud scores below a row that is not known to be one.
+    let injectedAUROC: Double?
+
     init(_ model: any DetectorModel, _ plan: PreprocessingPlan, _ set: PreparedSet) throws {
-        scores = try score(model, set.holdout.encoded(plan), columns: plan.columnCount)
-        injected = try score(model, set.injected.encoded(plan), columns: plan.columnCount)
-        labels = set.holdout.labels
-        kinds = set.injected.labels
-        users = set.holdout.users
-        amounts = set.holdout.amounts
+        self.init(
+            scores: try score(model, set.holdout.encoded(plan), columns: plan.columnCount),
+            injected: try score(model, set.injected.encoded(plan), columns: plan.columnCount),
+            labels: set.holdout.labels, kinds: set.injected.labels, users: set.holdout.users,
+            amounts: set.holdout.amounts)
     }
 
-    init(scores: [Double], injected: [Double], labels: [Int8], kinds: [Int8]? = nil) {
-        users = []
-        amounts = []
-        self.kinds = kinds ?? injected.map { _ in 1 }
+    init(
+        scores: [Double], injected: [Double], labels: [Int8], kinds: [Int8]? = nil, users: [UInt32] = [],
+        amounts: [Float] = []
+    ) {
         self.scores = scores
         self.injected = injected
         self.labels = labels
+        self.kinds = kinds ?? injected.map { _ in 1 }
+        self.users = users
+        self.amounts = amounts
+        var (usual, genuine, frauds): ([Double], [Double], [Double]) = ([], [], [])
+        for (score, label) in zip(scores, labels) {
+            if label != 1 { usual.append(score) }
+            if label == 0 { genuine.append(score) }
+            if label == 1 { frauds.append(score) }
+        }
+        usual.sort()
+        genuine.sort()
+        frauds.sort()
+        usualScores = usual
+        averagePrecision =
+            genuine.isEmpty ? nil : ScoreMetrics.averagePrecision(normal: genuine, anomalies: frauds)
+        injectedAUROC = ScoreMetrics.auroc(normal: usual, anomalies: injected.sorted())
     }
 
     private var known: [Int] { labels.indices.filter { labels[$0] >= 0 } }
-
-    /// Of the labelled rows; nil without both kinds.
-    var averagePrecision: Double? {
-        let anomalous = known.map { labels[$0] == 1 }
-        guard anomalous.contains(false) else { return nil }
-        return ScoreMetrics.averagePrecision(known.map { scores[$0] }, anomalous: anomalous)
-    }
-
-    /// Of the rows that are not known to be frauds.
-    var usualScores: [Double] { labels.indices.filter { labels[$0] != 1 }.map { scores[$0] } }
-
-    /// The chance that an injected fraud scores below a row that is not known to be one.
-    var injectedAUROC: Double? {
-        let usual = usualScores
-        return ScoreMetrics.auroc(
-            usual + injected,
-            anomalous: Array(repeating: false, count: usual.count)
-                + Array(repeating: true, count: injected.count))
-    }
 
     /// See `InjectedPrecision`.
     var injectedPrecision: Double? {
@@ -82,20 +85,21 @@ struct HoldoutScores {
             metrics["injected_precision_" + name] = precision
         }
         metrics["injected_recall"] = share(injected) { $0 < threshold }
-        if !users.isEmpty {
+        // Of one user alone there is nothing to spread.
+        if let first = users.first, users.contains(where: { $0 != first }) {
             let shares = FalseAlertShares(
                 users: users, amounts: amounts, labels: labels, scores: scores, threshold: threshold)
             metrics.merge(shares.metrics()) { $1 }
         }
         let known = known
         guard !known.isEmpty else { return metrics }
+        metrics["holdout_anomalies"] = Double(knownFrauds)
+        metrics["accuracy"] = share(known) { (scores[$0] < threshold) == (labels[$0] == 1) }
+        metrics["average_precision"] = averagePrecision
+        guard averagePrecision != nil else { return metrics }
         let anomalous = known.map { labels[$0] == 1 }
         let knownScores = known.map { scores[$0] }
-        metrics["holdout_anomalies"] = Double(anomalous.count { $0 })
-        metrics["accuracy"] = share(known) { (scores[$0] < threshold) == (labels[$0] == 1) }
         metrics["auroc"] = ScoreMetrics.auroc(knownScores, anomalous: anomalous)
-        metrics["average_precision"] = averagePrecision
-        guard metrics["auroc"] != nil else { return metrics }
         let budget = max(1, Int((contamination * Double(known.count)).rounded()))
         metrics["precision_at_budget"] = ScoreMetrics.precision(
             knownScores, anomalous: anomalous, count: budget)

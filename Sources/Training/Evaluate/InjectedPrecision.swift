@@ -9,10 +9,11 @@ enum InjectedPrecision {
     private static let fraudShare = 0.1
     private static let least = 1e-4
 
+    /// The geometric mean over the kinds; nil without rows of both sorts.
+    ///
     /// - Parameters:
-    ///   - usual: Scores of rows that are not known to be frauds.
+    ///   - usual: Scores of rows that are not known to be frauds, ascending.
     ///   - injected: Scores of injected ones, and the kind of each.
-    /// - Returns: nil without both.
     static func value(usual: [Double], injected: [Double], kinds: [Int8]) -> Double? {
         value(ofKinds(usual: usual, injected: injected, kinds: kinds))
     }
@@ -23,19 +24,17 @@ enum InjectedPrecision {
         return exp(ofKinds.reduce(0) { $0 + log(max($1.precision, least)) } / Double(ofKinds.count))
     }
 
-    /// Kind by kind, ascending; empty without rows of both.
+    /// Kind by kind, ascending; empty without rows of both sorts.
     static func ofKinds(
         usual: [Double], injected: [Double], kinds: [Int8]
     ) -> [(kind: Int8, precision: Double)] {
         guard !usual.isEmpty else { return [] }
-        return Set(kinds).sorted().compactMap { kind in
-            let found = kinds.indices.filter { kinds[$0] == kind }.map { injected[$0] }
-            guard !found.isEmpty else { return nil }
-            let weight = fraudShare / (1 - fraudShare) * Double(usual.count) / Double(found.count)
+        var found: [Int8: [Double]] = [:]
+        for (score, kind) in zip(injected, kinds) { found[kind, default: []].append(score) }
+        return found.sorted { $0.key < $1.key }.map { kind, scores in
+            let weight = fraudShare / (1 - fraudShare) * Double(usual.count) / Double(scores.count)
             let precision = ScoreMetrics.averagePrecision(
-                usual + found,
-                anomalous: Array(repeating: false, count: usual.count)
-                    + Array(repeating: true, count: found.count), weight: weight)
+                normal: usual, anomalies: scores.sorted(), weight: weight)
             return (kind, precision ?? 0)
         }
     }

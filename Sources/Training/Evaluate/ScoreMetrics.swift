@@ -6,53 +6,86 @@ public enum ScoreMetrics {
     ///
     /// - Returns: nil without both kinds of rows.
     public static func auroc(_ scores: [Double], anomalous: [Bool]) -> Double? {
-        let positives = anomalous.count { $0 }
-        let negatives = anomalous.count - positives
-        guard positives > 0, negatives > 0 else { return nil }
-        let order = scores.indices.sorted { scores[$0] < scores[$1] }
+        let (normal, anomalies) = split(scores, anomalous)
+        return auroc(normal: normal, anomalies: anomalies)
+    }
+
+    /// The same of scores that are sorted, ascending.
+    static func auroc(normal: [Double], anomalies: [Double]) -> Double? {
+        guard !normal.isEmpty, !anomalies.isEmpty else { return nil }
         var above = 0.0
-        var seenPositives = 0.0
-        var start = 0
-        while start < order.count {
-            var end = start
-            var tiedPositives = 0.0
-            var tiedNegatives = 0.0
-            while end < order.count, scores[order[end]] == scores[order[start]] {
-                if anomalous[order[end]] { tiedPositives += 1 } else { tiedNegatives += 1 }
-                end += 1
-            }
-            above += tiedNegatives * (seenPositives + tiedPositives / 2)
-            seenPositives += tiedPositives
-            start = end
+        eachTie(normal, anomalies) { _, before, tied in
+            above += Double(tied.normal) * (Double(before.anomalies) + Double(tied.anomalies) / 2)
         }
-        return above / (Double(positives) * Double(negatives))
+        return above / (Double(anomalies.count) * Double(normal.count))
     }
 
     /// Average precision: the sum over thresholds of precision times the gain in recall; tied rows come together.
     ///
-    /// - Parameter weight: How many anomalies each one stands for, beside normal rows that stand for themselves.
     /// - Returns: nil without an anomaly.
-    public static func averagePrecision(
-        _ scores: [Double], anomalous: [Bool], weight: Double = 1
-    ) -> Double? {
-        let positives = anomalous.count { $0 }
-        guard positives > 0 else { return nil }
-        let order = scores.indices.sorted { scores[$0] < scores[$1] }
+    public static func averagePrecision(_ scores: [Double], anomalous: [Bool]) -> Double? {
+        let (normal, anomalies) = split(scores, anomalous)
+        return averagePrecision(normal: normal, anomalies: anomalies)
+    }
+
+    /// The same of scores that are sorted, ascending.
+    ///
+    /// - Parameter weight: How many anomalies each one stands for, beside normal rows that stand for themselves.
+    static func averagePrecision(normal: [Double], anomalies: [Double], weight: Double = 1) -> Double? {
+        guard !anomalies.isEmpty else { return nil }
         var sum = 0.0
-        var found = 0
-        var start = 0
-        while start < order.count {
-            var end = start
-            let before = found
-            while end < order.count, scores[order[end]] == scores[order[start]] {
-                if anomalous[order[end]] { found += 1 }
-                end += 1
-            }
+        eachTie(normal, anomalies) { _, before, tied in
+            let found = before.anomalies + tied.anomalies
+            let end = found + before.normal + tied.normal
             let all = weight == 1 ? Double(end) : weight * Double(found) + Double(end - found)
-            sum += Double(found - before) / Double(positives) * (weight * Double(found)) / all
-            start = end
+            sum += Double(tied.anomalies) / Double(anomalies.count) * (weight * Double(found)) / all
         }
         return sum
+    }
+
+    private static func split(
+        _ scores: [Double], _ anomalous: [Bool]
+    ) -> (normal: [Double], anomalies: [Double]) {
+        var (normal, anomalies): ([Double], [Double]) = ([], [])
+        for (score, isAnomaly) in zip(scores, anomalous) {
+            if isAnomaly { anomalies.append(score) } else { normal.append(score) }
+        }
+        normal.sort()
+        anomalies.sort()
+        return (normal, anomalies)
+    }
+
+    private typealias Rows = (normal: Int, anomalies: Int)
+
+    /// Visits each score of two sorted lists, ascending, with how many rows stand before it and how many have it.
+    private static func eachTie(
+        _ normal: [Double], _ anomalies: [Double],
+        _ body: (_ score: Double, _ before: Rows, _ tied: Rows) -> Void
+    ) {
+        normal.withUnsafeBufferPointer { normal in
+            anomalies.withUnsafeBufferPointer { anomalies in
+                var at: Rows = (0, 0)
+                while at.normal < normal.count || at.anomalies < anomalies.count {
+                    let score: Double
+                    if at.anomalies == anomalies.count {
+                        score = normal[at.normal]
+                    } else if at.normal == normal.count {
+                        score = anomalies[at.anomalies]
+                    } else {
+                        score = min(normal[at.normal], anomalies[at.anomalies])
+                    }
+                    var end = at
+                    while end.normal < normal.count, normal[end.normal] == score { end.normal += 1 }
+                    while end.anomalies < anomalies.count, anomalies[end.anomalies] == score {
+                        end.anomalies += 1
+                    }
+                    // What equals nothing, itself included, is no score.
+                    guard end != at else { return }
+                    body(score, at, (end.normal - at.normal, end.anomalies - at.anomalies))
+                    at = end
+                }
+            }
+        }
     }
 
     /// The share of anomalies among the `count` lowest scores. Of tied rows that are not all among them each counts

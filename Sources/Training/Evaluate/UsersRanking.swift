@@ -6,23 +6,64 @@ import Models
 /// A user's model that is better for that user may still be worse for the list of alerts that people work off: severities
 /// of two models have to mean the same. Counted in bins of severity, so that a million users are a few kilobytes.
 struct UsersRanking: Codable, Sendable, Hashable {
+    /// Rows by bin of severity. Written as a dictionary, without the empty bins.
+    struct Bins: Codable, Sendable, Hashable {
+        static let count = 2_048
+
+        /// One more than there are bins, for severity 1; empty before the first row.
+        private var rows: [Int] = []
+
+        init() {}
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            for (bin, count) in try container.decode([Int: Int].self) {
+                guard (0...Self.count).contains(bin), count >= 0 else {
+                    throw DecodingError.dataCorruptedError(
+                        in: container, debugDescription: "there is no bin \(bin) of \(count) rows")
+                }
+                add(bin, count)
+            }
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.singleValueContainer()
+            let filled = rows.enumerated().lazy.filter { $0.element > 0 }
+            try container.encode(Dictionary(uniqueKeysWithValues: filled.map { ($0.offset, $0.element) }))
+        }
+
+        subscript(_ bin: Int) -> Int { rows.isEmpty ? 0 : rows[bin] }
+
+        var total: Int { rows.reduce(0, +) }
+
+        /// - Parameter severity: 0 to 1.
+        static func bin(of severity: Double) -> Int { Int(min(max(severity, 0), 1) * Double(count)) }
+
+        mutating func add(_ bin: Int, _ count: Int = 1) {
+            if rows.isEmpty { rows = [Int](repeating: 0, count: Self.count + 1) }
+            rows[bin] += count
+        }
+
+        mutating func merge(_ other: Bins) {
+            for (bin, count) in other.rows.enumerated() where count > 0 { add(bin, count) }
+        }
+    }
+
     /// Frauds and others by bin of severity.
     struct Counts: Codable, Sendable, Hashable {
-        private var frauds: [Int: Int] = [:]
-        private var others: [Int: Int] = [:]
+        private var frauds = Bins()
+        private var others = Bins()
 
-        static let bins = 2_048
-
-        var fraudCount: Int { frauds.values.reduce(0, +) }
+        var fraudCount: Int { frauds.total }
 
         mutating func add(_ severity: Double, isFraud: Bool) {
-            let bin = Int(severity * Double(Self.bins))
-            if isFraud { frauds[bin, default: 0] += 1 } else { others[bin, default: 0] += 1 }
+            let bin = Bins.bin(of: severity)
+            if isFraud { frauds.add(bin) } else { others.add(bin) }
         }
 
         mutating func merge(_ other: Counts) {
-            frauds.merge(other.frauds, uniquingKeysWith: +)
-            others.merge(other.others, uniquingKeysWith: +)
+            frauds.merge(other.frauds)
+            others.merge(other.others)
         }
 
         /// nil without a fraud.
@@ -30,10 +71,11 @@ struct UsersRanking: Codable, Sendable, Hashable {
             let all = fraudCount
             guard all > 0 else { return nil }
             var (sum, found, above) = (0.0, 0, 0)
-            for bin in Set(frauds.keys).union(others.keys).sorted(by: >) {
-                let here = frauds[bin] ?? 0
+            for bin in (0...Bins.count).reversed() {
+                let here = frauds[bin]
+                guard here + others[bin] > 0 else { continue }
                 found += here
-                above += here + (others[bin] ?? 0)
+                above += here + others[bin]
                 sum += Double(here) / Double(all) * Double(found) / Double(above)
             }
             return sum

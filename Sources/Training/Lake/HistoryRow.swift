@@ -1,4 +1,5 @@
 import Features
+import Glibc
 import Models
 import Transactions
 
@@ -56,7 +57,7 @@ struct HistoryUsers: Sendable {
     private var parts: [UInt8] = []
     private var starts: [Int] = [0]
     private var texts: [UInt8] = []
-    private var lastIndex: UInt32?
+    private var last: (index: UInt32, hash: UInt64)?
 
     var count: Int { starts.count - 1 }
 
@@ -70,16 +71,28 @@ struct HistoryUsers: Sendable {
         texts[starts[Int(index)]..<starts[Int(index) + 1]]
     }
 
-    /// The number of a user; users with one hash are told apart by their ids.
-    mutating func index(of id: UnsafeBufferPointer<UInt8>, hash: UInt64) -> UInt32 {
+    /// The number of a user, and the hash of the id; users with one hash are told apart by their ids.
+    mutating func find(_ id: UnsafeBufferPointer<UInt8>) -> (index: UInt32, hash: UInt64) {
         // Files are sorted by user, more often than not.
-        if let lastIndex, bytes(lastIndex).elementsEqual(id) { return lastIndex }
+        if let last, isId(id, of: last.index) { return last }
+        let hash = TextHash.hash(UnsafeRawBufferPointer(id))
+        let found = (index: index(of: id, hash: hash), hash: hash)
+        last = found
+        return found
+    }
+
+    private func isId(_ id: UnsafeBufferPointer<UInt8>, of index: UInt32) -> Bool {
+        let (start, end) = (starts[Int(index)], starts[Int(index) + 1])
+        guard id.count == end - start, let other = id.baseAddress else { return id.count == end - start }
+        return texts.withUnsafeBufferPointer { texts in
+            texts.baseAddress.map { memcmp($0 + start, other, end - start) == 0 } ?? true
+        }
+    }
+
+    mutating func index(of id: UnsafeBufferPointer<UInt8>, hash: UInt64) -> UInt32 {
         var slot = hash
         while let found = indices[slot] {
-            if bytes(found).elementsEqual(id) {
-                lastIndex = found
-                return found
-            }
+            if isId(id, of: found) { return found }
             slot &+= 1
         }
         let index = UInt32(count)
@@ -87,7 +100,6 @@ struct HistoryUsers: Sendable {
         starts.append(texts.count)
         parts.append(Tenant.shardNumber(id))
         indices[slot] = index
-        lastIndex = index
         return index
     }
 }

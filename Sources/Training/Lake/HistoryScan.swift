@@ -212,10 +212,8 @@ struct HistoryScan {
                 else {
                     continue
                 }
-                let user = ids.withBytes(row) { id -> (index: UInt32, hash: UInt64) in
-                    let id = id ?? UnsafeBufferPointer(start: nil, count: 0)
-                    let hash = TextHash.hash(UnsafeRawBufferPointer(id))
-                    return (users.index(of: id, hash: hash), hash)
+                let user = ids.withBytes(row) { id in
+                    users.find(id ?? UnsafeBufferPointer(start: nil, count: 0))
                 }
                 let found = HistoryRow(
                     timestampMilliseconds: times.values[row], amount: amounts.values[row],
@@ -280,28 +278,73 @@ struct HistoryScan {
         }
 
         private func hashes(_ batch: RecordBatch, _ name: String) throws -> [UInt64] {
-            let texts = try batch.texts(name)
-            return (0..<batch.count).map { row in
-                texts.withBytes(row) { text in
-                    guard let text, !ValueText.isMissing(text) else { return 0 }
-                    return TextHash.hash(UnsafeRawBufferPointer(text))
-                }
-            }
+            Self.hashes(try batch.texts(name)) { _, _ in }
         }
 
         /// Hashes of categories, whose texts are kept.
         private mutating func namedHashes(_ batch: RecordBatch, _ name: String) throws -> [UInt64] {
             let texts = try batch.texts(name)
-            var last: UInt64 = 0
-            return (0..<batch.count).map { row in
-                texts.withBytes(row) { text in
-                    guard let text, !ValueText.isMissing(text) else { return 0 }
-                    let hash = TextHash.hash(UnsafeRawBufferPointer(text))
-                    if hash != last { categories.add(hash, text) }
-                    last = hash
-                    return hash
+            return Self.hashes(texts) { categories.add($0, $1) }
+        }
+
+        /// Of each row's text; 0: there is none.
+        ///
+        /// - Parameter met: Told of a text that differs from those of the rows before, or may.
+        private static func hashes(
+            _ texts: TextColumn, met: (UInt64, UnsafeBufferPointer<UInt8>) -> Void
+        ) -> [UInt64] {
+            [UInt64](unsafeUninitializedCapacity: texts.count) { hashes, count in
+                // Files are sorted by user, of whom a few things stay the same; categories are few.
+                var known = KnownTexts()
+                texts.visit { row, text in
+                    var hash: UInt64 = 0
+                    if let text {
+                        if let found = known.hash(of: text) {
+                            hash = found
+                        } else {
+                            if !ValueText.isMissing(text) {
+                                hash = TextHash.hash(UnsafeRawBufferPointer(text))
+                                met(hash, text)
+                            }
+                            known.add(text, hash)
+                        }
+                    }
+                    hashes[row] = hash
                 }
+                count = texts.count
             }
         }
+    }
+}
+
+/// Hashes of the few texts that were met last, by their length and last byte. The texts are borrowed, from one column.
+private struct KnownTexts {
+    private struct Place {
+        var text = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+        var hash: UInt64 = 0
+    }
+
+    private static let size = 16
+    /// Longer ones seldom come twice, and comparing them takes long.
+    private static let longest = 64
+
+    private var places = [Place](repeating: Place(), count: size)
+
+    private func place(_ text: UnsafeBufferPointer<UInt8>) -> Int? {
+        guard let last = text.last, text.count <= Self.longest else { return nil }
+        return (Int(last) &+ 5 &* text.count) & (Self.size - 1)
+    }
+
+    func hash(of text: UnsafeBufferPointer<UInt8>) -> UInt64? {
+        guard let place = place(text), let start = text.baseAddress else { return nil }
+        let known = places[place]
+        guard known.text.count == text.count, let other = known.text.baseAddress,
+            memcmp(start, other, text.count) == 0
+        else { return nil }
+        return known.hash
+    }
+
+    mutating func add(_ text: UnsafeBufferPointer<UInt8>, _ hash: UInt64) {
+        if let place = place(text) { places[place] = Place(text: text, hash: hash) }
     }
 }

@@ -14,7 +14,7 @@ final class SpillFiles {
 
     private let scratch: String
     private let budgetBytes: Int
-    private var buffers: [[UInt8]]
+    private var buffers: [Buffer]
     private var buffered = 0
     /// Where in the file each key's bytes are, in the order in which they were appended.
     private var extents: [[Extent]]
@@ -28,12 +28,46 @@ final class SpillFiles {
     init(keys: Int, scratch: String, budgetBytes: Int) {
         self.scratch = scratch
         self.budgetBytes = budgetBytes
-        buffers = Array(repeating: [], count: keys)
+        buffers = Array(repeating: Buffer(), count: keys)
         extents = Array(repeating: [], count: keys)
     }
 
     deinit {
         if descriptor >= 0 { close(descriptor) }
+        for key in buffers.indices { buffers[key].free() }
+    }
+
+    /// Bytes that grow at their end, some ten million times a lake; an array asks each time whether anybody else has it.
+    private struct Buffer {
+        private var start: UnsafeMutableRawPointer?
+        private(set) var count = 0
+        private var capacity = 0
+
+        var isEmpty: Bool { count == 0 }
+        var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
+
+        @inline(__always)
+        mutating func append(_ bytes: UnsafeRawBufferPointer) {
+            guard let from = bytes.baseAddress else { return }
+            if count + bytes.count > capacity { grow(by: bytes.count) }
+            (start.unsafelyUnwrapped + count).copyMemory(from: from, byteCount: bytes.count)
+            count += bytes.count
+        }
+
+        private mutating func grow(by more: Int) {
+            capacity = max(2 * capacity, count + more, 1_024)
+            guard let grown = realloc(start, capacity) else {
+                preconditionFailure("there is no memory for \(capacity) bytes")
+            }
+            start = grown
+        }
+
+        mutating func removeAll() { count = 0 }
+
+        mutating func free() {
+            Glibc.free(start)
+            (start, count, capacity) = (nil, 0, 0)
+        }
     }
 
     /// Whether anything was written to disk.
@@ -41,7 +75,7 @@ final class SpillFiles {
 
     /// One more key.
     func addKey() -> Int {
-        buffers.append([])
+        buffers.append(Buffer())
         extents.append([])
         return buffers.count - 1
     }
@@ -55,8 +89,8 @@ final class SpillFiles {
         _ bytes: UnsafeRawBufferPointer, and rest: UnsafeRawBufferPointer = .init(start: nil, count: 0),
         to key: Int
     ) throws {
-        buffers[key].append(contentsOf: bytes)
-        buffers[key].append(contentsOf: rest)
+        buffers[key].append(bytes)
+        buffers[key].append(rest)
         buffered += bytes.count + rest.count
         if buffered > budgetBytes { try flush() }
     }
@@ -74,33 +108,31 @@ final class SpillFiles {
             }
         }
         extents[key] = []
-        let rest = buffers[key]
-        buffers[key] = []
+        var rest = buffers[key]
+        buffers[key] = Buffer()
         buffered -= rest.count
-        if !rest.isEmpty { try rest.withUnsafeBytes(body) }
+        defer { rest.free() }
+        if !rest.isEmpty { try body(rest.bytes) }
     }
 
     private func flush() throws {
         if descriptor < 0 { descriptor = try Self.openNameless(in: scratch) }
         for key in buffers.indices where !buffers[key].isEmpty {
-            try write(buffers[key])
+            try write(buffers[key].bytes)
             extents[key].append(Extent(offset: fileBytes, count: buffers[key].count))
             fileBytes += buffers[key].count
-            buffers[key].removeAll(keepingCapacity: true)
+            buffers[key].removeAll()
         }
         buffered = 0
     }
 
-    private func write(_ bytes: [UInt8]) throws {
-        try bytes.withUnsafeBytes { bytes in
-            var done = 0
-            while done < bytes.count {
-                let count = pwrite(
-                    descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(fileBytes + done))
-                if count < 0, errno == EINTR { continue }
-                guard count > 0 else { throw Self.failure(scratch) }
-                done += count
-            }
+    private func write(_ bytes: UnsafeRawBufferPointer) throws {
+        var done = 0
+        while let start = bytes.baseAddress, done < bytes.count {
+            let count = pwrite(descriptor, start + done, bytes.count - done, off_t(fileBytes + done))
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw Self.failure(scratch) }
+            done += count
         }
     }
 

@@ -91,25 +91,47 @@ struct HistoryFold {
         if let previous { try body(previous.user, window, count) }
     }
 
-    private struct Key {
-        let user: UInt32
-        let index: UInt32
-        let time: Int64
-        let transaction: UInt64
+    /// Rows by user, time, transaction, and their order in the part.
+    ///
+    /// Files are read day by day, and most are sorted by user and time: of most users the rows come in their order, so
+    /// they are dealt out by user first, and sorted only where they are not sorted.
+    private func order(_ rows: [HistoryRow]) -> [UInt32] {
+        var counts: [UInt32: Int] = [:]
+        eachRun(rows) { user, run in counts[user, default: 0] += run.count }
+        var ranges: [Range<Int>] = []
+        var ends: [UInt32: Int] = [:]
+        for (user, count) in counts.sorted(by: { $0.key < $1.key }) {
+            let start = ranges.last?.upperBound ?? 0
+            ranges.append(start..<start + count)
+            ends[user] = start
+        }
+        var order = [UInt32](repeating: 0, count: rows.count)
+        eachRun(rows) { user, run in
+            let place = ends[user, default: 0]
+            for row in run { order[place + row - run.lowerBound] = UInt32(row) }
+            ends[user] = place + run.count
+        }
+        func precedes(_ a: UInt32, _ b: UInt32) -> Bool {
+            let (first, second) = (rows[Int(a)], rows[Int(b)])
+            if first.timestampMilliseconds != second.timestampMilliseconds {
+                return first.timestampMilliseconds < second.timestampMilliseconds
+            }
+            if first.transaction != second.transaction { return first.transaction < second.transaction }
+            return a < b
+        }
+        for range in ranges {
+            let isSorted = range.dropFirst().allSatisfy { !precedes(order[$0], order[$0 - 1]) }
+            if !isSorted { order[range].sort(by: precedes) }
+        }
+        return order
     }
 
-    private func order(_ rows: [HistoryRow]) -> [UInt32] {
-        var keys = rows.indices.map { index in
-            Key(
-                user: rows[index].user, index: UInt32(index), time: rows[index].timestampMilliseconds,
-                transaction: rows[index].transaction)
+    /// Visits the rows of one user that follow one another.
+    private func eachRun(_ rows: [HistoryRow], _ body: (UInt32, Range<Int>) -> Void) {
+        var start = 0
+        for row in rows.indices where row + 1 == rows.count || rows[row + 1].user != rows[row].user {
+            body(rows[row].user, start..<row + 1)
+            start = row + 1
         }
-        keys.sort { a, b in
-            if a.user != b.user { return a.user < b.user }
-            if a.time != b.time { return a.time < b.time }
-            if a.transaction != b.transaction { return a.transaction < b.transaction }
-            return a.index < b.index
-        }
-        return keys.map(\.index)
     }
 }

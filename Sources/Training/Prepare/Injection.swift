@@ -25,7 +25,14 @@ enum Injection: UInt64, CaseIterable {
     }
 
     /// In the names of metrics.
-    var name: String { "\(self)" }
+    var name: String {
+        switch self {
+        case .amount: "amount"
+        case .travel: "travel"
+        case .burst: "burst"
+        case .oddities: "oddities"
+        }
+    }
 
     /// The kind that a row of this priority gets: all are equally common, but nobody travels whose transactions have
     /// neither place, country nor device.

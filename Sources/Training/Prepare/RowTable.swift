@@ -101,13 +101,9 @@ struct RowTable: Sendable {
                 numericFeatures: kept(FeatureSchema.numeric),
                 categoricalFeatures: kept(FeatureSchema.categorical.map(\.feature)), encoding: encoding,
                 coldBelow: Preprocessing.usualColdBelow))
-        var texts = [String?](repeating: nil, count: Self.categoryCount)
         features.withUnsafeBufferPointer { features in
-            for row in 0..<count {
-                for (place, hash) in categories(row).enumerated() { texts[place] = names[hash] }
-                fitter.add(
-                    numeric: .init(rebasing: features[row * Self.width..<(row + 1) * Self.width]),
-                    categories: texts)
+            categories.withUnsafeBufferPointer { categories in
+                fitter.add(numeric: features, categories: categories) { names[$0] }
             }
         }
         return fitter.finish()
