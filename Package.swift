@@ -256,7 +256,7 @@ let package = Package(
             name: "ServingTests",
             dependencies: [
                 "Serving", "Features", "Transactions", "Kafka", "Models", "ObjectStore", "Plugins",
-                "Retrying", detectorAPI,
+                "Retrying", "Training", "Lake", detectorAPI,
                 logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),

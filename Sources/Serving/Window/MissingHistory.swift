@@ -10,7 +10,7 @@ struct MissingHistory: Sendable, Hashable {
 
     static let none = MissingHistory(marks: [], untilMinute: 0)
 
-    private init(marks: TransactionMarks, untilMinute: UInt32) {
+    init(marks: TransactionMarks, untilMinute: UInt32) {
         self.marks = marks
         self.untilMinute = untilMinute
     }

@@ -8,7 +8,7 @@ import Transactions
 /// above the bound they go, and after them those that were written longest ago, which is counted as a loss.
 public final class MemoryWindowStore: WindowStore {
     struct State {
-        var table = WindowTable()
+        var table: WindowTable
         var partitions: [Int32: [UInt8]] = [:]
         /// Blobs that were found damaged, by user.
         var damaged: [[UInt8]: [UInt8]] = [:]
@@ -17,22 +17,35 @@ public final class MemoryWindowStore: WindowStore {
         var evictions = 0
         /// The latest event time of all partitions, minutes.
         var minute: UInt32 = 0
+
+        init(hotBytes: Int) { table = WindowTable(hotBytes: hotBytes) }
     }
 
-    let state = Mutex(State())
+    let state: Mutex<State>
+    let hotBytes: Int
     private let maximumSizeBytes: Int?
     /// Random, so that a restart is a new store, whatever a snapshot brings back.
     private let identity = UInt32.random(in: 1...UInt32.max)
 
     public let location = "memory"
 
-    /// - Parameter maximumSizeBytes: What windows may take; nil: no limit.
-    public init(maximumSizeBytes: Int? = nil) { self.maximumSizeBytes = maximumSizeBytes }
+    /// - Parameters:
+    ///   - maximumSizeBytes: What windows may take; nil: no limit.
+    ///   - hotBytes: What those that were written last may take as they are; beyond it they are packed, into about a third,
+    ///     which costs some microseconds when they are needed again.
+    public init(maximumSizeBytes: Int? = nil, hotBytes: Int = 8 << 20) {
+        self.maximumSizeBytes = maximumSizeBytes
+        self.hotBytes = hotBytes
+        state = Mutex(State(hotBytes: hotBytes))
+    }
 
     public var count: Int { state.withLock { $0.table.count } }
 
     /// What the windows take, bytes.
     public var sizeBytes: Int { state.withLock { $0.table.sizeBytes } }
+
+    /// What the windows take that are there, without the room that others have left.
+    var liveBytes: Int { state.withLock { $0.table.liveBytes } }
 
     public func read(
         _ users: UserKeys, partitions: [Int32], partition: (Int, UnsafeRawBufferPointer?) throws -> Void,
@@ -79,6 +92,7 @@ public final class MemoryWindowStore: WindowStore {
                 }
             }
             goRound(&state, steps: writes.users.count * 2)
+            Self.pack(&state, steps: writes.users.count * 2)
             return true
         }
     }
@@ -91,8 +105,7 @@ public final class MemoryWindowStore: WindowStore {
         return writes.users.bytes.withUnsafeBytes { keys in
             for (index, expected) in writes.expected.enumerated() {
                 let key = UnsafeRawBufferPointer(rebasing: keys[writes.users.range(index)])
-                let found = state.table.withBlob(of: key) { $0.map { WindowExpectation(of: $0) } ?? .nothing }
-                guard found == expected else { return false }
+                guard state.table.expectation(of: key) == expected else { return false }
             }
             return true
         }
@@ -131,6 +144,7 @@ public final class MemoryWindowStore: WindowStore {
                     return (Array(user), bytes)
                 }
                 if let settled { state.table.set(settled.blob, of: settled.key, minute: minute) }
+                Self.pack(&state, steps: 2)
             }
             for (number, bytes) in state.partitions {
                 let record = bytes.withUnsafeBytes { try? PartitionRecord($0, partition: number) }
@@ -149,6 +163,24 @@ public final class MemoryWindowStore: WindowStore {
         let record = write.bytes.withUnsafeBytes { try? PartitionRecord($0, partition: write.partition) }
         guard let time = record?.endClock.milliseconds else { return }
         state.minute = max(state.minute, UInt32(clamping: max(0, time) / 60_000))
+    }
+
+    /// Packs some of the blobs that were written longest ago, once there are many. What is pending is folded in where the
+    /// stream has committed it; where it has not, the blob waits.
+    static func pack(_ state: inout State, steps: Int) {
+        let partitions = state.partitions
+        state.table.pack(atMost: steps) { user, blob in
+            guard let parsed = try? WindowBlob(blob, owner: TextHash.hash(user)) else { return .never }
+            if parsed.pendingCount > 0 {
+                guard let bytes = partitions[parsed.partition],
+                    let record = bytes.withUnsafeBytes({
+                        try? PartitionRecord($0, partition: parsed.partition)
+                    }), parsed.endOffset <= record.baseOffset
+                else { return .later }
+            }
+            guard let window = try? parsed.window(foldingPending: true) else { return .never }
+            return .pack(parsed, window)
+        }
     }
 
     /// Looks at some users further on: idle ones shrink, and go when there are too many.

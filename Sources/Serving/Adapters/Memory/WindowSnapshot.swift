@@ -93,7 +93,7 @@ extension MemoryWindowStore {
             guard bytes.starts(with: Frame.magic) else {
                 throw WindowStoreError.damaged("\(path) is no snapshot of windows")
             }
-            var state = State()
+            var state = State(hotBytes: hotBytes)
             var checkpoint: [UInt8] = []
             let problem = reader.frames { kind, content in
                 Self.take(kind, content, into: &state, checkpoint: &checkpoint)
@@ -130,6 +130,7 @@ extension MemoryWindowStore {
             let blob = UnsafeRawBufferPointer(rebasing: content[(2 + size)...])
             if kind == Frame.user {
                 state.table.set(blob, of: user, minute: state.minute)
+                Self.pack(&state, steps: 2)
             } else {
                 state.damaged[Array(user)] = Array(blob)
             }
@@ -146,10 +147,11 @@ extension MemoryWindowStore {
             return bytes
         }
         let checkpoint = Array(try part())
-        let state = State()
+        var state = State(hotBytes: hotBytes)
         while reader.remaining > 0 {
             let user = try part()
             state.table.set(try part(), of: user, minute: 0)
+            Self.pack(&state, steps: 2)
         }
         replace(with: state)
         return WindowSnapshot(checkpoint: checkpoint, problem: nil)

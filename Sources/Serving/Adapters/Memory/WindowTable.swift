@@ -1,9 +1,13 @@
+import Features
 import Transactions
 
 /// Users' blobs in memory, close together: an index of 4 bytes a place, an entry of 12 bytes a user, and the bytes
-/// themselves in blocks of 1 MiB, in pieces of a multiple of 16 bytes that are used again.
+/// themselves in blocks of 512 KiB, in pieces of a multiple of 8 bytes that are used again.
 ///
 /// A dictionary of arrays takes two allocations and some 120 bytes more a user.
+///
+/// Blobs that were written lately are kept as they are, up to a number of bytes. Those that were written longest ago can
+/// be packed (`BlobPacker`), and are unpacked when they are asked for.
 ///
 /// `@unchecked Sendable`: only `MemoryWindowStore` has one, and uses it within its mutex.
 final class WindowTable: @unchecked Sendable {
@@ -16,12 +20,17 @@ final class WindowTable: @unchecked Sendable {
         var minute: UInt32
     }
 
-    private static let unitSize = 16
+    private static let unitSize = 8
     fileprivate static let unitsInBlock = 1 << 16
     /// A piece larger than this is a block of its own.
     private static let mostUnits = unitsInBlock / 8
-    /// Length of the id, length of the blob.
+    /// Length of the id and a flag, length of the blob.
     private static let headSize = 6
+    /// The same of a packed one, whose length takes half as much.
+    private static let packedHeadSize = 4
+    /// Of the first word: it is packed; it is as it is, and stays so.
+    private static let packedFlag: UInt16 = 1 << 15
+    private static let apartFlag: UInt16 = 1 << 14
     private static let freeMinute = UInt32.max
 
     /// Entries' numbers and one; 0: none. A power of two, at most three quarters full.
@@ -38,8 +47,19 @@ final class WindowTable: @unchecked Sendable {
     private var blockBytes = 0
     /// Of the pieces in use, units.
     private var liveUnits = 0
+    /// Entries that are as they are and may be packed, in the order in which they came to be so; the first ones are done
+    /// with. An entry that was freed and used again may stand there twice.
+    private var hot: [UInt32] = []
+    private var hotStart = 0
+    /// Of their pieces, units.
+    private var hotUnits = 0
+    private let maximumHotUnits: Int
+    private var packer = BlobPacker()
+    /// What was unpacked last, which is lent.
+    private var unpacked: [UInt8] = []
 
-    init() {}
+    /// - Parameter hotBytes: What blobs may take as they are, before those that were written longest ago should be packed.
+    init(hotBytes: Int = 8 << 20) { maximumHotUnits = hotBytes / Self.unitSize }
 
     deinit { for block in blocks { block.deallocate() } }
 
@@ -50,7 +70,8 @@ final class WindowTable: @unchecked Sendable {
     var liveBytes: Int { indexBytes + liveUnits * Self.unitSize }
 
     private var indexBytes: Int {
-        places.capacity * 4 + entries.capacity * MemoryLayout<Entry>.stride
+        places.capacity * 4 + entries.capacity * MemoryLayout<Entry>.stride + hot.capacity * 4
+            + packer.sizeBytes
     }
 
     /// Lends a user's blob; nil: there is none.
@@ -58,7 +79,7 @@ final class WindowTable: @unchecked Sendable {
         of user: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer?) throws -> Result
     ) rethrows -> Result {
         guard let entry = find(user) else { return try body(nil) }
-        return try body(piece(entry).blob)
+        return try lend(piece(entry), body)
     }
 
     /// Keeps a blob in place of the user's earlier one.
@@ -67,13 +88,9 @@ final class WindowTable: @unchecked Sendable {
     func set(_ blob: UnsafeRawBufferPointer, of user: UnsafeRawBufferPointer, minute: UInt32) {
         let size = Self.headSize + user.count + blob.count
         if let entry = find(user) {
-            let old = piece(entry)
-            if Self.units(old.size) != Self.units(size) {
-                release(entries[entry].unit, old.size)
-                entries[entry].unit = allocate(size)
-            }
+            replace(entry, size)
             entries[entry].minute = min(minute, Self.freeMinute - 1)
-            write(entry, user, blob)
+            write(entry, user, blob, flag: 0)
             return
         }
         if (count + 1) * 4 > places.count * 3 { grow() }
@@ -90,8 +107,20 @@ final class WindowTable: @unchecked Sendable {
             entries.append(fresh)
         }
         count += 1
-        write(entry, user, blob)
+        hotUnits += Self.units(size)
+        becomeHot(entry)
+        write(entry, user, blob, flag: 0)
         put(entry)
+    }
+
+    /// Makes room for a blob as it is, in place of an entry's earlier one.
+    private func replace(_ entry: Int, _ size: Int) {
+        let old = piece(entry)
+        if !old.isHot { becomeHot(entry) }
+        hotUnits += Self.units(size) - (old.isHot ? Self.units(old.size) : 0)
+        guard Self.units(old.size) != Self.units(size) else { return }
+        release(entries[entry].unit, old.size)
+        entries[entry].unit = allocate(size)
     }
 
     /// - Returns: Whether there was one.
@@ -108,8 +137,96 @@ final class WindowTable: @unchecked Sendable {
     {
         for entry in entries.indices where entries[entry].minute != Self.freeMinute {
             let piece = piece(entry)
-            try body(piece.user, piece.blob)
+            try lend(piece) { try body(piece.user, $0) }
         }
+    }
+
+    // MARK: - Packing
+
+    /// What is to become of a blob.
+    enum Packing {
+        /// It is packed: this window, with pending records folded in, is all that it says.
+        case pack(WindowBlob, UserWindow)
+        /// It cannot be packed yet.
+        case later
+        /// It never can.
+        case never
+    }
+
+    /// Packs blobs that were written longest ago while there are more bytes of them than there should be.
+    ///
+    /// - Parameters:
+    ///   - count: How many it looks at, at most.
+    ///   - decide: Asked of each.
+    func pack(
+        atMost count: Int,
+        _ decide: (_ user: UnsafeRawBufferPointer, _ blob: UnsafeRawBufferPointer) -> Packing
+    ) {
+        for _ in 0..<count where hotUnits > maximumHotUnits && hotStart < hot.count {
+            let entry = Int(hot[hotStart])
+            hotStart += 1
+            guard entries[entry].minute != Self.freeMinute else { continue }
+            let old = piece(entry)
+            guard old.isHot else { continue }
+            switch decide(old.user, old.blob) {
+            case .later: hot.append(UInt32(entry))
+            case .never: setApart(entry)
+            case .pack(let blob, let window): if !pack(entry, blob, window) { setApart(entry) }
+            }
+        }
+        if hotStart > 4_096, hotStart * 2 > hot.count {
+            hot.removeFirst(hotStart)
+            hotStart = 0
+        }
+    }
+
+    private func pack(_ entry: Int, _ blob: WindowBlob, _ window: UserWindow) -> Bool {
+        let old = piece(entry)
+        return packer.pack(blob, window) { packed in
+            guard packed.count <= Int(UInt16.max) else { return false }
+            hotUnits -= Self.units(old.size)
+            // The id goes with its piece, which is given back.
+            let user = Array(old.user)
+            release(entries[entry].unit, old.size)
+            entries[entry].unit = allocate(Self.packedHeadSize + user.count + packed.count)
+            user.withUnsafeBytes { write(entry, $0, packed, flag: Self.packedFlag) }
+            return true
+        } ?? false
+    }
+
+    private func setApart(_ entry: Int) {
+        hotUnits -= Self.units(piece(entry).size)
+        let start = address(entries[entry].unit)
+        start.storeBytes(of: start.load(as: UInt16.self) | Self.apartFlag, as: UInt16.self)
+    }
+
+    private func becomeHot(_ entry: Int) {
+        // Freed ones have left theirs behind.
+        if hot.count > 2 * entries.count + 4_096 {
+            hot.removeAll(keepingCapacity: true)
+            hotStart = 0
+            for entry in entries.indices
+            where entries[entry].minute != Self.freeMinute && piece(entry).isHot {
+                hot.append(UInt32(entry))
+            }
+        }
+        hot.append(UInt32(entry))
+    }
+
+    /// What must still stand there for a write to be made.
+    func expectation(of user: UnsafeRawBufferPointer) -> WindowExpectation {
+        guard let entry = find(user) else { return .nothing }
+        let piece = piece(entry)
+        return piece.isPacked ? .token(packer.token(piece.blob)) : WindowExpectation(of: piece.blob)
+    }
+
+    /// Lends the blob as it is, or unpacked.
+    private func lend<Result>(_ piece: Piece, _ body: (UnsafeRawBufferPointer) throws -> Result) rethrows
+        -> Result
+    {
+        guard piece.isPacked else { return try body(piece.blob) }
+        packer.unpack(piece.blob, owner: TextHash.hash(piece.user), into: &unpacked)
+        return try unpacked.withUnsafeBytes(body)
     }
 
     // MARK: - Going round
@@ -128,14 +245,16 @@ final class WindowTable: @unchecked Sendable {
         _ body: (_ user: UnsafeRawBufferPointer, _ blob: UnsafeRawBufferPointer) throws -> Result
     ) rethrows -> Result {
         let piece = piece(entry)
-        return try body(piece.user, piece.blob)
+        return try lend(piece) { try body(piece.user, $0) }
     }
 
     /// Removes the user of an entry that is not free.
     func remove(_ entry: Int) {
         var place = Int(entries[entry].hash) & (places.count - 1)
         while places[place] != UInt32(entry) + 1 { place = (place + 1) & (places.count - 1) }
-        release(entries[entry].unit, piece(entry).size)
+        let piece = piece(entry)
+        if piece.isHot { hotUnits -= Self.units(piece.size) }
+        release(entries[entry].unit, piece.size)
         entries[entry] = Entry(hash: 0, unit: firstFree, minute: Self.freeMinute)
         firstFree = UInt32(entry)
         count -= 1
@@ -183,9 +302,17 @@ final class WindowTable: @unchecked Sendable {
     // MARK: - Pieces
 
     private struct Piece {
+        let flags: UInt16
         let user: UnsafeRawBufferPointer
+        /// As it is, or packed.
         let blob: UnsafeRawBufferPointer
-        var size: Int { WindowTable.headSize + user.count + blob.count }
+
+        var isPacked: Bool { flags & WindowTable.packedFlag != 0 }
+        /// Not packed, and may be.
+        var isHot: Bool { flags & (WindowTable.packedFlag | WindowTable.apartFlag) == 0 }
+        var size: Int {
+            (isPacked ? WindowTable.packedHeadSize : WindowTable.headSize) + user.count + blob.count
+        }
     }
 
     private func address(_ unit: UInt32) -> UnsafeMutableRawPointer {
@@ -195,29 +322,44 @@ final class WindowTable: @unchecked Sendable {
 
     private func piece(_ entry: Int) -> Piece {
         let start = UnsafeRawPointer(address(entries[entry].unit))
-        let userSize = Int(start.loadUnaligned(as: UInt16.self))
-        let blobSize = Int(start.loadUnaligned(fromByteOffset: 2, as: UInt32.self))
+        let first = start.load(as: UInt16.self)
+        let flags = first & (Self.packedFlag | Self.apartFlag)
+        let isPacked = flags & Self.packedFlag != 0
+        let userSize = Int(first ^ flags)
+        let user = start + (isPacked ? Self.packedHeadSize : Self.headSize)
+        let blobSize =
+            isPacked
+            ? Int(start.load(fromByteOffset: 2, as: UInt16.self))
+            : Int(start.loadUnaligned(fromByteOffset: 2, as: UInt32.self))
         return Piece(
-            user: UnsafeRawBufferPointer(start: start + Self.headSize, count: userSize),
-            blob: UnsafeRawBufferPointer(start: start + Self.headSize + userSize, count: blobSize))
+            flags: flags, user: UnsafeRawBufferPointer(start: user, count: userSize),
+            blob: UnsafeRawBufferPointer(start: user + userSize, count: blobSize))
     }
 
-    private func write(_ entry: Int, _ user: UnsafeRawBufferPointer, _ blob: UnsafeRawBufferPointer) {
+    private func write(
+        _ entry: Int, _ user: UnsafeRawBufferPointer, _ blob: UnsafeRawBufferPointer, flag: UInt16
+    ) {
+        precondition(user.count < Self.apartFlag, "no id is so long")
         let start = address(entries[entry].unit)
-        start.storeBytes(of: UInt16(truncatingIfNeeded: user.count), as: UInt16.self)
-        start.storeBytes(of: UInt32(truncatingIfNeeded: blob.count), toByteOffset: 2, as: UInt32.self)
+        start.storeBytes(of: UInt16(user.count) | flag, as: UInt16.self)
+        let head = flag == Self.packedFlag ? Self.packedHeadSize : Self.headSize
+        if flag == Self.packedFlag {
+            start.storeBytes(of: UInt16(blob.count), toByteOffset: 2, as: UInt16.self)
+        } else {
+            start.storeBytes(of: UInt32(truncatingIfNeeded: blob.count), toByteOffset: 2, as: UInt32.self)
+        }
         if let bytes = user.baseAddress {
-            (start + Self.headSize).copyMemory(from: bytes, byteCount: user.count)
+            (start + head).copyMemory(from: bytes, byteCount: user.count)
         }
         if let bytes = blob.baseAddress {
-            (start + Self.headSize + user.count).copyMemory(from: bytes, byteCount: blob.count)
+            (start + head + user.count).copyMemory(from: bytes, byteCount: blob.count)
         }
     }
 
     /// How many units a piece takes: larger ones in coarser steps, so that they fit one another.
     private static func units(_ size: Int) -> Int {
         let units = (size + unitSize - 1) / unitSize
-        guard units > 32 else { return units }
+        guard units > 256 else { return units }
         let step = 1 << (Int.bitWidth - 4 - units.leadingZeroBitCount)
         return (units + step - 1) / step * step
     }
