@@ -28,7 +28,8 @@ torture: ## damage everything that is read, for 20 seconds each (SECONDS=60: lon
 
 bench: ## speed of the parts and end to end beside peers, and AUROC on public tables, on this machine
 	@scripts/setup --tests
-	@swift build -c release
+	@scripts/build
+	@swift build -c release --product Benchmarks
 	@scripts/bench
 
 bench-tenancy: ## a million users with models of their own: start-up, memory, cold loads (USERS=100000: fewer)

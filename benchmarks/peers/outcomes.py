@@ -203,6 +203,33 @@ GROUPS = {
 }
 
 
+def draw(rows):
+    """docs/images/outcomes.png from the table's rows: average precision by how late labels come, all frauds reported."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for start, name in [("boosted-trees, ", "boosted trees with reference tables"),
+                        ("LightGBM by hand, ", "LightGBM by hand on the same features")]:
+        found = {}
+        for row in rows:
+            words = row[0].removeprefix(start)
+            if row[0].startswith(start) and words.endswith(" d late, 100 % reported") and words[0].isdigit():
+                found[int(words.split()[0])] = float(row[2])
+        axes.plot(list(found), list(found.values()), marker="o", label=name)
+    for row in rows:
+        if "no references" in row[0] or "no labels" in row[0]:
+            axes.axhline(float(row[2]), linestyle="--", linewidth=1, color="0.5")
+            axes.annotate(row[0].split(", 1 d")[0], (30, float(row[2])), ha="right", va="bottom", fontsize=8)
+    axes.set(xlabel="days until a label comes", ylabel="average precision", xscale="log", ylim=(0, 1),
+             xticks=DELAYS, xticklabels=DELAYS)
+    axes.minorticks_off()
+    axes.legend()
+    figure.savefig(ROOT / "docs/images/outcomes.png", dpi=120, metadata={"Software": None})
+
+
 def text(figures):
     return [f"{figure:.3f}" if figure is not None else "-" for figure in figures]
 
@@ -260,6 +287,8 @@ def main():
         print(table)
         if options.write:
             write_between("docs/outcomes.md", "ablation" if options.ablation else "outcomes", table)
+            if not options.ablation:
+                draw(rows)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import Foundation
 /// order in which the validation of models is asked for (SR 11-7, Board of Governors of the Federal Reserve System, 2011:
 /// purpose, data, method, outcomes, monitoring, limits, change control).
 public struct ModelCard: Sendable {
-    private let document: CardDocument
+    private let document: ReportDocument
 
     public var markdown: String { document.markdown }
     public var html: String { document.html }
@@ -22,7 +22,7 @@ public struct ModelCard: Sendable {
     ) {
         let facts = CardFacts(header: header, changes: changes, ancestors: ancestors)
         let whose = header.userID.map { "user \($0)" } ?? "all users"
-        var document = CardDocument(title: "Model card: \(header.tenant) v\(header.version)")
+        var document = ReportDocument(title: "Model card: \(header.tenant) v\(header.version)")
         document.add("Purpose and use", [.paragraph(facts.purpose(whose)), .paragraph(facts.use)])
         document.add("Data", [.table(header: ["what", "value"], rows: facts.data)])
         document.add("Labels", [.paragraph(facts.labels)])

@@ -11,6 +11,8 @@ public struct BacktestReport: Codable, Sendable, Hashable {
     public var detector: String
     public var from: LakeDay
     public var to: LakeDay
+    /// Whether the model was trained on some of these days: then its figures are better than they will be.
+    public var isTrainedOnThem: Bool
     /// Judged by the labels known at this moment; nil: by all that there are. Milliseconds since 1970 UTC.
     public var asOfMilliseconds: Int64?
     public var transactions: Int
@@ -18,8 +20,13 @@ public struct BacktestReport: Codable, Sendable, Hashable {
     /// Transactions that nobody has labelled, and that are too young to be taken for genuine: not judged.
     public var unlabelled: Int
     public var alerts: Int
-    /// Share of frauds among the alerts.
+    /// Share of frauds among the alerts that are labelled.
     public var alertPrecision: Double?
+    /// Share of the frauds that were alerts.
+    public var alertRecall: Double?
+    /// Sums of amounts, without those below 0.
+    public var fraudAmount: Double
+    public var alertedFraudAmount: Double
     /// nil without both kinds.
     public var auroc: Double?
     public var averagePrecision: Double?
@@ -32,6 +39,9 @@ public struct BacktestReport: Codable, Sendable, Hashable {
 }
 
 extension TrainingPipeline {
+    /// The last day that the lake has; nil: it is empty.
+    public func lastDay() throws -> LakeDay? { try lake.days().last }
+
     /// Scores days of the lake with a stored global model. Blocks the thread.
     ///
     /// - Throws: `TrainingError`; errors of the lake's files, the stores and the detector.
@@ -42,10 +52,10 @@ extension TrainingPipeline {
     ) throws -> BacktestReport {
         let model = try router.model(of: .global, version: version)
         var judged = JudgedRows()
+        var scores: [Double] = []
         var batch = RowTable()
         func flush() throws {
-            let scores = try score(model.model, batch.encoded(model.plan), columns: model.plan.columnCount)
-            judged.scores.append(contentsOf: scores)
+            scores += try score(model.model, batch.encoded(model.plan), columns: model.plan.columnCount)
             batch.removeAll()
         }
         try eachRow(
@@ -57,18 +67,21 @@ extension TrainingPipeline {
                 if batch.count == 8_192 { try flush() }
             })
         try flush()
-        guard !judged.scores.isEmpty else {
+        guard !scores.isEmpty else {
             throw TrainingError.noData("the lake has no transactions from \(from) to \(to)")
         }
-        return judged.report(model, from: from, to: to, asOf: asOf)
+        return judged.report(model, scores, from: from, to: to, asOf: asOf)
     }
 
     /// Calls `visit` with each row of some days, users after each other, with its features as they would have been
     /// served and the label known at `asOf`.
+    ///
+    /// - Returns: What the rows' numbers and hashes mean.
+    @discardableResult
     func eachRow(
         _ days: ClosedRange<LakeDay>, asOf: Int64?, usesReferences: Bool, isCancelled: @Sendable () -> Bool,
         progress: (Double) -> Void, visit: (PreparedRow) throws -> Void
-    ) throws {
+    ) throws -> History {
         guard days.lowerBound.distance(to: days.upperBound) < TrainingRequest.maximumDays else {
             throw TrainingError.invalidRequest(
                 field: "date_range", reason: "at most \(TrainingRequest.maximumDays) days are allowed")
@@ -80,12 +93,12 @@ extension TrainingPipeline {
             try fold.run(try history.takePart(part), isCancelled: isCancelled) { row, _ in try visit(row) }
             progress(0.5 + Double(part + 1) / Double(2 * History.partCount))
         }
+        return history
     }
 }
 
 /// What is known of scored rows.
-private struct JudgedRows {
-    var scores: [Double] = []
+struct JudgedRows {
     private var labels: [Int8] = []
     private var days: [Int32] = []
     private var users: [UInt32] = []
@@ -98,30 +111,40 @@ private struct JudgedRows {
         amounts.append(Float(row.amount))
     }
 
-    func report(_ model: ReadyModel, from: LakeDay, to: LakeDay, asOf: Int64?) -> BacktestReport {
+    /// - Parameter scores: One for each row, of the model.
+    func report(
+        _ model: ReadyModel, _ scores: [Double], from: LakeDay, to: LakeDay, asOf: Int64?
+    ) -> BacktestReport {
         let known = labels.indices.filter { labels[$0] >= 0 }
         let anomalous = known.map { labels[$0] == 1 }
         let frauds = anomalous.count { $0 }
         let knownScores = known.map { scores[$0] }
         let alerts = known.filter { scores[$0] < model.threshold }
         let hits = alerts.count { labels[$0] == 1 }
+        func amount(_ rows: [Int]) -> Double {
+            rows.reduce(0) { $0 + (labels[$1] == 1 ? Double(max(0, amounts[$1])) : 0) }
+        }
         let shares = FalseAlertShares(
             users: users, amounts: amounts, labels: labels, scores: scores, threshold: model.threshold)
         return BacktestReport(
             version: model.version, detector: model.header.detectorID, from: from, to: to,
+            isTrainedOnThem: model.header.trainingRange.from <= "\(to)"
+                && "\(from)" <= model.header.trainingRange.to,
             asOfMilliseconds: asOf,
             transactions: scores.count, frauds: frauds, unlabelled: scores.count - known.count,
             alerts: scores.count { $0 < model.threshold },
             alertPrecision: alerts.isEmpty ? nil : Double(hits) / Double(alerts.count),
+            alertRecall: frauds > 0 ? Double(hits) / Double(frauds) : nil,
+            fraudAmount: amount(known), alertedFraudAmount: amount(alerts),
             auroc: ScoreMetrics.auroc(knownScores, anomalous: anomalous),
             averagePrecision: frauds < known.count
                 ? ScoreMetrics.averagePrecision(knownScores, anomalous: anomalous) : nil,
-            cardPrecisionAt100: frauds > 0 ? cardPrecision(known, count: 100) : nil,
+            cardPrecisionAt100: frauds > 0 ? cardPrecision(known, scores, count: 100) : nil,
             falseAlertsByActivity: shares.activityDeciles, falseAlertsByAmount: shares.amountDeciles)
     }
 
     /// Of each day the users by their lowest score.
-    private func cardPrecision(_ rows: [Int], count: Int) -> Double? {
+    private func cardPrecision(_ rows: [Int], _ scores: [Double], count: Int) -> Double? {
         struct Card {
             var score = Double.infinity
             var isFraud = false

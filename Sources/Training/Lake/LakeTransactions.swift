@@ -12,6 +12,8 @@ public struct LakeTransactions: Sendable {
         reader = LakeReader(store: lake, zone: zone)
     }
 
+    init(_ reader: LakeReader) { self.reader = reader }
+
     /// A user's transactions of some days, in the order of their times, and of their ids within a moment.
     ///
     /// - Parameters:

@@ -1,6 +1,6 @@
 /// A short document of headed parts, as Markdown or HTML. What is in it may come from outside: it is escaped.
-struct CardDocument: Sendable {
-    enum Block: Sendable {
+public struct ReportDocument: Sendable {
+    public enum Block: Sendable {
         case paragraph(String)
         case list([String])
         case table(header: [String], rows: [[String]])
@@ -15,11 +15,11 @@ struct CardDocument: Sendable {
     let title: String
     private(set) var parts: [Part] = []
 
-    init(title: String) { self.title = title }
+    public init(title: String) { self.title = title }
 
     /// - Parameter missing: What is said where there is nothing to say: a heading without words would look like an
     ///   oversight.
-    mutating func add(_ heading: String, _ blocks: [Block], missing: String = "") {
+    public mutating func add(_ heading: String, _ blocks: [Block], missing: String = "") {
         let told = blocks.filter { block in
             switch block {
             case .paragraph(let text): !text.isEmpty
@@ -32,7 +32,7 @@ struct CardDocument: Sendable {
 
     // MARK: Markdown
 
-    var markdown: String {
+    public var markdown: String {
         var lines = ["# \(Self.markdown(title))", ""]
         for part in parts {
             lines += ["## \(Self.markdown(part.heading))", ""]
@@ -71,7 +71,7 @@ struct CardDocument: Sendable {
 
     // MARK: HTML
 
-    var html: String {
+    public var html: String {
         var html = """
             <!DOCTYPE html>
             <html lang="en"><head><meta charset="utf-8"><title>\(Self.escaped(title))</title>
