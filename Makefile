@@ -36,7 +36,7 @@ bench-tenancy: ## a million users with models of their own: start-up, memory, co
 	@scripts/setup
 	@scripts/build
 	@swift build -c release --product Benchmarks
-	@BENCH_USERS=$(or $(USERS),1000000) .build/release/Benchmarks tenancy
+	@BENCH_USERS=$(or $(USERS),1000000) stdbuf -oL .build/release/Benchmarks tenancy
 
 soak: ## memory of serve over ten minutes of stream, on the real parts
 	@scripts/setup --tests
