@@ -159,6 +159,12 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        // What analysts have decided about alerts.
+        .target(
+            name: "Rules",
+            dependencies: ["Transactions", "ObjectStore", exact, crypto, logging, metrics],
+            swiftSettings: strict),
+
         // The two paths, which meet only in Models, Features and Outcomes.
         .target(
             name: "Training",
@@ -171,7 +177,8 @@ let package = Package(
         .target(
             name: "Serving",
             dependencies: [
-                detectorAPI, exact, "BatchProtocol", "Models", "Features", "Outcomes", "Transactions",
+                detectorAPI, exact, "BatchProtocol", "Models", "Features", "Outcomes", "Rules",
+                "Transactions",
                 "Kafka",
                 "Redis", "ObjectStore", "Retrying", crypto, grdb,
                 logging, metrics,
@@ -182,8 +189,8 @@ let package = Package(
         .target(
             name: "Management",
             dependencies: [
-                "Training", "Models", "Outcomes", "Plugins", "Serving", "Features", "Transactions", "Lake",
-                "ObjectStore", "Redis",
+                "Training", "Models", "Outcomes", "Rules", "Plugins", "Serving", "Features", "Transactions",
+                "Lake", "ObjectStore", "Redis",
                 detectorAPI, exact, crypto, logging, metrics, nioCore, nioHTTPTypes, nioPosix, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -197,7 +204,7 @@ let package = Package(
         .executableTarget(
             name: "Host",
             dependencies: [
-                "Management", "Serving", "Training", "Interchange", "Models", "Outcomes", "Plugins",
+                "Management", "Serving", "Training", "Interchange", "Models", "Outcomes", "Rules", "Plugins",
                 "Features",
                 "Transactions", "Kafka", "Redis", "ObjectStore", "Lake", detectorAPI, exact, logging, metrics,
                 lifecycle, nioPosix,
@@ -255,7 +262,7 @@ let package = Package(
         .testTarget(
             name: "ServingTests",
             dependencies: [
-                "Serving", "Features", "Transactions", "Kafka", "Models", "ObjectStore", "Plugins",
+                "Serving", "Rules", "Features", "Transactions", "Kafka", "Models", "ObjectStore", "Plugins",
                 "Retrying", "Training", "Lake", detectorAPI,
                 logging,
             ],
@@ -301,6 +308,10 @@ let package = Package(
             exclude: ["Fixtures"],
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
+            name: "RulesTests",
+            dependencies: ["Rules", "Transactions", "ObjectStore", "Torture", detectorAPI, logging],
+            swiftSettings: strict),
+        .testTarget(
             name: "PluginsTests",
             dependencies: ["Plugins", "PluginChild", detectorAPI, stampLayout, logging],
             exclude: ["Fixtures"], swiftSettings: strict),
@@ -310,7 +321,8 @@ let package = Package(
         .testTarget(
             name: "ManagementTests",
             dependencies: [
-                "Management", "Training", "Outcomes", "Models", "Plugins", "ObjectStore", "Lake", "Torture",
+                "Management", "Training", "Outcomes", "Rules", "Models", "Plugins", "ObjectStore", "Lake",
+                "Torture",
                 detectorAPI, crypto, logging, metrics, nioCore, nioPosix, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
             ],

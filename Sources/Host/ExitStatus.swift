@@ -8,6 +8,7 @@ import Models
 import ObjectStore
 import Outcomes
 import Redis
+import Rules
 import Serving
 import Training
 
@@ -35,6 +36,8 @@ enum ExitStatus: Int32 {
             }
         case is PreprocessingError: self = .data
         case ReferenceError.invalid: self = .usage
+        case RuleError.contended: self = .unavailable
+        case is RuleError: self = .data
         case is ReferenceError, is ReferenceTableError: self = .data
         case let error as ObjectStoreError: self = error.isRetryable ? .unavailable : .failed
         case let error as LakeError: self = error.isRetryable ? .unavailable : .data

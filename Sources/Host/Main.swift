@@ -22,7 +22,8 @@ struct MLService: AsyncParsableCommand {
         version: "ml-service \(Version.current)",
         subcommands: [
             Serve.self, Replay.self, Train.self, ETL.self, Models.self, Detectors.self, Evaluate.self,
-            Backtest.self, References.self, FeaturesCommand.self, Generate.self, SettingsCommand.self,
+            Backtest.self, References.self, RulesCommand.self, FeaturesCommand.self, Generate.self,
+            SettingsCommand.self,
             Doctor.self, APICommand.self, Keys.self, Windows.self, Audit.self, AuditLogCommand.self,
         ])
 

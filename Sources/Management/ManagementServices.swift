@@ -2,6 +2,7 @@ import Models
 import NIOPosix
 import Outcomes
 import Plugins
+import Rules
 import Serving
 import Training
 
@@ -62,6 +63,9 @@ public struct ManagementServices: Sendable {
     public let scoring: OnDemandScoring?
     public let labels: LabelBook
     public let labelled: LabelledTransactions
+    public let rules: RuleStore
+    /// The rules that this process scores with; nil: it does not score.
+    public let currentRules: CurrentRules?
     public let events: EventHub
     /// Makes a verdict again; blocks. nil: this process has not what it takes.
     public let audit: (@Sendable (_ verdict: [UInt8]) throws -> VerdictAudit)?
@@ -76,7 +80,8 @@ public struct ManagementServices: Sendable {
         jobs: JobStore, registry: DetectorRegistry, models: ModelStore, catalogue: Catalogue,
         promotion: Promotion, serving: ServingStatus?, watch: ModelWatch?, recent: RecentAnomalies?,
         windows: WindowErasing?, scoring: OnDemandScoring? = nil, labels: LabelBook,
-        labelled: LabelledTransactions, events: EventHub = EventHub(),
+        labelled: LabelledTransactions, rules: RuleStore, currentRules: CurrentRules? = nil,
+        events: EventHub = EventHub(),
         audit: (@Sendable (_ verdict: [UInt8]) throws -> VerdictAudit)? = nil, metrics: PrometheusRegistry,
         keys: KeyRing, auditLog: AuditLog? = nil, threads: NIOThreadPool
     ) {
@@ -92,6 +97,8 @@ public struct ManagementServices: Sendable {
         self.scoring = scoring
         self.labels = labels
         self.labelled = labelled
+        self.rules = rules
+        self.currentRules = currentRules
         self.events = events
         self.audit = audit
         self.metrics = metrics

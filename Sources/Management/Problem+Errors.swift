@@ -5,6 +5,7 @@ import Hummingbird
 import Models
 import ObjectStore
 import Redis
+import Rules
 import Serving
 import Training
 import Transactions
@@ -19,6 +20,7 @@ extension Problem {
         case let error as TrainingError: self.init(training: error)
         case let error as ObjectStoreError: self.init(store: error)
         case let error as CatalogueError: self.init(catalogue: error)
+        case let error as RuleError: self.init(rules: error)
         case let error as ModelLoadError:
             switch error {
             case .notFound, .unnamed: self = .notFound("\(error)")
@@ -82,6 +84,17 @@ extension Problem {
         case .tooLarge: self.init(.internalServerError, "object-too-large", "\(error)")
         case .invalidKey: self = .invalid("\(error)")
         case .invalidLocation, .failed: self.init(.badGateway, "store-failed", "\(error)")
+        }
+    }
+
+    private init(rules error: RuleError) {
+        switch error {
+        case .invalid(let field, let reason): self = .invalid(reason, field: field.isEmpty ? nil : field)
+        case .notJSON: self.init(.badRequest, "invalid-json", "the body must be a rule as a JSON object")
+        case .notFound: self = .notFound("\(error)")
+        case .taken: self.init(.conflict, "rule-exists", "\(error)", field: "id")
+        case .damaged, .noVersion: self.init(.internalServerError, "rules-damaged", "\(error)")
+        case .contended: self = .later("rules-contended", "\(error)", seconds: 1)
         }
     }
 

@@ -6,6 +6,7 @@ import NIOPosix
 import ObjectStore
 import Outcomes
 import Plugins
+import Rules
 import ServiceLifecycle
 import Synchronization
 import Training
@@ -25,7 +26,9 @@ final class TestAPI: Sendable {
     /// Not the pool that tests block on.
     private let threads = NIOThreadPool(numberOfThreads: 2)
 
-    init(limits: ConnectionLimits = ConnectionLimits(), auditLog: AuditLog? = nil) async throws {
+    init(limits: ConnectionLimits = ConnectionLimits(), auditLog: AuditLog? = nil, keyFile: String? = nil)
+        async throws
+    {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         threads.start()
@@ -45,8 +48,9 @@ final class TestAPI: Sendable {
             jobs: try JobStore(path: nil), registry: registry, models: store, catalogue: catalogue,
             promotion: promotion, serving: nil, watch: nil, recent: nil, windows: nil,
             labels: book, labelled: LabelledTransactions(lake: lake, book: book),
+            rules: RuleStore(objects: objects),
             metrics: PrometheusRegistry(),
-            keys: try KeyRing(adminKey: Self.key, isReadingOpen: true, logger: logger),
+            keys: try KeyRing(adminKey: Self.key, file: keyFile, isReadingOpen: true, logger: logger),
             auditLog: auditLog,
             threads: threads)
         self.services = services

@@ -1,4 +1,8 @@
+import Foundation
+import Logging
+import ObjectStore
 import Retrying
+import Rules
 import Testing
 
 @testable import Serving
@@ -160,5 +164,40 @@ import Testing
             return
         }
         #expect(next.isAnomaly(0))
+    }
+
+    @Test func aRepeatedBatchKeepsItsRulesWhateverIsChangedMeanwhile() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "rules-\(UUID())").path
+        let store = RuleStore(objects: DirectoryObjectStore(root: folder))
+        let rules = CurrentRules(
+            store: store, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        _ = try store.add(
+            Rule(
+                id: "a", action: .alert, conditions: .init(userID: "u0"), reason: "r", author: "t",
+                createdMilliseconds: WindowFixtures.epoch), by: "t", now: WindowFixtures.epoch)
+        rules.refresh()
+        let scene = try DriverScene(rules: rules)
+        scene.stream.failures["commit"] = [DeliveryError.mustAbort(DriverScene.Failure(isRetryable: true))]
+        var isFirst = true
+        scene.stream.meanwhile = {
+            guard isFirst else { return }
+            isFirst = false
+            _ = try store.remove("a", by: "t", now: WindowFixtures.epoch)
+            rules.refresh()
+        }
+        guard case .delivered(let scored) = try scene.run(DriverScene.batch()) else {
+            Issue.record("\(scene.log)")
+            return
+        }
+        #expect(scored.isAlert(0) && !scored.isAnomaly(0))
+        let verdicts = scene.stream.verdicts
+        #expect(verdicts.count == 2 && verdicts[0] == verdicts[1])
+        #expect(verdicts[0].first?.contains(#""alerted_by":"a","rules":{"version":1,"#) == true)
+        // The next batch has the new ones.
+        guard case .delivered(let next) = try scene.run(DriverScene.batch(start: 1)) else {
+            Issue.record("\(scene.log)")
+            return
+        }
+        #expect(!next.isAlert(0))
     }
 }

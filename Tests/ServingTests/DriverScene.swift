@@ -6,6 +6,7 @@ import Models
 import ObjectStore
 import Plugins
 import Retrying
+import Rules
 import Synchronization
 import Transactions
 
@@ -25,7 +26,8 @@ final class DriverScene {
     private var driver: BatchDriver
     private static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-    init() throws {
+    /// - Parameter rules: nil: there are none.
+    init(rules: CurrentRules? = nil) throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "driver-\(UUID())").path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let registry = DetectorRegistry(logger: Self.logger)
@@ -43,7 +45,8 @@ final class DriverScene {
             BatchStages(
                 window: WindowStage(store: store, writer: 1),
                 route: RouteStage(router: router, references: nil, referenceAgeHours: 48),
-                score: ScoreStage(router: router), publish: PublishStage(publish: .all),
+                score: ScoreStage(router: router), rule: RuleStage(rules),
+                publish: PublishStage(publish: .all),
                 deliver: DeliverStage(stream: stream, windows: store)),
             stream: stream, windows: "", backoffMilliseconds: 1...1, stopping: stopping, status: status,
             logger: Self.logger)

@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import Models
 import Outcomes
+import Rules
 import Serving
 import Synchronization
 
@@ -10,8 +11,9 @@ struct Replay: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Score a stream file with the active models: no network, the same bytes every time.",
         discussion: """
-            Windows begin empty. Every verdict is written, normal ones too (--anomalies: only anomalies). With
-            --verdicts each verdict of that file is made again by the model that it names, whatever is active now.
+            Windows begin empty. Every verdict is written, normal ones too (--anomalies: only anomalies), but for those
+            that a rule keeps back. With --verdicts each verdict of that file is made again by the model, the reference
+            table and the rules that it names, whatever is active now.
 
             EXAMPLE
               ml-service replay --stream demo/stream.jsonl --store demo/store --output verdicts.jsonl
@@ -31,6 +33,9 @@ struct Replay: AsyncParsableCommand {
 
     @Option(help: "The reference table to use, 17 or v17; default: the one that serves.")
     var reference: String?
+
+    @Option(help: "The rules to use, 3 or v3, or none; default: those that serve.")
+    var rules: String?
 
     @Flag(help: "Write anomalies only.")
     var anomalies = false
@@ -69,10 +74,15 @@ struct Replay: AsyncParsableCommand {
         let store = try Parts.referenceStore(settings)
         let references = CurrentReferences(store: store, logger: session.logger)
         if let version = try reference.map(parseVersion) ?? store.latest() { try references.use(version) }
+        let ruleStore = try Parts.ruleStore(settings)
+        let currentRules = CurrentRules(store: ruleStore, logger: session.logger)
+        try currentRules.use(
+            rules == "none" ? 0 : try rules.map(parseVersion) ?? ruleStore.newest())
         let refused = Mutex<DeadLetter?>(nil)
         let worker = ScoringWorker(
             makeStream: { opened }, windows: MemoryWindowStore(), router: session.parts.router,
-            references: references, settings: scoring, status: status, logger: session.logger,
+            references: references, rules: currentRules, settings: scoring, status: status,
+            logger: session.logger,
             onDelivered: { scored, _ in
                 tally?.observe(scored)
                 let first = scored.windowed.consumed.deadLetters.first
@@ -154,7 +164,7 @@ struct ReplaySession {
         let (models, registry) = (parts.models, parts.registry)
         let replay = VerdictReplay(
             router: parts.router, store: models, references: try Parts.referenceStore(settings),
-            settings: scoring
+            rules: try Parts.ruleStore(settings), settings: scoring
         ) {
             try ReadyModel($0, key: models.key, registry: registry)
         }

@@ -9,6 +9,7 @@ import Models
 import NIOPosix
 import Outcomes
 import Redis
+import Rules
 import ServiceLifecycle
 import Serving
 import Training
@@ -155,7 +156,15 @@ struct Serve: AsyncParsableCommand {
 
         let references = CurrentReferences(
             store: try Parts.referenceStore(settings, isCached: true), logger: logger)
+        let rules = CurrentRules(
+            store: try Parts.ruleStore(settings), cachePath: settings.dataPath("rules.json"), logger: logger)
         if roles != [.training] {
+            rules.refresh()
+            let ruleSeconds = settings.integer("rules.seconds")
+            services.append(
+                ThreadService(
+                    "rule follower", stop: { rules.stop() },
+                    work: { rules.follow(everySeconds: ruleSeconds) }))
             // Before the first batch, so that it does not depend on a thread's luck.
             references.refresh()
             let referenceSeconds = settings.integer("references.seconds")
@@ -165,7 +174,8 @@ struct Serve: AsyncParsableCommand {
                     work: { references.follow(everySeconds: referenceSeconds) }))
         }
 
-        let events = EventHub()
+        let groups = AlertGroups(windowSeconds: settings.integer("alerts.group"))
+        let events = EventHub(groups: groups)
         var status: ServingStatus?
         var streams: Streams?
         var watch: ModelWatch?
@@ -177,11 +187,13 @@ struct Serve: AsyncParsableCommand {
             let models = ModelWatch(watching)
             let wired = try Streams(settings, data: data, logger: logger)
             display?.begin(stream: wired.description, status: serving)
-            let anomalies = try RecentAnomalies(path: data.file("anomalies.sqlite"), logger: logger)
+            let anomalies = try RecentAnomalies(
+                path: data.file("anomalies.sqlite"), groups: groups, logger: logger)
             services.append(
                 ThreadService("recent anomalies", stop: { anomalies.stop() }, work: { anomalies.run() }))
             services.append(
-                try scoring(settings, wired, parts, references, serving, models, anomalies, events, display))
+                try scoring(
+                    settings, wired, parts, references, rules, serving, models, anomalies, events, display))
             services.append(
                 FloodGuard(
                     watch: models, promotion: parts.promotion, catalogue: parts.catalogue,
@@ -213,9 +225,9 @@ struct Serve: AsyncParsableCommand {
                 jobs: jobs, registry: parts.registry, models: parts.models, catalogue: parts.catalogue,
                 promotion: parts.promotion, serving: status, watch: watch, recent: recent,
                 windows: try windowErasing(settings, streams),
-                scoring: try onDemandScoring(settings, streams, parts, references), labels: book,
+                scoring: try onDemandScoring(settings, streams, parts, references, rules), labels: book,
                 labelled: LabelledTransactions(lake: lake, book: book, zone: try settings.zone()),
-                events: events,
+                rules: try Parts.ruleStore(settings), currentRules: rules, events: events,
                 audit: audit(settings), metrics: metrics,
                 keys: try keys(settings, logger: logger), auditLog: try auditLog(settings, data, logger),
                 threads: threads)
@@ -231,7 +243,8 @@ struct Serve: AsyncParsableCommand {
 
     private static func scoring(
         _ settings: Settings, _ streams: Streams, _ parts: Parts, _ references: CurrentReferences,
-        _ status: ServingStatus, _ watch: ModelWatch, _ recent: RecentAnomalies, _ events: EventHub,
+        _ rules: CurrentRules, _ status: ServingStatus, _ watch: ModelWatch, _ recent: RecentAnomalies,
+        _ events: EventHub,
         _ display: ServingDisplay?
     ) throws -> ThreadService {
         var scoring = try workerSettings(settings)
@@ -239,7 +252,7 @@ struct Serve: AsyncParsableCommand {
         let snapshots = streams.snapshots
         let worker = ScoringWorker(
             makeStream: streams.open, windows: streams.windows, router: parts.router,
-            references: references, settings: scoring, status: status, logger: parts.logger,
+            references: references, rules: rules, settings: scoring, status: status, logger: parts.logger,
             onDelivered: { (scored: ScoredBatch, stream: any TransactionStream) in
                 snapshots?.writeIfDue(stream)
                 watch.observe(scored)
@@ -264,7 +277,9 @@ struct Serve: AsyncParsableCommand {
             waitMilliseconds: settings.integer("batch.milliseconds"))
         scoring.referenceAgeHours = settings.integer("references.age")
         scoring.publish = PublishedVerdicts(rawValue: settings.text("stream.publish")) ?? .anomalies
-        scoring.namesEvents = settings.text("publish.cloudevents") == "on"
+        if settings.text("publish.cloudevents") == "on" {
+            scoring.eventGroups = AlertGroups(windowSeconds: settings.integer("alerts.group"))
+        }
         scoring.windows = Streams.windowStage(settings)
         return scoring
     }
@@ -272,7 +287,8 @@ struct Serve: AsyncParsableCommand {
     /// Scores for the API, against what this process scores the stream with, or against the Redis that others do.
     /// nil: windows are in the memory of another process.
     private static func onDemandScoring(
-        _ settings: Settings, _ streams: Streams?, _ parts: Parts, _ references: CurrentReferences
+        _ settings: Settings, _ streams: Streams?, _ parts: Parts, _ references: CurrentReferences,
+        _ rules: CurrentRules
     ) throws -> OnDemandScoring? {
         // A connection of its own, so that the stream does not wait.
         let windows: any WindowStore
@@ -289,7 +305,7 @@ struct Serve: AsyncParsableCommand {
             now = { Int64(Date().timeIntervalSince1970 * 1_000) }
         }
         return OnDemandScoring(
-            windows: windows, router: parts.router, references: references,
+            windows: windows, router: parts.router, references: references, rules: rules,
             settings: try workerSettings(settings), now: now)
     }
 
@@ -298,50 +314,6 @@ struct Serve: AsyncParsableCommand {
         let file = settings.optionalText("stream.file").flatMap { $0 == "-" ? nil : $0 }
         return { verdict in
             try AuditSession.run(try RecordedVerdict(json: verdict), stream: file, settings)
-        }
-    }
-
-    private static func keys(_ settings: Settings, logger: Logger) throws -> KeyRing {
-        let isLoopback = ["127.0.0.1", "::1", "localhost"].contains(settings.text("http.host"))
-        let isOpen =
-            switch settings.text("http.publicread") {
-            case "yes": true
-            case "no": false
-            default: isLoopback
-            }
-        if let key = settings.optionalText("admin.key"), let weakness = KeyRing.weakness(of: key) {
-            guard isLoopback else {
-                throw UsageError("admin.key is too weak beyond this machine: \(weakness)")
-            }
-            logger.notice(
-                "the admin key would not do beyond this machine", metadata: ["reason": "\(weakness)"])
-        }
-        do {
-            return try KeyRing(
-                adminKey: settings.optionalText("admin.key"), file: settings.optionalText("http.keys"),
-                isReadingOpen: isOpen, logger: logger)
-        } catch let error as KeyFileError {
-            throw UsageError("http.keys: \(error)")
-        }
-    }
-
-    private static func webhookTarget(_ url: String, secret: String?) throws -> Webhooks.Target {
-        do {
-            return try Webhooks.Target(url: url, secret: secret ?? "")
-        } catch let error as WebhookError {
-            throw UsageError("\(error)")
-        }
-    }
-
-    private static func auditLog(_ settings: Settings, _ data: DataDirectory, _ logger: Logger) throws
-        -> AuditLog?
-    {
-        let path = settings.optionalText("http.auditlog") ?? data.file("audit.log")
-        do {
-            return path == "none" ? nil : try AuditLog(path: path, logger: logger)
-        } catch let error as AuditLogError {
-            throw UsageError(
-                "http.auditlog: \(error); keep it for whoever looks into it, and name another file")
         }
     }
 
@@ -359,22 +331,6 @@ struct Serve: AsyncParsableCommand {
         return WindowErasing(
             location: windows.location, isThere: { try windows.holds($0) },
             remove: { WindowErasing.Removal(removed: try remove($0)) })
-    }
-
-    private static func http(
-        _ settings: Settings, _ services: ManagementServices, logger: Logger, display: ServingDisplay?
-    ) -> some Service {
-        let host = settings.text("http.host")
-        let limits = ConnectionLimits(
-            connections: settings.integer("http.connections"), fileHandles: FileHandles.raiseLimit())
-        return managementServer(
-            services, host: host, port: settings.integer("http.port"), limits: limits,
-            logger: logger
-        ) { port in
-            let address = "http://\(host):\(port)"
-            logger.notice("HTTP API", metadata: ["address": "\(address)"])
-            display?.showAddress(address)
-        }
     }
 }
 

@@ -38,7 +38,7 @@ final class ServingDisplay: Sendable {
     func show(_ scored: ScoredBatch) {
         tally?.observe(scored)
         guard showsLines else { return }
-        for row in 0..<scored.count where scored.isAnomaly(row) {
+        for row in 0..<scored.count where scored.isAlert(row) {
             let isShown = state.withLock { state in
                 state.shown += 1
                 return state.shown <= Self.linesPerInterval

@@ -127,6 +127,12 @@ extension Setting {
             key: "references.age", kind: .integer(1...10_000), defaultValue: "48",
             meaning: "hours after which a reference table counts as stale, and verdicts say so"),
         Setting(
+            key: "rules.seconds", kind: .integer(1...86_400), defaultValue: "5",
+            meaning: "how often serving looks for newer rules"),
+        Setting(
+            key: "alerts.group", kind: .integer(1...(366 * 86_400)), defaultValue: "3600",
+            meaning: "seconds of event time within which alerts of one user are one group"),
+        Setting(
             key: "s3.endpoint", kind: .text, defaultValue: "",
             meaning: "https://host[:port] of an S3-compatible store; none: Amazon's for the region"),
         Setting(

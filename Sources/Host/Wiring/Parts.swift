@@ -6,6 +6,7 @@ import ObjectStore
 import Outcomes
 import Plugins
 import Redis
+import Rules
 import Training
 
 /// What most commands are made of, wired from the settings.
@@ -69,6 +70,12 @@ struct Parts {
         return ReferenceStore(
             objects: try objectStore(uri, settings),
             cacheFolder: isCached ? settings.dataPath("references") : nil)
+    }
+
+    static func ruleStore(_ settings: Settings) throws -> RuleStore {
+        let uri = settings.optionalText("store.uri") ?? settings.dataPath("store")
+        return RuleStore(
+            objects: try objectStore(uri, settings), hmacKey: settings.optionalText("models.hmackey"))
     }
 
     static func referenceRefresh(_ settings: Settings) throws -> ReferenceRefresh {

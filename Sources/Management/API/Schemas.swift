@@ -1,6 +1,6 @@
 /// What bodies look like, in JSON Schema 2020-12 as OpenAPI 3.1 takes it.
 enum Schemas {
-    static let all = management.merging(scoring) { $1 }
+    static let all = management.merging(scoring) { $1 }.merging(rules) { $1 }
 
     private static let management: [String: JSONValue] = [
         "Problem": object(
@@ -199,8 +199,10 @@ enum Schemas {
         ], required: ["version", "active", "size_bytes"])
 
     private static let anomaly = object(
-        ["number": integer, "verdict": ["type": "object", "description": "As it was published"]],
-        required: ["number", "verdict"])
+        [
+            "number": integer, "group": string("The same for alerts of one user within one window of time"),
+            "verdict": ["type": "object", "description": "As it was published"],
+        ], required: ["number", "group", "verdict"])
 
     private static let receipt: JSONValue = {
         let part = object(

@@ -89,15 +89,16 @@ public final class EventHub: Sendable {
 
     /// Of this process: numbers of another one mean nothing here.
     let epoch = String(UInt32.random(in: 1 ... .max), radix: 16)
+    private let groups: AlertGroups
     private let state = Mutex(State())
     private let listening = Gauge(label: "ml_event_listeners")
     private let dropped = Counter(label: "ml_event_listeners_dropped_total")
 
-    public init() {}
+    public init(groups: AlertGroups = AlertGroups()) { self.groups = groups }
 
     // MARK: Telling
 
-    /// Anomalies of a delivered batch.
+    /// Alerts of a delivered batch: anomalies that no rule suppresses, and what rules make alerts.
     public func note(_ scored: ScoredBatch) {
         // Who has been away for longer than this asks `/v1/anomalies`.
         let isHeard = state.withLock { state in
@@ -106,10 +107,13 @@ public final class EventHub: Sendable {
         }
         guard isHeard else { return }
         let now = Int(Date().timeIntervalSince1970)
-        verdicts(scored, publish: .anomalies).visit { _, user, verdict in
+        let rows = scored.notableRows.filter(scored.isAlert)
+        let times = scored.windowed.consumed.transactions.timestampMilliseconds
+        verdicts(scored, publish: .all, rows: rows).visit { index, user, verdict in
+            let group = groups.id(user: user, timeMilliseconds: times[rows[index]])
             let event = Event(
                 number: nil, kind: .anomaly, userID: String(decoding: user, as: UTF8.self),
-                json: Array(verdict))
+                json: Array(verdict.dropLast()) + Array(",\"group\":\"\(group)\"}".utf8))
             state.withLock { state in
                 if state.second != now { startSecond(now, &state) }
                 guard state.told < Self.anomaliesASecond else {

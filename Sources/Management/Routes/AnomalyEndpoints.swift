@@ -9,12 +9,14 @@ func anomalyEndpoints() -> [Endpoint] {
             .get, "/v1/anomalies", name: "anomalies",
             summary: "Recent anomalies of this process, newest first",
             details: """
-                The newest 100,000 are kept. `Link` names the next page (`rel="next"`) where a page is full. A process that \
-                does not score has none.
+                The newest 100,000 are kept, those too that a rule suppresses, and what a rule makes an alert. `Link` names \
+                the next page (`rel="next"`) where a page is full. A process that does not score has none. Alerts of one user \
+                within one window of event time (`alerts.group`) carry one `group`.
                 """,
             scope: .read,
             parameters: [
                 .query("user_id", .text(1...256), "Only this user's.", example: "user-000001"),
+                .query("group", .text(1...64), "Only those of this group.", example: "0011223344556677"),
                 .query("severity", .choice(["0.5", "0.9", "0.99"]), "Only those at least so severe."),
                 .query("limit", .integer(1...1_000), "Anomalies at most; without it: 100.", example: 20),
                 .query("cursor", .integer(1...Int(Int32.max)), "Only older ones than this number."),
@@ -25,6 +27,7 @@ func anomalyEndpoints() -> [Endpoint] {
             guard let recent = services.recent else { return .json(bytes: Array("[]".utf8)) }
             var filter = RecentAnomalies.Filter()
             filter.userID = call.text("user_id")
+            filter.group = call.text("group")
             filter.leastSeverity = call.text("severity").flatMap { Double($0) }
             filter.before = call.integer("cursor").map(Int64.init)
             filter.limit = call.integer("limit") ?? 100
@@ -81,12 +84,12 @@ private struct AuditView: Encodable {
     }
 }
 
-/// `[{"number": 7, "verdict": {...}}]`, the verdicts as they were published, byte for byte.
+/// `[{"number": 7, "group": "...", "verdict": {...}}]`, the verdicts as they were published, byte for byte.
 func json(_ anomalies: [RecentAnomalies.Anomaly]) -> [UInt8] {
     var bytes = Array("[".utf8)
     for (index, anomaly) in anomalies.enumerated() {
         bytes += (index == 0 ? "" : ",").utf8
-        bytes += "{\"number\":\(anomaly.number),\"verdict\":".utf8
+        bytes += "{\"number\":\(anomaly.number),\"group\":\"\(anomaly.group)\",\"verdict\":".utf8
         bytes += anomaly.verdict
         bytes += "}".utf8
     }

@@ -2,7 +2,7 @@
 func allEndpoints() -> [Endpoint] {
     let endpoints =
         consoleEndpoints() + healthEndpoints() + modelEndpoints() + trainingEndpoints() + userEndpoints()
-        + labelEndpoints()
+        + labelEndpoints() + ruleEndpoints()
         + anomalyEndpoints() + eventEndpoints() + detectorEndpoints() + scoreEndpoints()
         + inferenceEndpoints()
     return endpoints + [descriptionEndpoint(of: endpoints)]

@@ -7,7 +7,7 @@ func eventEndpoints() -> [Endpoint] {
         Endpoint(
             .get, "/v1/events", name: "events", summary: "What happens, as it happens: server-sent events",
             details: """
-                `anomaly` (the verdict as published, of this process), `job` (as `GET /v1/train/{job_id}`), `promotion` and \
+                `anomaly` (the verdict as published and its `group`, of this process; none that a rule suppresses), `job` (as `GET /v1/train/{job_id}`), `promotion` and \
                 `flood`; `missed` where some are left out: at most 100 anomalies a second are told one by one. The stream \
                 does not end by itself. A client that does not keep up is let go of; it comes back with `Last-Event-ID`, and \
                 gets what it missed of the last 2,000 events.

@@ -62,7 +62,9 @@ func scoring(_ services: ManagementServices) throws -> OnDemandScoring {
 /// One JSON object for each transaction.
 func verdictsOnDemand(_ scored: ScoredBatch) -> [[UInt8]] {
     var found: [[UInt8]] = []
-    verdicts(scored, publish: .all, namesSource: false).visit { _, _, verdict in found.append(Array(verdict))
+    verdicts(scored, publish: .all, rows: Array(0..<scored.count), namesSource: false).visit {
+        _, _, verdict in
+        found.append(Array(verdict))
     }
     return found
 }

@@ -1,6 +1,7 @@
 import DetectorAPI
 import Models
 import Outcomes
+import Rules
 
 /// Models by the SHA-256 that verdicts name, fetched from the store.
 struct RecordedModels {
@@ -67,6 +68,29 @@ struct RecordedReferences {
         if tables.count >= Self.capacity { tables = [:] }
         tables[named] = ready
         return settings.references(ready)
+    }
+}
+
+/// Versions of the rules that verdicts name, fetched from the store.
+struct RecordedRules {
+    let store: RuleStore
+    private var sets: [RecordedVerdict.Rules: RuleSet] = [:]
+    private static let capacity = 64
+
+    init(store: RuleStore) { self.store = store }
+
+    /// - Throws: `RuleError` for a version that is gone; `RecordedVerdictError` where another has taken its number.
+    mutating func set(_ named: RecordedVerdict.Rules) throws -> RuleSet {
+        if let set = sets[named] { return set }
+        let set = try store.load(named.version)
+        guard set.sha256 == named.sha256 else {
+            throw RecordedVerdictError(
+                "it names the rules v\(named.version) with the SHA-256 \(named.sha256); the store's have "
+                    + "\(set.sha256 ?? "none"): use the store that the verdict was made with")
+        }
+        if sets.count >= Self.capacity { sets = [:] }
+        sets[named] = set
+        return set
     }
 }
 

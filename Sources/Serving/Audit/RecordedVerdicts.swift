@@ -15,9 +15,18 @@ public struct RecordedVerdict: Sendable {
     public let fallback: FallbackReason?
     /// The reference table that the model looked at; nil: none.
     public let reference: Reference?
+    /// The rules that decided about it; nil: none did.
+    public let rules: Rules?
     /// Of the transaction, milliseconds since 1970 UTC; nil: it does not say.
     public let eventMilliseconds: Int64?
     public let json: [UInt8]
+
+    /// A version of the rules as verdicts name it.
+    public struct Rules: Sendable, Hashable, Decodable {
+        public let version: Int
+        /// Of the version, hexadecimal.
+        public let sha256: String
+    }
 
     /// A reference table as verdicts name it.
     public struct Reference: Sendable, Hashable, Decodable {
@@ -49,6 +58,7 @@ public struct RecordedVerdict: Sendable {
             tenant = .user(fields.userID)
         }
         reference = fields.reference
+        rules = fields.rules
         eventMilliseconds = fields.eventTime.flatMap { EventTime.parse($0) }
         self.json = Array(json)
     }
@@ -65,10 +75,11 @@ private struct Fields: Decodable {
     let model: Model
     let fallback: String?
     let reference: RecordedVerdict.Reference?
+    let rules: RecordedVerdict.Rules?
     let eventTime: String?
 
     enum CodingKeys: String, CodingKey {
-        case model, fallback, reference
+        case model, fallback, reference, rules
         case eventTime = "event_time"
         case transactionID = "transaction_id"
         case userID = "user_id"

@@ -2,10 +2,11 @@ import DetectorAPI
 import Features
 import Models
 import Outcomes
+import Rules
 import Transactions
 
-/// Makes recorded verdicts again from the stream, each by the model and the reference table that it names, whatever is
-/// active today.
+/// Makes recorded verdicts again from the stream, each by the model, the reference table and the rules that it names,
+/// whatever is active today.
 ///
 /// Windows begin empty and every record of the stream is folded, so that the stream must be all that the verdict's windows
 /// were made of. The same bytes come out whatever the size of the batches.
@@ -26,28 +27,32 @@ public struct VerdictReplay {
     private let store: ModelStore
     private let open: @Sendable (ArtifactBytes) throws -> ReadyModel
     private let references: ReferenceStore
+    private let rules: RuleStore
     private let settings: ScoringWorker.Settings
 
     /// - Parameter open: Makes a model of an artifact.
     public init(
-        router: ModelRouter, store: ModelStore, references: ReferenceStore, settings: ScoringWorker.Settings,
-        open: @escaping @Sendable (ArtifactBytes) throws -> ReadyModel
+        router: ModelRouter, store: ModelStore, references: ReferenceStore, rules: RuleStore,
+        settings: ScoringWorker.Settings, open: @escaping @Sendable (ArtifactBytes) throws -> ReadyModel
     ) {
         self.router = router
         self.store = store
         self.open = open
         self.references = references
+        self.rules = rules
         self.settings = settings
     }
 
     /// Reads the stream until every recorded verdict is made again, or it ends. What is made is delivered to it.
     ///
-    /// - Throws: `ModelLoadError` for a model that the store does not have any more, `ReferenceError` for such a table.
+    /// - Throws: `ModelLoadError` for a model that the store does not have any more, `ReferenceError` for such a table,
+    ///   `RuleError` for such rules.
     public func run(_ stream: any TransactionStream, _ recorded: RecordedVerdicts) throws -> Outcome {
         var recorded = recorded
         var outcome = Outcome()
         var models = RecordedModels(store: store, open: open)
         var tables = RecordedReferences(store: references, settings: settings)
+        var ruleSets = RecordedRules(store: rules)
         let windows = MemoryWindowStore()
         let stage = WindowStage(store: windows, writer: 1, settings: settings.windows)
         let consume = ConsumeStage()
@@ -60,7 +65,7 @@ public struct VerdictReplay {
             let batch = consume.run(records)
             let windowed = try stage.run(batch)
             let chosen = take(batch, from: &recorded)
-            let made = try make(windowed, chosen, &models, &tables)
+            let made = try make(windowed, chosen, &models, &tables, &ruleSets)
             compare(made, chosen, &outcome)
             outcome.transactions += batch.count
             let delivery = Delivery(
@@ -77,7 +82,7 @@ public struct VerdictReplay {
     /// The chosen verdicts again, in the order of their rows.
     private func make(
         _ windowed: WindowedBatch, _ chosen: [(row: Int, verdict: RecordedVerdict)],
-        _ models: inout RecordedModels, _ tables: inout RecordedReferences
+        _ models: inout RecordedModels, _ tables: inout RecordedReferences, _ ruleSets: inout RecordedRules
     ) throws -> OutputRecords {
         var made = MergedRecords()
         for (reference, ofTable) in Dictionary(grouping: chosen, by: \.verdict.reference) {
@@ -85,8 +90,11 @@ public struct VerdictReplay {
             let routed = try route(windowed, ofTable, &models)
                 .referring(to: try reference.map { try tables.table($0) }, global: nil)
             let scored = try ScoreStage(router: router, reasonCount: settings.reasonCount).run(routed)
-            let rows = ofTable.map(\.row)
-            made.add(verdicts(scored, publish: .all, rows: rows), rows: rows)
+            for (rules, ofRules) in Dictionary(grouping: ofTable, by: \.verdict.rules) {
+                let ruled = RuleStage.run(scored, by: try rules.map { try ruleSets.set($0) })
+                let rows = ofRules.map(\.row)
+                made.add(verdicts(ruled, publish: .all, rows: rows), rows: rows)
+            }
         }
         return made.sorted()
     }

@@ -3,6 +3,7 @@ import Features
 import Kafka
 import Models
 import Outcomes
+import Rules
 import Transactions
 
 /// A message that is no transaction, among those to be scored.
@@ -24,6 +25,7 @@ public final class OnDemandScoring: Sendable {
     private let windows: any WindowStore
     private let router: ModelRouter
     private let references: CurrentReferences?
+    private let rules: CurrentRules?
     private let settings: ScoringWorker.Settings
     private let now: (@Sendable () -> Int64)?
 
@@ -37,11 +39,13 @@ public final class OnDemandScoring: Sendable {
     ///     do not.
     public init(
         windows: any WindowStore, router: ModelRouter, references: CurrentReferences?,
+        rules: CurrentRules? = nil,
         settings: ScoringWorker.Settings, now: (@Sendable () -> Int64)?
     ) {
         self.windows = windows
         self.router = router
         self.references = references
+        self.rules = rules
         self.settings = settings
         self.now = now
     }
@@ -74,7 +78,8 @@ public final class OnDemandScoring: Sendable {
         let route = RouteStage(
             router: router, references: references, referenceAgeHours: settings.referenceAgeHours)
         let routed = try model.map { try route.run(windowed, by: $0) } ?? route.run(windowed)
-        return try ScoreStage(router: router, reasonCount: settings.reasonCount).run(routed)
+        let scored = try ScoreStage(router: router, reasonCount: settings.reasonCount).run(routed)
+        return RuleStage(rules).run(scored)
     }
 
     private static func parse(

@@ -172,6 +172,8 @@ public struct EventIdentity: Sendable, Hashable {
     public let isAnomaly: Bool
     /// Of the transaction, milliseconds since 1970 UTC.
     public let timeMilliseconds: Int64
+    /// Which alerts of the user it belongs to; nil: it is no alert.
+    public let group: String?
 }
 
 /// Keys and payloads in one stretch of bytes.

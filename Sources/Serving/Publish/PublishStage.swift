@@ -13,18 +13,18 @@ public enum PublishedVerdicts: String, Sendable, CaseIterable {
 /// Stage 5: what a batch gives to the outside. Thread-safe.
 public struct PublishStage: Sendable {
     private let publish: PublishedVerdicts
-    private let namesEvents: Bool
+    private let eventGroups: AlertGroups?
 
-    /// - Parameter namesEvents: Each verdict says what it is among events, see `EventIdentity`.
-    public init(publish: PublishedVerdicts = .anomalies, namesEvents: Bool = false) {
+    /// - Parameter eventGroups: Each verdict says what it is among events, see `EventIdentity`; nil: it does not.
+    public init(publish: PublishedVerdicts = .anomalies, eventGroups: AlertGroups? = nil) {
         self.publish = publish
-        self.namesEvents = namesEvents
+        self.eventGroups = eventGroups
     }
 
     public func run(_ scored: ScoredBatch) -> Delivery {
         let consumed = scored.windowed.consumed
         return Delivery(
-            verdicts: verdicts(scored, publish: publish, namesEvents: namesEvents),
+            verdicts: verdicts(scored, publish: publish, eventGroups: eventGroups),
             deadLetters: consumed.deadLetters, slices: consumed.slices, assignment: consumed.assignment)
     }
 }
@@ -34,22 +34,22 @@ public struct PublishStage: Sendable {
 /// A payload is a pure function of the transaction, its user's window and the model: no clock, no host.
 ///
 /// - Parameters:
-///   - rows: Which transactions; nil: all.
-///   - namesEvents: Each record says what it is among events, see `EventIdentity`.
+///   - rows: Exactly these transactions; nil: those that `publish` and the rules say.
+///   - eventGroups: Each record says what it is among events, see `EventIdentity`; nil: it does not.
 ///   - namesSource: false: `source` is null, as the transactions are not in the stream.
 public func verdicts(
-    _ scored: ScoredBatch, publish: PublishedVerdicts, rows: [Int]? = nil, namesEvents: Bool = false,
+    _ scored: ScoredBatch, publish: PublishedVerdicts, rows: [Int]? = nil, eventGroups: AlertGroups? = nil,
     namesSource: Bool = true
 ) -> OutputRecords {
     var writer = VerdictWriter(scored, namesSource: namesSource)
     var records = OutputRecords()
-    for row in rows ?? Array(0..<scored.count) where publish == .all || scored.isAnomaly(row) {
+    for row in rows ?? (0..<scored.count).filter({ scored.isPublished($0, publish) }) {
         writer.transactions.withText(.userID, row) { user in
             guard let user else { preconditionFailure("a parsed transaction has a user") }
             let consumed = scored.windowed.consumed
             records.append(
                 key: user, slice: consumed.sliceIndex[row], offset: consumed.offsets[row],
-                identity: namesEvents ? writer.identity(row) : nil
+                identity: eventGroups.map { writer.identity(row, user: user, groups: $0) }
             ) { bytes in
                 var json = JSONWriter(reusing: bytes)
                 bytes = []
@@ -113,11 +113,15 @@ private struct VerdictWriter {
         return json.bytes
     }
 
-    func identity(_ row: Int) -> EventIdentity {
+    func identity(
+        _ row: Int, user: UnsafeBufferPointer<UInt8>, groups: AlertGroups
+    ) -> EventIdentity {
         let model = scored.groups[Int(scored.groupIndex[row])].model
+        let time = transactions.timestampMilliseconds[row]
         return EventIdentity(
             id: "\(transactions.text(.transactionID, row) ?? "")@\(model.sha256.prefix(16))",
-            isAnomaly: scored.isAnomaly(row), timeMilliseconds: transactions.timestampMilliseconds[row])
+            isAnomaly: scored.isAnomaly(row), timeMilliseconds: time,
+            group: scored.isAlert(row) ? groups.id(user: user, timeMilliseconds: time) : nil)
     }
 
     mutating func write(_ row: Int, user: UnsafeBufferPointer<UInt8>, into json: inout JSONWriter) {
@@ -146,10 +150,25 @@ private struct VerdictWriter {
         let plan = scored.groups[group].model.plan
         if plan.usesReferences { writeReferenceMark(row, into: &json) }
         json.endArray()
+        writeRule(row, into: &json)
         let sha256 = digest.of(row, scored.windowed.features, count: plan.featureCount, transactions)
         json.field("features_sha256") { Hex.append(sha256, to: &$0) }
         writeSource(row, into: &json)
         json.field("event_time") { TimeText.append(transactions.timestampMilliseconds[row], to: &$0) }
+        json.endObject()
+    }
+
+    /// Named where one decides, so that without rules verdicts are what they are.
+    private func writeRule(_ row: Int, into json: inout JSONWriter) {
+        guard let rule = scored.rule(row), let set = scored.rules?.set else { return }
+        if rule.action == .alert {
+            json.field("alerted_by", rule.id)
+        } else {
+            json.field("suppressed_by", rule.id)
+        }
+        json.beginObject("rules")
+        json.field("version", Int64(set.version))
+        json.field("sha256", set.sha256 ?? "")
         json.endObject()
     }
 

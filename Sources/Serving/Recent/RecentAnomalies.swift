@@ -13,6 +13,8 @@ public final class RecentAnomalies: Sendable {
     public struct Anomaly: Sendable, Hashable {
         /// Ascending in the order in which they came.
         public let number: Int64
+        /// Of `AlertGroups`; empty: it was kept before there were groups.
+        public let group: String
         /// The verdict's JSON.
         public let verdict: [UInt8]
     }
@@ -20,6 +22,7 @@ public final class RecentAnomalies: Sendable {
     /// Which ones are wanted.
     public struct Filter: Sendable {
         public var userID: String?
+        public var group: String?
         public var leastSeverity: Double?
         /// Only older ones.
         public var before: Int64?
@@ -32,6 +35,7 @@ public final class RecentAnomalies: Sendable {
         let user: Data
         let transaction: String
         let severity: Double
+        let group: String
         let verdict: Data
     }
 
@@ -46,13 +50,15 @@ public final class RecentAnomalies: Sendable {
     private static let pauseSeconds = 0.2
 
     private let database: DatabaseQueue
+    private let groups: AlertGroups
     private let logger: Logger
     private let state = Mutex(State())
     private let leftOut = Counter(label: "ml_recent_anomalies_left_out_total")
 
     /// - Parameter path: The database; nil: in memory.
     /// - Throws: When the file cannot be opened.
-    public init(path: String?, logger: Logger) throws {
+    public init(path: String?, groups: AlertGroups = AlertGroups(), logger: Logger) throws {
+        self.groups = groups
         self.logger = logger
         var configuration = Configuration()
         configuration.busyMode = .timeout(5)
@@ -68,23 +74,33 @@ public final class RecentAnomalies: Sendable {
                     CREATE UNIQUE INDEX anomaly_by_transaction ON anomaly (user, transaction_id);
                     """)
         }
+        migrator.registerMigration("2") { db in
+            try db.execute(
+                sql: """
+                    ALTER TABLE anomaly ADD COLUMN alert_group TEXT NOT NULL DEFAULT '';
+                    CREATE INDEX anomaly_by_group ON anomaly (alert_group);
+                    """)
+        }
         try migrator.migrate(database)
     }
 
     // MARK: Writing
 
-    /// Takes note of a delivered batch's anomalies. Returns at once.
+    /// Takes note of a delivered batch's anomalies, those too that a rule suppresses, and of what rules make alerts. Returns
+    /// at once.
     public func note(_ scored: ScoredBatch) {
         let transactions = scored.windowed.consumed.transactions
-        var rows = (0..<scored.count).filter(scored.isAnomaly)[...]
+        let rows = scored.notableRows
         guard !rows.isEmpty else { return }
         var entries: [Entry] = []
-        verdicts(scored, publish: .anomalies).visit { _, user, verdict in
-            guard let row = rows.popFirst() else { return }
+        verdicts(scored, publish: .all, rows: rows).visit { index, user, verdict in
+            let row = rows[index]
             entries.append(
                 Entry(
                     user: Data(user), transaction: transactions.text(.transactionID, row) ?? "",
-                    severity: scored.severity(row) ?? 0, verdict: Data(verdict)))
+                    severity: scored.severity(row) ?? 0,
+                    group: groups.id(user: user, timeMilliseconds: transactions.timestampMilliseconds[row]),
+                    verdict: Data(verdict)))
         }
         state.withLock { state in
             state.waiting += entries
@@ -120,9 +136,12 @@ public final class RecentAnomalies: Sendable {
                 for entry in entries {
                     try db.execute(
                         sql: """
-                            INSERT OR REPLACE INTO anomaly (user, transaction_id, severity, verdict)
-                            VALUES (?, ?, ?, ?)
-                            """, arguments: [entry.user, entry.transaction, entry.severity, entry.verdict])
+                            INSERT OR REPLACE INTO anomaly (user, transaction_id, severity, alert_group, verdict)
+                            VALUES (?, ?, ?, ?, ?)
+                            """,
+                        arguments: [
+                            entry.user, entry.transaction, entry.severity, entry.group, entry.verdict,
+                        ])
                 }
                 try db.execute(
                     sql: """
@@ -145,21 +164,26 @@ public final class RecentAnomalies: Sendable {
             conditions.append("user = ?")
             arguments += [Data(userID.utf8)]
         }
+        if let group = filter.group {
+            conditions.append("alert_group = ?")
+            arguments += [group]
+        }
         if let severity = filter.leastSeverity {
             conditions.append("severity >= ?")
             arguments += [severity]
         }
         arguments += [filter.limit]
         let sql = """
-            SELECT number, verdict FROM anomaly WHERE \(conditions.joined(separator: " AND "))
+            SELECT number, alert_group, verdict FROM anomaly WHERE \(conditions.joined(separator: " AND "))
             ORDER BY number DESC LIMIT ?
             """
         return try database.read { db in
             try Row.fetchAll(db, sql: sql, arguments: arguments).compactMap { row in
                 guard let number = try? row.stored("number", as: Int64.self),
+                    let group = try? row.stored("alert_group", as: String.self),
                     let verdict = try? row.stored("verdict", as: Data.self)
                 else { return nil }
-                return Anomaly(number: number, verdict: [UInt8](verdict))
+                return Anomaly(number: number, group: group, verdict: [UInt8](verdict))
             }
         }
     }

@@ -13,6 +13,8 @@ public struct ScoredBatch: Sendable {
     public let scores: [Double]
     /// For each anomalous transaction, the features that drove its score, the strongest first.
     public let reasons: [Int32: [FeatureReason]]
+    /// nil: there are none, or the batch has not come to them yet.
+    var rules: BatchRules?
 
     public var count: Int { scores.count }
 
@@ -69,7 +71,8 @@ public struct ScoreStage: Sendable {
             index += 1
         }
         return ScoredBatch(
-            windowed: windowed, groups: groups, groupIndex: groupIndex, scores: scores, reasons: reasons)
+            windowed: windowed, groups: groups, groupIndex: groupIndex, scores: scores, reasons: reasons,
+            rules: nil)
     }
 }
 

@@ -7,6 +7,7 @@ struct BatchStages {
     let window: WindowStage
     let route: RouteStage
     let score: ScoreStage
+    let rule: RuleStage
     let publish: PublishStage
     let deliver: DeliverStage
 }
@@ -115,7 +116,7 @@ struct BatchDriver {
         return windows.asked
     }
 
-    /// A repetition keeps the models of the first evaluation, so that it gives the same bytes.
+    /// A repetition keeps the models and the rules of the first evaluation, so that it gives the same bytes.
     private func evaluate(_ work: BatchWork) throws {
         let windows = work.takeWindows()
         let windowed = work.timing(.window) {
@@ -125,7 +126,11 @@ struct BatchDriver {
             if let first = work.first { return try stages.route.run(windowed, asIn: first) }
             return try stages.route.run(windowed)
         }
-        let scored = try work.timing(.score) { try stages.score.run(routed) }
+        let scored = try work.timing(.score) {
+            let scored = try stages.score.run(routed)
+            if let first = work.first { return stages.rule.run(scored, asIn: first) }
+            return stages.rule.run(scored)
+        }
         let delivery = work.timing(.publish) { stages.publish.run(scored) }
         work.keep(scored, delivery)
     }

@@ -3,6 +3,7 @@ import Logging
 import Models
 import Outcomes
 import Retrying
+import Rules
 import Synchronization
 
 /// Runs the six stages over a stream until it ends or is told to stop.
@@ -14,8 +15,8 @@ public final class ScoringWorker: Sendable {
     public struct Settings: Sendable {
         public var limits = BatchLimits()
         public var publish = PublishedVerdicts.anomalies
-        /// Verdicts are named as events, for a stream that publishes them so.
-        public var namesEvents = false
+        /// Verdicts are named as events, with the group of alerts that they belong to, for a stream that publishes them so.
+        public var eventGroups: AlertGroups?
         /// Features named for each anomaly.
         public var reasonCount = 3
         public var windows = WindowStage.Settings()
@@ -40,6 +41,7 @@ public final class ScoringWorker: Sendable {
     private let windows: any WindowStore
     private let router: ModelRouter
     private let references: CurrentReferences?
+    private let rules: CurrentRules?
     private let settings: Settings
     private let status: ServingStatus
     private let onDelivered: @Sendable (ScoredBatch, any TransactionStream) -> Void
@@ -57,12 +59,14 @@ public final class ScoringWorker: Sendable {
     /// - Parameters:
     ///   - makeStream: Opens the stream; called again, after a wait, when a session has failed.
     ///   - references: nil: models that look at reference tables score without.
+    ///   - rules: nil: none decides about alerts.
     ///   - onDelivered: Called on the scoring thread after each delivered batch.
     ///   - onEnded: Called on the scoring thread when a session has ended, before its stream is closed.
     public init(
         makeStream: @escaping @Sendable () throws -> any TransactionStream, windows: any WindowStore,
-        router: ModelRouter, references: CurrentReferences? = nil, settings: Settings, status: ServingStatus,
-        logger: Logger,
+        router: ModelRouter, references: CurrentReferences? = nil, rules: CurrentRules? = nil,
+        settings: Settings,
+        status: ServingStatus, logger: Logger,
         onDelivered: @escaping @Sendable (ScoredBatch, any TransactionStream) -> Void = { _, _ in },
         onEnded: @escaping @Sendable (any TransactionStream) -> Void = { _ in }
     ) {
@@ -70,6 +74,7 @@ public final class ScoringWorker: Sendable {
         self.windows = windows
         self.router = router
         self.references = references
+        self.rules = rules
         self.settings = settings
         self.status = status
         self.onDelivered = onDelivered
@@ -163,7 +168,8 @@ public final class ScoringWorker: Sendable {
             route: RouteStage(
                 router: router, references: references, referenceAgeHours: settings.referenceAgeHours),
             score: ScoreStage(router: router, reasonCount: settings.reasonCount),
-            publish: PublishStage(publish: settings.publish, namesEvents: settings.namesEvents),
+            rule: RuleStage(rules),
+            publish: PublishStage(publish: settings.publish, eventGroups: settings.eventGroups),
             deliver: DeliverStage(stream: stream, windows: windows))
     }
 

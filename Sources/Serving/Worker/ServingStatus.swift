@@ -175,6 +175,7 @@ public final class ServingStatus: Sendable {
         }
         counters.add(change)
         counters.add(scored)
+        scored.countRulings()
     }
 }
 

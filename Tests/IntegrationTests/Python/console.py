@@ -80,6 +80,11 @@ try:
     buttons["Make it again"].click()
     wait("the verdict is made again", lambda: "same bytes" in one("#note").text, 120)
 
+    buttons["Snooze"].click()
+    wait("it is asked whether to snooze", lambda: one("#sure").get_attribute("open"))
+    one("#sure button.strong").click()
+    wait("the user is snoozed", lambda: "is snoozed until" in one("#note").text)
+
     # Another version, and the next anomaly carries it.
     row = next(r for r in driver.find_elements(By.CSS_SELECTOR, "#versions tr") if "active" not in r.text)
     version = row.find_element(By.CSS_SELECTOR, "td").text

@@ -6,6 +6,7 @@ let key = sessionStorage.getItem("key") ?? "";
 let opened = null;
 let active = null;
 let canLabel = false;
+let canSnooze = false;
 
 // What comes from the service is put in as text, never as markup.
 function element(name, properties = {}, ...children) {
@@ -176,7 +177,9 @@ async function open(anomaly, button) {
       ["severity", number(verdict.severity)],
       ["score", `${number(verdict.score, 4)} (alerts below ${number(verdict.threshold, 4)})`],
       ["model", `${verdict.model.tenant} v${verdict.model.version}, ${verdict.model.detector}`],
-      ["marks", verdict.marks.join(", ") || "none"], ["said of it", said.get(verdict.transaction_id) ?? "nothing yet"],
+      ["marks", verdict.marks.join(", ") || "none"],
+      ...(verdict.suppressed_by ? [["suppressed by", verdict.suppressed_by]] : []),
+      ...(verdict.alerted_by ? [["alerted by", verdict.alerted_by]] : []), ["said of it", said.get(verdict.transaction_id) ?? "nothing yet"],
     ].flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })])),
     element("h3", { textContent: "Why" }),
     element("ul", {}, ...verdict.reasons.map((reason) => element("li", { textContent: reason.sentence }))),
@@ -208,7 +211,18 @@ function actions(verdict, place) {
       audit.disabled = false;
     }
   }));
-  return [...(canLabel ? [label("fraud"), label("genuine")] : []), ...(place ? [audit] : [])];
+  // By the alert's own time: the stream may be of another day than this.
+  const until = new Date(Date.parse(verdict.event_time) + 86400000).toISOString();
+  const snooze = element("button", { type: "button", textContent: "Snooze" });
+  snooze.addEventListener("click", () => attempt(async () => {
+    const reason = await sure(`No alerts of ${verdict.user_id} until ${clock(until)}?`);
+    if (reason === null) return;
+    await post("/v1/rules", {
+      action: "snooze", user_id: verdict.user_id, expires: until, reason: reason || "snoozed in the console",
+    });
+    note(`${verdict.user_id} is snoozed until ${clock(until)}`);
+  }));
+  return [...(canLabel ? [label("fraud"), label("genuine")] : []), ...(canSnooze ? [snooze] : []), ...(place ? [audit] : [])];
 }
 
 /** Severity over time, the opened one marked. */
@@ -440,6 +454,7 @@ async function start() {
   $("leave").hidden = !key;
   const description = await (await fetch("/openapi.json")).json();
   canLabel = "/v1/labels" in description.paths;
+  canSnooze = "/v1/rules" in description.paths;
   await attempt(list);
   await Promise.all([attempt(models), attempt(jobs)]);
   listen();

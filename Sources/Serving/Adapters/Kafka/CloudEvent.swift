@@ -19,11 +19,12 @@ struct CloudEvent {
     func headers(_ identity: EventIdentity) -> [KafkaHeader] {
         var time: [UInt8] = []
         TimeText.append(identity.timeMilliseconds, to: &time)
+        let group = identity.group.map { [KafkaHeader("ce_group", $0)] } ?? []
         return [
             KafkaHeader("ce_specversion", "1.0"), KafkaHeader("ce_id", identity.id),
             KafkaHeader("ce_source", source),
             KafkaHeader("ce_type", identity.isAnomaly ? "ml-service.anomaly" : "ml-service.normal"),
             KafkaHeader(name: "ce_time", value: time), KafkaHeader("content-type", "application/json"),
-        ]
+        ] + group
     }
 }

@@ -1,0 +1,66 @@
+import Logging
+import Management
+import ServiceLifecycle
+
+/// Who may use the HTTP API, what is written down of it, and where it listens.
+extension Serve {
+    static func keys(_ settings: Settings, logger: Logger) throws -> KeyRing {
+        let isLoopback = ["127.0.0.1", "::1", "localhost"].contains(settings.text("http.host"))
+        let isOpen =
+            switch settings.text("http.publicread") {
+            case "yes": true
+            case "no": false
+            default: isLoopback
+            }
+        if let key = settings.optionalText("admin.key"), let weakness = KeyRing.weakness(of: key) {
+            guard isLoopback else {
+                throw UsageError("admin.key is too weak beyond this machine: \(weakness)")
+            }
+            logger.notice(
+                "the admin key would not do beyond this machine", metadata: ["reason": "\(weakness)"])
+        }
+        do {
+            return try KeyRing(
+                adminKey: settings.optionalText("admin.key"), file: settings.optionalText("http.keys"),
+                isReadingOpen: isOpen, logger: logger)
+        } catch let error as KeyFileError {
+            throw UsageError("http.keys: \(error)")
+        }
+    }
+
+    static func webhookTarget(_ url: String, secret: String?) throws -> Webhooks.Target {
+        do {
+            return try Webhooks.Target(url: url, secret: secret ?? "")
+        } catch let error as WebhookError {
+            throw UsageError("\(error)")
+        }
+    }
+
+    static func auditLog(_ settings: Settings, _ data: DataDirectory, _ logger: Logger) throws
+        -> AuditLog?
+    {
+        let path = settings.optionalText("http.auditlog") ?? data.file("audit.log")
+        do {
+            return path == "none" ? nil : try AuditLog(path: path, logger: logger)
+        } catch let error as AuditLogError {
+            throw UsageError(
+                "http.auditlog: \(error); keep it for whoever looks into it, and name another file")
+        }
+    }
+
+    static func http(
+        _ settings: Settings, _ services: ManagementServices, logger: Logger, display: ServingDisplay?
+    ) -> some Service {
+        let host = settings.text("http.host")
+        let limits = ConnectionLimits(
+            connections: settings.integer("http.connections"), fileHandles: FileHandles.raiseLimit())
+        return managementServer(
+            services, host: host, port: settings.integer("http.port"), limits: limits,
+            logger: logger
+        ) { port in
+            let address = "http://\(host):\(port)"
+            logger.notice("HTTP API", metadata: ["address": "\(address)"])
+            display?.showAddress(address)
+        }
+    }
+}
