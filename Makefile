@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 export PKG_CONFIG_PATH := $(CURDIR)/.deps/pkgconfig:$(PKG_CONFIG_PATH)
 
-.PHONY: help run build test torture bench bench-tenancy soak lint format fixtures stack clean
+.PHONY: help run build test unit sbom torture bench bench-tenancy soak lint format fixtures stack clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,15 @@ test: ## unit tests, the detectors under AddressSanitizer, integration tests on 
 	@scripts/setup --tests
 	@scripts/asan
 	@scripts/test
+
+unit: ## the unit tests alone: no server, no network
+	@scripts/setup
+	@swift build --build-tests
+	@swift test --skip-build --disable-xctest --skip IntegrationTests
+
+sbom: ## what the service is made of, CycloneDX 1.5, in sbom.json
+	@scripts/sbom sbom.json
+	@echo "sbom.json"
 
 torture: ## damage everything that is read, for 20 seconds each (SECONDS=60: longer)
 	@scripts/setup --tests
