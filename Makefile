@@ -24,7 +24,7 @@ test: ## unit tests, the detectors under AddressSanitizer, integration tests on 
 
 unit: ## the unit tests alone: no server, no network
 	@scripts/setup
-	@swift build --build-tests
+	@scripts/build-tests
 	@swift test --skip-build --disable-xctest --skip IntegrationTests
 
 sbom: ## what the service is made of, CycloneDX 1.5, in sbom.json

@@ -26,9 +26,10 @@ final class TestAPI: Sendable {
     /// Not the pool that tests block on.
     private let threads = NIOThreadPool(numberOfThreads: 2)
 
-    init(limits: ConnectionLimits = ConnectionLimits(), auditLog: AuditLog? = nil, keyFile: String? = nil)
-        async throws
-    {
+    init(
+        limits: ConnectionLimits = ConnectionLimits(), auditLog: AuditLog? = nil, keyFile: String? = nil,
+        tls: TLSFiles? = nil
+    ) async throws {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         threads.start()
@@ -58,7 +59,7 @@ final class TestAPI: Sendable {
         self.lake = lake
         let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
         let server = managementServer(
-            services, host: "127.0.0.1", port: 0, limits: limits, logger: logger
+            services, host: "127.0.0.1", port: 0, limits: limits, tls: tls, logger: logger
         ) { continuation.yield($0) }
         let group = ServiceGroup(services: [server], logger: logger)
         self.group = group

@@ -276,4 +276,28 @@ struct S3ObjectStoreTests {
         #expect(
             error?.isRetryable == false && error?.description.lowercased().contains("certificate") == true)
     }
+
+    @Test(
+        "a certificate of an authority that the settings name is taken",
+        .enabled(if: SelfSignedServer.hasOpenSSL))
+    func ownAuthority() throws {
+        let server = try SelfSignedServer()
+        var settings = S3Settings(endpoint: "https://localhost:\(server.port)")
+        settings.backoffMilliseconds = 1...1
+        settings.certificateAuthorities = server.certificate
+        // openssl answers with a page of its own, which has no ETag: the certificate was taken, and the answer read.
+        let answered = #expect(throws: ObjectStoreError.self) {
+            try S3ObjectStore(bucket: "bucket", settings: settings).get("k")
+        }
+        #expect(answered?.description.contains("ETag") == true, "\(String(describing: answered))")
+        // A file of authorities that is not there, and one of another.
+        let other = try SelfSignedServer()
+        for path in ["/nowhere/ca.pem", other.certificate] {
+            settings.certificateAuthorities = path
+            let error = #expect(throws: ObjectStoreError.self) {
+                try S3ObjectStore(bucket: "bucket", settings: settings).get("k")
+            }
+            #expect(error?.isRetryable == false, "\(String(describing: error))")
+        }
+    }
 }

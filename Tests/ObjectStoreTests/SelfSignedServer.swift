@@ -3,6 +3,8 @@ import Foundation
 /// An HTTPS server whose certificate nobody vouches for; `openssl` plays it.
 final class SelfSignedServer {
     let port: Int
+    /// Vouches for itself, where it is taken for an authority.
+    let certificate: String
     private let process = Process()
     private let folder = FileManager.default.temporaryDirectory.appending(path: "tls-\(UUID().uuidString)")
 
@@ -12,11 +14,12 @@ final class SelfSignedServer {
     init() throws {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let key = folder.appending(path: "key.pem").path
-        let certificate = folder.appending(path: "certificate.pem").path
+        certificate = folder.appending(path: "certificate.pem").path
         let making = Process()
         making.executableURL = URL(filePath: Self.openSSL)
         making.arguments = [
             "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost",
             "-keyout", key, "-out",
             certificate,
         ]

@@ -106,6 +106,7 @@ struct Serve: AsyncParsableCommand {
             logger.notice(
                 "variables that name no setting", metadata: ["names": "\(strangers.joined(separator: " "))"])
         }
+        for warning in try Plaintext.warnings(settings) { logger.warning("\(warning)") }
         _ = try parts.promotion.start(logger: logger)
         var services: [any Service] = []
 
@@ -236,7 +237,7 @@ struct Serve: AsyncParsableCommand {
                 let target = try webhookTarget(url, secret: settings.optionalText("webhooks.secret"))
                 services.append(Webhooks(target, hub: events, logger: logger))
             }
-            services.append(http(settings, useCases, logger: logger, display: display))
+            services.append(try http(settings, useCases, logger: logger, display: display))
         }
         return Wired(list: services, logger: logger)
     }

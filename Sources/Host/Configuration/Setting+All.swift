@@ -136,6 +136,9 @@ extension Setting {
             key: "s3.endpoint", kind: .text, defaultValue: "",
             meaning: "https://host[:port] of an S3-compatible store; none: Amazon's for the region"),
         Setting(
+            key: "s3.ca", kind: .text, defaultValue: "",
+            meaning: "PEM file of the authorities that the store's certificate may be of; none: the system's"),
+        Setting(
             key: "s3.region", kind: .text, defaultValue: "us-east-1", meaning: "region to sign for; R2: auto"),
         Setting(key: "s3.accesskey", kind: .secret, defaultValue: "", meaning: "access key id"),
         Setting(key: "s3.secretkey", kind: .secret, defaultValue: "", meaning: "secret access key"),
@@ -146,6 +149,18 @@ extension Setting {
         Setting(
             key: "http.port", kind: .integer(0...65_535), defaultValue: "8080",
             meaning: "port of the HTTP API; 0: any free one"),
+        Setting(
+            key: "http.certificate", kind: .text, defaultValue: "",
+            meaning:
+                "PEM file of the HTTP API's certificate and its chain, read again when it changes; none: no TLS"
+        ),
+        Setting(
+            key: "http.certificatekey", kind: .text, defaultValue: "", meaning: "PEM file of its key"),
+        Setting(
+            key: "http.clientca", kind: .text, defaultValue: "",
+            meaning:
+                "PEM file of authorities; clients must show a certificate of one of them; none: they need none"
+        ),
         Setting(
             key: "http.connections", kind: .integer(8...100_000), defaultValue: "256",
             meaning:

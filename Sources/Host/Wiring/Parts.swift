@@ -113,6 +113,7 @@ struct Parts {
         var s3 = S3Settings()
         if let endpoint = settings.optionalText("s3.endpoint") { s3.endpoint = endpoint }
         s3.region = settings.text("s3.region")
+        s3.certificateAuthorities = settings.optionalText("s3.ca")
         if let accessKey = settings.optionalText("s3.accesskey") {
             s3.credentials = S3Credentials(
                 accessKey: accessKey, secretKey: settings.text("s3.secretkey"),

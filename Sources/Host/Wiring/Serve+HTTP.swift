@@ -5,7 +5,7 @@ import ServiceLifecycle
 /// Who may use the HTTP API, what is written down of it, and where it listens.
 extension Serve {
     static func keys(_ settings: Settings, logger: Logger) throws -> KeyRing {
-        let isLoopback = ["127.0.0.1", "::1", "localhost"].contains(settings.text("http.host"))
+        let isLoopback = Plaintext.isLoopback(settings.text("http.host"))
         let isOpen =
             switch settings.text("http.publicread") {
             case "yes": true
@@ -50,17 +50,38 @@ extension Serve {
 
     static func http(
         _ settings: Settings, _ services: ManagementServices, logger: Logger, display: ServingDisplay?
-    ) -> some Service {
+    ) throws -> some Service {
         let host = settings.text("http.host")
         let limits = ConnectionLimits(
             connections: settings.integer("http.connections"), fileHandles: FileHandles.raiseLimit())
+        let tls = try tls(settings, logger: logger)
         return managementServer(
-            services, host: host, port: settings.integer("http.port"), limits: limits,
+            services, host: host, port: settings.integer("http.port"), limits: limits, tls: tls,
             logger: logger
         ) { port in
-            let address = "http://\(host):\(port)"
+            let address = "\(tls == nil ? "http" : "https")://\(host):\(port)"
             logger.notice("HTTP API", metadata: ["address": "\(address)"])
             display?.showAddress(address)
+        }
+    }
+
+    private static func tls(_ settings: Settings, logger: Logger) throws -> TLSFiles? {
+        let clients = settings.optionalText("http.clientca")
+        guard let certificate = settings.optionalText("http.certificate"),
+            let key = settings.optionalText("http.certificatekey")
+        else {
+            for name in ["http.certificate", "http.certificatekey", "http.clientca"]
+            where settings.optionalText(name) != nil {
+                throw UsageError(
+                    "\(name) is set alone: TLS takes http.certificate and http.certificatekey together")
+            }
+            return nil
+        }
+        do {
+            return try TLSFiles(
+                certificate: certificate, key: key, clientAuthorities: clients, logger: logger)
+        } catch let error as TLSFilesError {
+            throw UsageError("TLS of the HTTP API: \(error)")
         }
     }
 }

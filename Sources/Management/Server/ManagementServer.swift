@@ -7,17 +7,26 @@ import ServiceLifecycle
 
 /// The HTTP API as a service: `Application` with limits on what clients may hold on to.
 ///
-/// - Parameter onRunning: Told the port once it listens.
+/// - Parameters:
+///   - tls: nil: it speaks in the clear.
+///   - onRunning: Told the port once it listens.
 public func managementServer(
-    _ services: ManagementServices, host: String, port: Int, limits: ConnectionLimits, logger: Logger,
+    _ services: ManagementServices, host: String, port: Int, limits: ConnectionLimits, tls: TLSFiles? = nil,
+    logger: Logger,
     onRunning: @escaping @Sendable (_ port: Int) -> Void
 ) -> some Service {
     let connections = Connections(maximum: limits.maximumConnections)
+    let configuration = HTTP1Channel.Configuration(
+        additionalChannelHandlers: [ConnectionHandler(connections: connections, limits: limits)])
+    let builder =
+        tls.map { files in
+            HTTPServerBuilder {
+                TLSChannel(base: HTTP1Channel(responder: $0, configuration: configuration), files: files)
+            }
+        } ?? .http1(configuration: configuration)
     let server = Application(
         responder: APIResponder(endpoints: allEndpoints(), services: services),
-        server: .http1(
-            configuration: HTTP1Channel.Configuration(
-                additionalChannelHandlers: [ConnectionHandler(connections: connections, limits: limits)])),
+        server: builder,
         configuration: ApplicationConfiguration(
             address: .hostname(host, port: port), serverName: "ml-service"),
         onServerRunning: { channel in

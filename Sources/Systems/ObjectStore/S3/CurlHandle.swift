@@ -117,6 +117,7 @@ final class CurlHandle: @unchecked Sendable {
         ccurl_set_number(handle, CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
         ccurl_set_number(handle, CURLOPT_SSL_VERIFYPEER, 1)
         ccurl_set_number(handle, CURLOPT_SSL_VERIFYHOST, 2)
+        if let path = settings.certificateAuthorities { ccurl_set_text(handle, CURLOPT_CAINFO, path) }
         // Otherwise a key with `..` between percent signs could be taken for a path to shorten, behind the signature.
         ccurl_set_number(handle, CURLOPT_PATH_AS_IS, 1)
         ccurl_set_number(handle, CURLOPT_TCP_KEEPALIVE, 1)

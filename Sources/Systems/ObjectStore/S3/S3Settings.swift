@@ -16,6 +16,8 @@ public struct S3Settings: Sendable {
     /// nil: requests are not signed, as for public buckets.
     public var credentials: S3Credentials?
     public var addressing = Addressing.automatic
+    /// PEM file of the authorities that the server's certificate may be of; nil: the system's.
+    public var certificateAuthorities: String?
     /// Requests under way at once; a further one waits for its turn.
     public var maximumConnections = 16
     public var connectTimeoutMilliseconds = 5_000
