@@ -160,13 +160,19 @@ import Testing
         #expect(ledger.withoutStart([0, 1]) == [0, 1])
         ledger.begin(0, committed: 5, first: 8)
         #expect(ledger.withoutStart([0, 1]) == [1])
-        #expect(ledger.advance(0, to: 12) == (5, false))
-        #expect(ledger.advance(0, to: 15) == (12, false))
+        #expect(ledger.advance(0, first: 8, to: 12) == (5, false))
+        #expect(ledger.advance(0, first: 12, to: 15) == (12, false))
         ledger.begin(1, committed: nil, first: 3)
-        #expect(ledger.advance(1, to: 4) == (3, true))
-        #expect(ledger.advance(1, to: 6) == (4, false))
+        #expect(ledger.advance(1, first: 3, to: 4) == (3, true))
+        #expect(ledger.advance(1, first: 4, to: 6) == (4, false))
+        #expect(ledger.position(of: 1) == 6)
+        // Behind what is gone from the log; and before it, of records that come again.
+        ledger.move(1, to: 20)
+        #expect(ledger.advance(1, first: 22, to: 25) == (20, false))
+        #expect(ledger.advance(1, first: 10, to: 12) == (10, false))
         let before = ledger.assignment
         ledger.assignmentChanged()
         #expect(ledger.assignment != before && ledger.withoutStart([0]) == [0])
+        #expect(ledger.position(of: 1) == nil)
     }
 }

@@ -218,8 +218,9 @@ final class SimulatedSession {
 
     func makeBatch(_ partitions: [Int32]) {
         let slices = partitions.map { partition in
-            let end = (held.last { $0.partition == partition }?.offset ?? 0) + 1
-            let (start, isBeginning) = ledger.advance(partition, to: end)
+            let read = held.filter { $0.partition == partition }
+            let (first, end) = (read.first?.offset ?? 0, (read.last?.offset ?? 0) + 1)
+            let (start, isBeginning) = ledger.advance(partition, first: first, to: end)
             return SliceSpan(partition: partition, start: start, end: end, isBeginning: isBeginning)
         }
         queued = SimulatedBatch(

@@ -33,11 +33,21 @@ public struct ReadLedger<Partition: Hashable & Sendable>: Sendable {
         if committed == nil { beginnings.insert(partition) }
     }
 
+    /// The offset after the last record handed out; nil: none was, under this assignment.
+    public func position(of partition: Partition) -> Int64? { positions[partition] }
+
+    /// Reading goes on elsewhere: what lies between is not to be read.
+    public mutating func move(_ partition: Partition, to offset: Int64) { positions[partition] = offset }
+
     /// Hands out the records up to `end`.
     ///
+    /// - Parameter first: The first record that was read. One below the position has come again, because offsets were
+    ///   set back: the slice says so by where it starts.
     /// - Returns: Where the partition stood, and whether that is the group's beginning in it.
-    public mutating func advance(_ partition: Partition, to end: Int64) -> (start: Int64, isBeginning: Bool) {
-        let start = positions[partition] ?? end
+    public mutating func advance(
+        _ partition: Partition, first: Int64, to end: Int64
+    ) -> (start: Int64, isBeginning: Bool) {
+        let start = min(positions[partition] ?? first, first)
         positions[partition] = end
         return (start, beginnings.remove(partition) != nil)
     }

@@ -1,3 +1,4 @@
+import BatchProtocol
 import Foundation
 import Kafka
 
@@ -8,12 +9,11 @@ import Kafka
 /// return, or until it takes this member for dead.
 final class KafkaAssignments: @unchecked Sendable {  // every access to `state` holds `condition`
     private struct State {
-        var number: UInt64 = 1
+        var ledger = ReadLedger<TopicPartition>()
         /// This member's place in the group when the partitions came; nil while there are none.
         var group: KafkaGroupMetadata?
-        /// The offset after the last record handed out; before the first one, where reading begins. Absent while
-        /// nothing is committed or read of a partition.
-        var positions: [TopicPartition: Int64] = [:]
+        /// Where reading began; absent where nothing was ever committed.
+        var committed: [TopicPartition: Int64] = [:]
         var isDelivering = false
     }
 
@@ -27,7 +27,7 @@ final class KafkaAssignments: @unchecked Sendable {  // every access to `state` 
     }
 
     /// Counts up with each change.
-    var current: UInt64 { withState { $0.number } }
+    var current: UInt64 { withState { $0.ledger.assignment } }
 
     /// Everything read so far and not delivered is void. Waits for a delivery that is under way.
     ///
@@ -35,9 +35,9 @@ final class KafkaAssignments: @unchecked Sendable {  // every access to `state` 
     func changed(to assignment: KafkaAssignment?) {
         condition.lock()
         defer { condition.unlock() }
-        state.number += 1
+        state.ledger.assignmentChanged()
         state.group = assignment?.group
-        state.positions = assignment?.committed ?? [:]
+        state.committed = assignment?.committed ?? [:]
         while state.isDelivering { condition.wait() }
     }
 
@@ -47,7 +47,9 @@ final class KafkaAssignments: @unchecked Sendable {  // every access to `state` 
     ///   knowing, the broker refuses the old one. nil when the assignment has ended, and then nothing is kept.
     func beginDelivery(_ assignment: UInt64) -> KafkaGroupMetadata? {
         withState { state in
-            guard state.number == assignment, let group = state.group, group.isMember else { return nil }
+            guard state.ledger.assignment == assignment, let group = state.group, group.isMember else {
+                return nil
+            }
             state.isDelivering = true
             return group
         }
@@ -60,21 +62,24 @@ final class KafkaAssignments: @unchecked Sendable {  // every access to `state` 
     }
 
     /// Where reading stands in a partition; nil: nothing is committed or read of it.
-    func position(of partition: TopicPartition) -> Int64? { withState { $0.positions[partition] } }
+    func position(of partition: TopicPartition) -> Int64? {
+        withState { $0.ledger.position(of: partition) ?? $0.committed[partition] }
+    }
 
     /// Reading goes on elsewhere.
     func move(_ partition: TopicPartition, to offset: Int64) {
-        withState { $0.positions[partition] = offset }
+        withState { $0.ledger.move(partition, to: offset) }
     }
 
     /// Hands out what lies before `end`.
     ///
     /// - Parameter first: The first offset that was read.
-    /// - Returns: Where the partition stood.
-    func advance(_ partition: TopicPartition, first: Int64, to end: Int64) -> Int64 {
+    func advance(_ partition: TopicPartition, first: Int64, to end: Int64) -> PartitionSlice {
         withState { state in
-            defer { state.positions[partition] = max(end, state.positions[partition] ?? end) }
-            return min(state.positions[partition] ?? first, first)
+            state.ledger.begin(partition, committed: state.committed[partition], first: first)
+            let (start, isBeginning) = state.ledger.advance(partition, first: first, to: end)
+            return PartitionSlice(
+                source: partition, start: start, end: end, isAtBeginning: isBeginning ? true : nil)
         }
     }
 }

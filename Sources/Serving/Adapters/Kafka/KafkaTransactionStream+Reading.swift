@@ -122,11 +122,7 @@ extension KafkaTransactionStream {
             first[partition] = min(first[partition], messages.offset(index))
         }
         let slices = zip(messages.partitions, first).map { partition, first in
-            let end = next[partition] ?? first
-            let isAtBeginning = assignments.position(of: partition) == nil
-            return PartitionSlice(
-                source: partition, start: assignments.advance(partition, first: first, to: end), end: end,
-                isAtBeginning: isAtBeginning ? true : nil)
+            assignments.advance(partition, first: first, to: next[partition] ?? first)
         }
         return RawRecords(
             payloads: payloads, offsets: offsets, sliceIndex: sliceIndex, slices: slices,
@@ -143,9 +139,7 @@ extension KafkaTransactionStream {
             payload: nil, source: failure.partition, offset: first, endOffset: end,
             reason: "unreadable-batch",
             detail: "the records from offset \(first) to \(end - 1) cannot be read: \(failure.reason)")
-        let slice = PartitionSlice(
-            source: failure.partition, start: assignments.advance(failure.partition, first: first, to: end),
-            end: end)
+        let slice = assignments.advance(failure.partition, first: first, to: end)
         return RawRecords(
             payloads: [], offsets: [], sliceIndex: [], slices: [slice], assignment: assignment, keys: [],
             unreadable: [letter], owner: consumer)
