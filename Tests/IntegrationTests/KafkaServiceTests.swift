@@ -62,6 +62,8 @@ import Testing
         try deployment.produce([line])
         #expect(try deployment.consume("anomalies", count: 1).count == 1, "\(service.logText.suffix(2_000))")
         try call.hang()
+        // Told to end before the next call is made, the service would not make it.
+        try await waitUntil("a call hangs", timeoutSeconds: 60) { call.isHanging }
         #expect(try await service.interrupt(by: SIGTERM) == 1)
         #expect(service.logText.contains("did not end in its time"))
     }

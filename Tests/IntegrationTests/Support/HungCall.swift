@@ -9,6 +9,8 @@ struct HungCall {
     private static let source = #"""
         #define _GNU_SOURCE
         #include <dlfcn.h>
+        #include <fcntl.h>
+        #include <stdio.h>
         #include <stdlib.h>
         #include <sys/types.h>
         #include <unistd.h>
@@ -17,7 +19,12 @@ struct HungCall {
 
         ssize_t rd_kafka_consume_batch_queue(void *queue, int timeout_ms, void **messages, size_t size) {
             const char *file = getenv("HUNG_CALL_FILE");
-            while (file && access(file, F_OK) == 0) usleep(10000);
+            if (file && access(file, F_OK) == 0) {
+                char met[4096];
+                snprintf(met, sizeof met, "%s.met", file);
+                close(open(met, O_CREAT | O_WRONLY, 0600));
+                while (access(file, F_OK) == 0) usleep(10000);
+            }
             consume next = (consume)dlsym(RTLD_NEXT, "rd_kafka_consume_batch_queue");
             return next(queue, timeout_ms, messages, size);
         }
@@ -42,5 +49,9 @@ struct HungCall {
     /// For the environment of the process.
     var variables: [String: String] { ["LD_PRELOAD": library.path, "HUNG_CALL_FILE": file.path] }
 
+    /// The next call hangs.
     func hang() throws { try Data().write(to: file) }
+
+    /// Whether a call hangs now.
+    var isHanging: Bool { FileManager.default.fileExists(atPath: file.path + ".met") }
 }
