@@ -208,8 +208,9 @@ let package = Package(
             dependencies: [
                 "Management", "Serving", "Training", "Interchange", "Models", "Outcomes", "Rules", "Plugins",
                 "Features",
-                "Transactions", "Kafka", "Redis", "ObjectStore", "Lake", detectorAPI, exact, logging, metrics,
-                lifecycle, nioPosix,
+                "Transactions", "Kafka", "KafkaProxy", "Redis", "ObjectStore", "Lake", detectorAPI, exact,
+                logging,
+                metrics, lifecycle, nioPosix,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Hummingbird", package: "hummingbird"),

@@ -25,6 +25,7 @@ struct MLService: AsyncParsableCommand {
             Backtest.self, References.self, RulesCommand.self, FeaturesCommand.self, Generate.self,
             SettingsCommand.self,
             Doctor.self, APICommand.self, Keys.self, Windows.self, Audit.self, AuditLogCommand.self,
+            Prove.self,
         ])
 
     static func main() async {

@@ -94,6 +94,18 @@ struct Settings: Sendable {
         return environment.keys.filter { $0.hasPrefix("ML_SERVICE_") && !known.contains($0) }.sorted()
     }
 
+    /// The same but for some values, which are checked as flags are.
+    ///
+    /// - Throws: `UsageError` naming the key.
+    func changing(_ changes: [String: String]) throws -> Settings {
+        let checked = try Dictionary(
+            uniqueKeysWithValues: changes.map { key, value in
+                guard let setting = Setting.named(key) else { throw UsageError("there is no setting \(key)") }
+                return (key, try setting.checked(value))
+            })
+        return Settings(values: values.merging(checked) { $1 })
+    }
+
     func text(_ key: String) -> String { values[key] ?? "" }
     /// nil when empty.
     func optionalText(_ key: String) -> String? { values[key].flatMap { $0.isEmpty ? nil : $0 } }

@@ -20,7 +20,7 @@ public struct KafkaAdmin: Sendable {
         }
     }
 
-    private let client: KafkaClient
+    let client: KafkaClient
 
     /// - Throws: `KafkaError` for a wrong setting.
     public init(settings: KafkaSettings, logger: Logger) throws(KafkaError) {
