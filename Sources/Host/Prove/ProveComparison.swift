@@ -50,12 +50,18 @@ struct ProveVerdict {
             let offset: Int64
         }
         struct Model: Decodable { let version: Int }
-        let transaction_id: String
-        let user_id: String
+        let transactionID: String
+        let userID: String
         let marks: [String]
         let fallback: String?
         let model: Model
         let source: Source?
+
+        enum CodingKeys: String, CodingKey {
+            case marks, fallback, model, source
+            case transactionID = "transaction_id"
+            case userID = "user_id"
+        }
     }
 
     init(json: [UInt8]) throws {
@@ -67,8 +73,8 @@ struct ProveVerdict {
                 "this is no verdict (\(error)): \(String(decoding: json.prefix(300), as: UTF8.self))")
         }
         self.json = json
-        transactionID = fields.transaction_id
-        userID = fields.user_id
+        transactionID = fields.transactionID
+        userID = fields.userID
         place = fields.source.map { ProvePlace(partition: $0.partition, offset: $0.offset) }
         marks = fields.marks
         fallback = fields.fallback

@@ -5,6 +5,9 @@ import Glibc
 final class ProveDisturbances {
     /// How long the stream may stand before the proof is given up.
     private static let patienceSeconds = 120.0
+    /// Until a worker that was started has its place in the group. The stack's broker keeps the place of one that ends
+    /// while it joins for ever, which Kafka gives up after its session.
+    private static let joiningSeconds = 5.0
 
     private let scene: ProveScene
     private let servers: ProveServers?
@@ -44,6 +47,7 @@ final class ProveDisturbances {
             let step = plan.next()
             try sleep(step.pauseSeconds)
             try carryOut(step)
+            if scene.options.hasOwnServers, step.disturbance.startsWorkers { try sleep(Self.joiningSeconds) }
         }
     }
 
@@ -85,7 +89,7 @@ final class ProveDisturbances {
             guard let promotions else { return }
             for number in numbers { try listen(number) }
             var words = ""
-            try measure(disturbance, { words }) {
+            try measure(disturbance, words) {
                 words = try promotions.promote(disturbance, workers: workers)
             }
         }
@@ -119,7 +123,7 @@ final class ProveDisturbances {
 
     private func end(_ number: Int, _ disturbance: Disturbance, startsAgain: Bool) throws {
         var words = ProveWorkers.name(number)
-        try measure(disturbance, { words }) {
+        try measure(disturbance, words) {
             let (seconds, remark) = try workers.end(number)
             words += ", ended after \(ProveReport.seconds(seconds))"
             if let remark {
@@ -144,13 +148,11 @@ final class ProveDisturbances {
         try measure(disturbance, disturbance.losesWindows ? "" : away) {}
     }
 
-    private func measure(_ disturbance: Disturbance, _ words: String, _ body: () throws -> Void) throws {
-        try measure(disturbance, { words }, body)
-    }
-
     /// Disturbs, waits until every partition with something left to read has moved, and says so.
+    ///
+    /// - Parameter words: Asked afterwards.
     private func measure(
-        _ disturbance: Disturbance, _ words: () -> String, _ body: () throws -> Void
+        _ disturbance: Disturbance, _ words: @autoclosure () -> String, _ body: () throws -> Void
     ) throws {
         let base = progress.look()
         let begin = ContinuousClock.now
@@ -194,7 +196,7 @@ final class ProveDisturbances {
 
     private func standing(_ when: String, _ ends: ProveProgress.Offsets) -> ProveFailure {
         ProveFailure(
-            "the stream has stood for \(Int(Self.patienceSeconds)) s after: \(when). Committed \(Self.text(progress.known)); ends \(Self.text(ends)). \(workers.conditions)"
+            "the stream has stood for \(Int(Self.patienceSeconds)) s after: \(when). Committed \(Self.text(progress.known)); ends \(Self.text(ends)). \(workers.conditions)\(servers.map { ". \($0.dutiesDone)" } ?? "")"
         )
     }
 

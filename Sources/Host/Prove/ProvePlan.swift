@@ -18,6 +18,14 @@ enum Disturbance: String, CaseIterable, Sendable {
     /// The store forgets what it has answered: verdicts may be inexact, and have to be marked then.
     var losesWindows: Bool { self == .redisFlushed || self == .redisSetBack }
 
+    /// A worker joins the group, or joins it anew.
+    var startsWorkers: Bool {
+        switch self {
+        case .workerKilled, .workerPaused, .workerEnded, .workerAdded, .workerRemoved, .brokerRestarted: true
+        default: false
+        }
+    }
+
     fileprivate func isPossible(_ options: ProveOptions) -> Bool {
         switch self {
         case .workerKilled, .workerPaused, .workerEnded, .workerAdded, .workerRemoved: true

@@ -57,6 +57,7 @@ final class ProveRun {
         let isExact = try judge(produced: feeder.produced, promotions)
         for line in disturbances.report.table.split(separator: "\n") { say(String(line)) }
         for remark in disturbances.report.remarks { say("remark: \(remark)") }
+        if let servers { say("by the proxy, in the broker's place: \(servers.dutiesDone)") }
         if isExact { topics.remove() }
         servers?.end()
         return isExact

@@ -152,6 +152,13 @@ final class ProveServers {
         }
     }
 
+    /// What the proxy has done in the broker's place.
+    var dutiesDone: String {
+        let duties = proxy.duties
+        return
+            "\(duties.removedMembers) silent members removed, \(duties.refusals) offsets of old generations refused, \(duties.abortedTransactions) abandoned transactions ended"
+    }
+
     func end() {
         proxy.end()
         broker?.kill()

@@ -77,13 +77,21 @@ final class ProveWorkers {
         running[number].map { LocalHTTP.get(port: $0.port, path: "/healthz")?.isSuccess == true } ?? false
     }
 
-    /// What each says of itself, for whoever looks into a proof that came to no end.
+    /// What each says of itself, and which partitions it reads, for whoever looks into a proof that came to no end.
     var conditions: String {
         numbers.map { number in
-            let answer = running[number].flatMap { LocalHTTP.get(port: $0.port, path: "/readyz") }
-            let text = answer.map { String(decoding: $0.body.prefix(1_000), as: UTF8.self) } ?? "no answer"
-            return "\(Self.name(number)): \(text)"
+            "\(Self.name(number)): \(text(of: number, "/readyz").prefix(1_000)) \(lags(of: number))"
         }.joined(separator: "; ")
+    }
+
+    private func text(of number: Int, _ path: String) -> String {
+        let answer = running[number].flatMap { LocalHTTP.get(port: $0.port, path: path) }
+        return answer.map { String(decoding: $0.body, as: UTF8.self) } ?? "no answer"
+    }
+
+    private func lags(of number: Int) -> String {
+        text(of: number, "/metrics").split(separator: "\n").filter { $0.hasPrefix("ml_consumer_lag_records") }
+            .joined(separator: " ")
     }
 }
 
