@@ -55,6 +55,14 @@ struct ReasonSubject {
         if let (kind, window) = OwnUsual.window(of: feature) { return history(kind, window, own) }
         guard !value.isNaN else { return nil }
         let rest = usual.isNaN ? "" : "; usual is \(number(usual))"
+        if let words = ReferenceWords(feature) {
+            // No more frauds than usual are no reason.
+            guard words.kind == .count || value > (usual.isNaN ? 0 : usual) else { return nil }
+            let isShare = words.kind == .risk
+            let usually = usual.isNaN ? "" : "; usual is \(isShare ? share(usual) : number(usual))"
+            let shown = isShare ? share(value) : number(value)
+            return (value, usual, "\(words.what) lately: \(shown) (half-life \(words.halfLife))\(usually)")
+        }
         return (value, usual, "\(name) is \(number(value))\(rest)")
     }
 
@@ -136,6 +144,7 @@ struct ReasonSubject {
     // MARK: Words
 
     private func money(_ x: Double) -> String { decimal(x, places: 2) }
+    private func share(_ x: Double) -> String { "\(decimal(100 * x, places: x < 0.1 ? 1 : 0)) %" }
     private func whole(_ x: Double) -> String { decimal(x, places: 0) }
     private func number(_ x: Double) -> String {
         x.isNaN ? "not known" : decimal(x, places: x.magnitude < 10 && x != x.rounded() ? 2 : 0)
@@ -160,6 +169,39 @@ struct ReasonSubject {
         guard places > 0 else { return "\(sign)\(scaled)" }
         let rest = String(scaled % unit)
         return "\(sign)\(scaled / unit).\(String(repeating: "0", count: places - rest.count))\(rest)"
+    }
+}
+
+/// What a feature of a reference table counts, for people.
+private struct ReferenceWords {
+    enum Kind: Substring {
+        case risk, frauds, count
+    }
+
+    let kind: Kind
+    /// `frauds at this merchant`
+    let what: String
+    let halfLife: String
+
+    private static let places: [Substring: String] = [
+        "merchant": "at this merchant", "device": "with this device", "country": "in this country",
+        "category": "in this category", "user": "of this user",
+    ]
+
+    /// - Parameter feature: `merchant_frauds_7d`; nil for any other kind of name.
+    init?(_ feature: String) {
+        let parts = feature.split(separator: "_")
+        guard parts.count == 3, let place = Self.places[parts[0]], let kind = Kind(rawValue: parts[1]),
+            parts[2].last == "d"
+        else { return nil }
+        self.kind = kind
+        what =
+            switch kind {
+            case .risk: "frauds among the payments \(place)"
+            case .frauds: "frauds \(place)"
+            case .count: "payments \(place)"
+            }
+        halfLife = "\(parts[2].dropLast()) d"
     }
 }
 

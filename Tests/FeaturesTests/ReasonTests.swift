@@ -80,6 +80,26 @@ import Transactions
         #expect(found.first { $0.name == "hour" }?.value == .number(3))
     }
 
+    @Test func whatReferenceTablesKnowIsSaidInWords() throws {
+        let row = history.merging([
+            "merchant_frauds_7d": 2.47, "merchant_risk_2d": 0.125, "user_frauds_30d": 1,
+            "category_count_30d": 8_727, "device_risk_7d": 0,
+        ]) { $1 }
+        let names = [
+            "merchant_frauds_7d", "merchant_risk_2d", "user_frauds_30d", "category_count_30d",
+            "device_risk_7d",
+        ]
+        let found = try reasons(row, Dictionary(uniqueKeysWithValues: names.map { ($0, -0.1) }))
+        // A device that is as blameless as most is no reason.
+        #expect(
+            Set(found.map(\.sentence)) == [
+                "frauds at this merchant lately: 2.47 (half-life 7 d)",
+                "frauds among the payments at this merchant lately: 13 % (half-life 2 d)",
+                "frauds of this user lately: 1 (half-life 30 d)",
+                "payments in this category lately: 8727 (half-life 30 d)",
+            ])
+    }
+
     @Test func ofANewcomerNothingIsNew() throws {
         let row: [String: Float] = ["count_30d": 2, "new_merchant": 1, "new_device": 1]
         #expect(try reasons(row, ["new_merchant": -0.3, "new_device": -0.3]).isEmpty)
