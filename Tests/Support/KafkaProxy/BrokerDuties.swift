@@ -2,7 +2,7 @@ import Foundation
 import Synchronization
 
 /// What Kafka does since KIP-447, and the test stack's broker (noida-db 0.2.3) does not:
-/// - a transaction's offsets under an old generation of the group are refused (ILLEGAL_GENERATION);
+/// - a transaction's offsets under another generation than the group's are refused (ILLEGAL_GENERATION);
 /// - the committed offset of a partition that has offsets in an open transaction is not given
 ///   (UNSTABLE_OFFSET_COMMIT);
 /// - a member that is silent for its session's time is removed from its group;
@@ -85,7 +85,9 @@ public final class BrokerDuties: Sendable {
                     state.transactions[request.transactionalID] = OpenTransaction(since: .now)
                 }
             case .transactionOffsetCommit:
-                if request.generation >= 0, request.generation < state.generations[request.group] ?? -1 {
+                if request.generation >= 0, let current = state.generations[request.group],
+                    request.generation != current
+                {
                     state.refusals += 1
                     return request.transactionOffsetsAnswer(error: Self.illegalGeneration)
                 }
@@ -128,7 +130,8 @@ public final class BrokerDuties: Sendable {
         if request.version >= 9 { reader.skip(1) }
         let member = Member(group: request.group, id: reader.string())
         state.withLock { state in
-            state.generations[request.group] = max(state.generations[request.group] ?? -1, generation)
+            // Kafka counts on after a restart; this broker begins again, and then a lower one is the newest.
+            state.generations[request.group] = generation
             state.sessions[member] = Session(
                 timeout: .milliseconds(request.timeoutMilliseconds), lastSeen: .now)
         }
