@@ -139,9 +139,8 @@ let package = Package(
         .target(
             name: "Models",
             dependencies: [
-                detectorAPI, exact, "Plugins", "Features", "Transactions", "ObjectStore", "Redis", crypto,
-                grdb,
-                logging, metrics,
+                detectorAPI, exact, "Plugins", "Features", "Transactions", "ObjectStore", "Redis", "Retrying",
+                crypto, grdb, logging, metrics,
             ],
             swiftSettings: strict),
         .target(
@@ -156,14 +155,15 @@ let package = Package(
         .target(
             name: "Outcomes",
             dependencies: [
-                "Features", "Transactions", "Lake", "ObjectStore", exact, crypto, logging, metrics,
+                "Features", "Transactions", "Lake", "ObjectStore", "Retrying", exact, crypto, logging,
+                metrics,
             ],
             swiftSettings: strict),
 
         // What analysts have decided about alerts.
         .target(
             name: "Rules",
-            dependencies: ["Transactions", "ObjectStore", exact, crypto, logging, metrics],
+            dependencies: ["Transactions", "ObjectStore", "Retrying", exact, crypto, logging, metrics],
             swiftSettings: strict),
 
         // The two paths, which meet only in Models, Features and Outcomes.

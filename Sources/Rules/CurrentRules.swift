@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import Metrics
 import ObjectStore
+import Retrying
 import Synchronization
 
 /// The rules that serve here, and who looks for newer ones. Thread-safe.
@@ -15,13 +16,13 @@ public final class CurrentRules: Sendable {
         var isConfirmed = false
         /// Why the version that should serve does not.
         var trouble: String?
-        var isStopping = false
     }
 
     private let store: RuleStore
     private let cachePath: String?
     private let logger: Logger
     private let state: Mutex<State>
+    private let stopping = StopSignal()
 
     /// - Parameter cachePath: The file; nil: nothing is kept.
     public init(store: RuleStore, cachePath: String? = nil, logger: Logger) {
@@ -107,15 +108,8 @@ public final class CurrentRules: Sendable {
 
     /// Looks every so often until `stop` is called; blocks.
     public func follow(everySeconds seconds: Int) {
-        var next = ContinuousClock.now
-        while !state.withLock({ $0.isStopping }) {
-            if ContinuousClock.now >= next {
-                refresh()
-                next = .now + .seconds(seconds)
-            }
-            Thread.sleep(forTimeInterval: 0.1)
-        }
+        stopping.untilGiven(every: .seconds(seconds)) { refresh() }
     }
 
-    public func stop() { state.withLock { $0.isStopping = true } }
+    public func stop() { stopping.give() }
 }

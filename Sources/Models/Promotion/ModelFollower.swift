@@ -1,6 +1,6 @@
 import Foundation
 import Logging
-import Synchronization
+import Retrying
 
 /// Follows the events of promotions, on the thread that calls `run`, and has this process serve what the catalogue says
 /// then. Once in a while it looks into the catalogue without having heard anything.
@@ -11,7 +11,7 @@ public final class ModelFollower: Sendable {
     private let pollInterval: Duration
     private let erasures: ErasureFollower?
     private let onHeard: @Sendable ([ModelChange]) -> Void
-    private let isStopping = Mutex(false)
+    private let stopping = StopSignal()
 
     /// - Parameters:
     ///   - erasures: nil: this process keeps no windows.
@@ -29,14 +29,14 @@ public final class ModelFollower: Sendable {
         self.onHeard = onHeard
     }
 
-    public func stop() { isStopping.withLock { $0 = true } }
+    public func stop() { stopping.give() }
 
     public func run() {
         var cursor: String?
         var isBehind = false
         // At once: somebody may have been erased while this process was away.
         var polled = ContinuousClock.now - pollInterval
-        while !isStopping.withLock({ $0 }) {
+        while !stopping.isGiven {
             do {
                 // What was said while nobody listened is in the catalogue.
                 if isBehind {
@@ -61,7 +61,7 @@ public final class ModelFollower: Sendable {
                     logger.warning("promotions cannot be followed", metadata: ["reason": "\(error)"])
                 }
                 isBehind = true
-                Thread.sleep(forTimeInterval: 0.5)
+                stopping.wait(.milliseconds(500))
             }
         }
     }

@@ -1,7 +1,7 @@
-import Foundation
 import Logging
 import Metrics
 import ObjectStore
+import Retrying
 import Synchronization
 
 /// The table that serves here, and who looks for newer ones. Thread-safe.
@@ -12,12 +12,12 @@ public final class CurrentReferences: Sendable {
         var ready: ReadyReferences?
         /// Why the version that should serve does not.
         var trouble: String?
-        var isStopping = false
     }
 
     private let store: ReferenceStore
     private let logger: Logger
     private let state = Mutex(State())
+    private let stopping = StopSignal()
 
     public init(store: ReferenceStore, logger: Logger) {
         self.store = store
@@ -78,15 +78,8 @@ public final class CurrentReferences: Sendable {
 
     /// Looks every so often until `stop` is called; blocks.
     public func follow(everySeconds seconds: Int) {
-        var next = ContinuousClock.now
-        while !state.withLock({ $0.isStopping }) {
-            if ContinuousClock.now >= next {
-                refresh()
-                next = .now + .seconds(seconds)
-            }
-            Thread.sleep(forTimeInterval: 0.1)
-        }
+        stopping.untilGiven(every: .seconds(seconds)) { refresh() }
     }
 
-    public func stop() { state.withLock { $0.isStopping = true } }
+    public func stop() { stopping.give() }
 }

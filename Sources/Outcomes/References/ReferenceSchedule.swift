@@ -3,7 +3,7 @@ import Lake
 import Logging
 import Metrics
 import ObjectStore
-import Synchronization
+import Retrying
 
 /// Builds the tables that serving follows, at every boundary of so many hours, as long as the lake has labels.
 ///
@@ -13,7 +13,7 @@ public final class ReferenceSchedule: Sendable {
     private let labels: LabelFiles
     private let hours: Int64
     private let logger: Logger
-    private let isStopping = Mutex(false)
+    private let stopping = StopSignal()
 
     /// Labels and transactions of the last hour come a little late.
     private static let graceMilliseconds: Int64 = 2 * 60_000
@@ -26,28 +26,25 @@ public final class ReferenceSchedule: Sendable {
         self.logger = logger
     }
 
-    public func stop() { isStopping.withLock { $0 = true } }
-
-    private var isStopped: Bool { isStopping.withLock { $0 } }
+    public func stop() { stopping.give() }
 
     /// Blocks until `stop` is called.
     public func run() {
         var done: Int64?
-        while !isStopped {
+        stopping.untilGiven(every: .milliseconds(200)) {
             let now = Int64(Date().timeIntervalSince1970 * 1_000) - Self.graceMilliseconds
             let due = now / (hours * 3_600_000)
             if done != due {
                 done = due
                 build(asOf: due * hours * 3_600_000)
             }
-            Thread.sleep(forTimeInterval: 0.2)
         }
     }
 
     private func build(asOf: Int64) {
         do {
             guard try !labels.files(in: LabelFiles.allDays).isEmpty else { return }
-            let summary = try refresh.run(asOf: asOf, isCancelled: { [self] in isStopped })
+            let summary = try refresh.run(asOf: asOf, isCancelled: { [stopping] in stopping.isGiven })
             Counter(label: "ml_reference_refreshes_total", dimensions: [("outcome", "succeeded")]).increment()
             logger.info(
                 "references were built",

@@ -1,5 +1,4 @@
-import Foundation
-import Synchronization
+import Retrying
 
 /// Bounded exponential waiting that ends early when asked to.
 struct Backoff {
@@ -15,19 +14,8 @@ struct Backoff {
 
     /// Waits for longer than the last time, or until there is a stop.
     mutating func wait(_ stop: StopSignal) {
-        let deadline = ContinuousClock.now + .milliseconds(next)
+        let now = next
         next = min(next * 2, range.upperBound)
-        while ContinuousClock.now < deadline, !stop.isGiven {
-            Thread.sleep(forTimeInterval: 0.02)
-        }
+        stop.wait(.milliseconds(now))
     }
-}
-
-/// Somebody's word that nothing new is to be begun. Thread-safe.
-final class StopSignal: Sendable {
-    private let state = Mutex(false)
-
-    var isGiven: Bool { state.withLock { $0 } }
-
-    func give() { state.withLock { $0 = true } }
 }

@@ -4,7 +4,6 @@ import Logging
 import Metrics
 import ObjectStore
 import Retrying
-import Synchronization
 
 /// Runs jobs one after the other, on the thread that calls `run`, with a second thread that keeps the lease. Jobs of named
 /// users that ask for the same days, detector and parameters are one pass over the lake.
@@ -15,7 +14,7 @@ public final class TrainingWorker: Sendable {
     private let pipeline: TrainingPipeline
     private let name: String
     private let logger: Logger
-    private let isStopping = Mutex(false)
+    private let stopping = StopSignal()
 
     /// How long an idle worker waits before it looks for a job again.
     private static let idleMilliseconds = 200
@@ -32,16 +31,16 @@ public final class TrainingWorker: Sendable {
     }
 
     /// Makes `run` return soon. A job that is running goes back into the queue.
-    public func stop() { isStopping.withLock { $0 = true } }
+    public func stop() { stopping.give() }
 
-    private var isStopped: Bool { isStopping.withLock { $0 } }
+    private var isStopped: Bool { stopping.isGiven }
 
     /// Blocks until `stop` is called.
     public func run() {
         tryJobStore { try jobs.release(worker: name) }
         while !isStopped {
             let isIdle = tryJobStore { try !runNext() } ?? true
-            if isIdle { Thread.sleep(forTimeInterval: Double(Self.idleMilliseconds) / 1_000) }
+            if isIdle { stopping.wait(.milliseconds(Self.idleMilliseconds)) }
         }
     }
 

@@ -4,7 +4,7 @@ import Foundation
 import Lake
 import Logging
 import ObjectStore
-import Synchronization
+import Retrying
 
 /// Retrains at set times: the global model, then of the users those with enough new transactions. Nothing when the lake has
 /// not changed since the last time. As a service: `run` on a thread of its own.
@@ -39,7 +39,7 @@ public final class TrainingSchedule: Sendable {
     private let reader: LakeReader
     private let objects: any ObjectStore
     private let logger: Logger
-    private let isStopping = Mutex(false)
+    private let stopping = StopSignal()
 
     private static let key = "models/schedule.json"
     private static let maximumSize = 4_096
@@ -61,20 +61,19 @@ public final class TrainingSchedule: Sendable {
         self.logger = logger
     }
 
-    public func stop() { isStopping.withLock { $0 = true } }
+    public func stop() { stopping.give() }
 
     /// Blocks until `stop` is called.
     public func run() {
         func now() -> Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
         var due = words.next(after: now())
         var jitter = Int64.random(in: 0...Self.jitterMilliseconds)
-        while !isStopping.withLock({ $0 }) {
+        stopping.untilGiven(every: .milliseconds(200)) {
             if let time = due, now() >= time + jitter {
                 attempt(time)
                 due = words.next(after: now())
                 jitter = Int64.random(in: 0...Self.jitterMilliseconds)
             }
-            Thread.sleep(forTimeInterval: 0.2)
         }
     }
 

@@ -3,7 +3,7 @@ import Kafka
 import Logging
 import Metrics
 import Outcomes
-import Synchronization
+import Retrying
 
 /// Takes labels from a topic into the lake, until it is told to stop.
 ///
@@ -27,7 +27,7 @@ public final class LabelWorker: Sendable {
     private let settings: Settings
     private let book: LabelBook
     private let logger: Logger
-    private let isStopping = Mutex(false)
+    private let stopping = StopSignal()
 
     /// Of a batch, and how long one is kept open: each becomes files of the lake.
     private static let batchRecords = 10_000
@@ -39,9 +39,9 @@ public final class LabelWorker: Sendable {
         self.logger = logger
     }
 
-    public func stop() { isStopping.withLock { $0 = true } }
+    public func stop() { stopping.give() }
 
-    private var isStopped: Bool { isStopping.withLock { $0 } }
+    private var isStopped: Bool { stopping.isGiven }
 
     /// Blocks until `stop` is called. After a failure it begins a new session, seconds later.
     public func run() {
@@ -50,8 +50,7 @@ public final class LabelWorker: Sendable {
                 try runSession()
             } catch {
                 logger.warning("labels wait", metadata: ["reason": "\(error)"])
-                let deadline = ContinuousClock.now + .seconds(2)
-                while !isStopped, ContinuousClock.now < deadline { Thread.sleep(forTimeInterval: 0.05) }
+                stopping.wait(.seconds(2))
             }
         }
     }
