@@ -1,4 +1,6 @@
 import Foundation
+import Kafka
+import Serving
 
 /// A record's place in its topic.
 struct ProvePlace: Hashable, Comparable, CustomStringConvertible {
@@ -12,12 +14,13 @@ struct ProvePlace: Hashable, Comparable, CustomStringConvertible {
     }
 }
 
-/// A record of the topic of transactions.
+/// A record of one of the topics.
 struct ProveRecord {
     let place: ProvePlace
     let payload: [UInt8]
     /// When it was produced, milliseconds since 1970.
     var timestampMilliseconds: Int64 = 0
+    var headers: [KafkaHeader] = []
 
     /// nil: it is no object that names one.
     var transactionID: String? {
@@ -82,15 +85,7 @@ struct ProveVerdict {
     }
 
     /// The bytes but for the member that names the place in the stream, which an undisturbed run reads from a file.
-    var bytesWithoutSource: [UInt8] {
-        let name = Array(#""source":{"#.utf8)
-        // It stands near the end, behind everything that a transaction could have put there.
-        guard json.count > name.count,
-            let start = (0...(json.count - name.count)).last(where: { json[$0...].starts(with: name) }),
-            let end = json[start...].firstIndex(of: UInt8(ascii: "}"))
-        else { return json }
-        return Array(json[..<start] + json[(end + 1)...])
-    }
+    var bytesWithoutSource: [UInt8] { RecordedVerdict.withoutSource(json) }
 }
 
 /// The judgement over what was published for each record of a topic.

@@ -5,8 +5,8 @@ import Glibc
 final class ProveDisturbances {
     /// How long the stream may stand before the proof is given up.
     private static let patienceSeconds = 120.0
-    /// Until a worker that was started has its place in the group. The stack's broker keeps the place of one that ends
-    /// while it joins for ever, which Kafka gives up after its session.
+    /// Until a worker that was started has its place in the group. Where one was ended while it joined, a partition has
+    /// stood for good: the stack's broker may keep its place, but the cause is not known.
     private static let joiningSeconds = 5.0
 
     private let scene: ProveScene

@@ -116,10 +116,7 @@ final class ProveRun {
 
     /// Compares what was published with an undisturbed run over what the topic holds.
     private func judge(produced: Int, _ promotions: ProvePromotions?) throws -> Bool {
-        let records = try topics.read("stream.topic", expected: produced).map {
-            ProveRecord(
-                place: $0.place, payload: $0.payload, timestampMilliseconds: $0.timestampMilliseconds)
-        }
+        let records = try topics.read("stream.topic", expected: produced)
         guard records.count == produced else {
             throw ProveFailure(
                 "\(produced) records were produced and acknowledged, the topic has \(records.count): this broker does not keep what it acknowledges"

@@ -7,13 +7,6 @@ struct ProveTopics {
     let scene: ProveScene
     let logger: Logger
 
-    struct Message {
-        let place: ProvePlace
-        let payload: [UInt8]
-        let timestampMilliseconds: Int64
-        let headers: [KafkaHeader]
-    }
-
     private func kafka(_ brokers: String) throws -> KafkaSettings {
         try Streams.kafkaSettings(brokers, scene.settings)
     }
@@ -40,7 +33,7 @@ struct ProveTopics {
     /// A transaction that a killed worker has left open holds readers back until the broker ends it, and the stack's broker
     /// misleads whoever waits for that (scripts/stack). So when there are fewer messages than expected the topic is read
     /// anew, from its beginning, until that must be over.
-    func read(_ setting: String, expected: Int) throws -> [Message] {
+    func read(_ setting: String, expected: Int) throws -> [ProveRecord] {
         var found = try readOnce(setting, expected: expected)
         for _ in 0..<2 where found.count < expected {
             Thread.sleep(forTimeInterval: 10)
@@ -52,7 +45,7 @@ struct ProveTopics {
 
     /// Until there are as many as expected and a while longer, so that one too many is seen, or nothing has come for a
     /// long while.
-    private func readOnce(_ setting: String, expected: Int) throws -> [Message] {
+    private func readOnce(_ setting: String, expected: Int) throws -> [ProveRecord] {
         var settings = try kafka(scene.directBrokers)
         // The stack's broker answers with all there is of a partition.
         settings.extra.merge(["receive.message.max.bytes": "1000000000"]) { mine, _ in mine }
@@ -60,7 +53,7 @@ struct ProveTopics {
             settings: settings, groupID: "prove-\(scene.run)-\(UUID().uuidString)",
             topics: [scene.settings.text(setting)], logger: logger)
         defer { consumer.close(timeoutMilliseconds: 2_000) }
-        var found: [Message] = []
+        var found: [ProveRecord] = []
         let end = ContinuousClock.now + .seconds(600)
         var last = ContinuousClock.now
         while ContinuousClock.now < end {
@@ -69,7 +62,7 @@ struct ProveTopics {
                 last = .now
                 for index in 0..<messages.count {
                     found.append(
-                        Message(
+                        ProveRecord(
                             place: ProvePlace(
                                 partition: messages.topicPartition(index).partition,
                                 offset: messages.offset(index)), payload: Array(messages.payload(index)),
@@ -84,7 +77,7 @@ struct ProveTopics {
     }
 
     /// The place that a dead letter names in its headers.
-    static func source(_ letter: Message) throws -> ProvePlace {
+    static func source(_ letter: ProveRecord) throws -> ProvePlace {
         func number(_ name: String) -> Int64? {
             let value = letter.headers.first { $0.name == "__connect.errors.\(name)" }?.value
             return value.flatMap { Int64(String(decoding: $0, as: UTF8.self)) }

@@ -64,6 +64,17 @@ public struct RecordedVerdict: Sendable {
     }
 }
 
+extension RecordedVerdict {
+    /// A verdict's bytes without the member that names the place in the stream.
+    public static func withoutSource(_ json: [UInt8]) -> [UInt8] {
+        let name = Array(#""source":{"#.utf8)
+        guard let start = json.indices.reversed().first(where: { json[$0...].starts(with: name) }),
+            let end = json[start...].firstIndex(of: UInt8(ascii: "}"))
+        else { return json }
+        return Array(json[..<start] + json[(end + 1)...])
+    }
+}
+
 /// The members of a verdict that are read back.
 private struct Fields: Decodable {
     struct Model: Decodable {

@@ -142,20 +142,11 @@ public struct VerdictReplay {
             let recorded = chosen[index].verdict.json
             index += 1
             outcome.recomputed += 1
-            if Self.withoutSource(recorded) == Self.withoutSource(Array(payload)) {
+            if RecordedVerdict.withoutSource(recorded) == RecordedVerdict.withoutSource(Array(payload)) {
                 outcome.same += 1
             } else if outcome.firstDifference == nil {
                 outcome.firstDifference = (recorded, Array(payload))
             }
         }
-    }
-
-    /// A verdict's bytes without the member that names the place in the stream.
-    private static func withoutSource(_ json: [UInt8]) -> [UInt8] {
-        let name = Array(#""source":{"#.utf8)
-        guard let start = json.indices.reversed().first(where: { json[$0...].starts(with: name) }),
-            let end = json[start...].firstIndex(of: UInt8(ascii: "}"))
-        else { return json }
-        return Array(json[..<start] + json[(end + 1)...])
     }
 }
