@@ -11,29 +11,15 @@ extension KafkaAdmin {
         group: String, topic: String, partitions: Int, timeoutMilliseconds: Int = 5_000
     ) throws(KafkaError) -> [Int32: Int64] {
         let operation = "offsets of group \(group)"
-        guard let queue = KafkaQueue(rd_kafka_queue_new(client.pointer), of: client) else {
-            throw client.error(rd_kafka_last_error(), operation)
-        }
-        let options = rd_kafka_AdminOptions_new(client.pointer, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS)
-        defer { rd_kafka_AdminOptions_destroy(options) }
-        let timeout = Int32(clamping: timeoutMilliseconds)
-        var text = [CChar](repeating: 0, count: 512)
-        let code = rd_kafka_AdminOptions_set_request_timeout(options, timeout, &text, text.count)
-        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-            throw KafkaError(code: code, message: KafkaError.string(text), operation: operation)
-        }
         let wanted = PartitionList(
             (0..<partitions).map { TopicPartition(topic: topic, partition: Int32($0)) })
         var requests: [OpaquePointer?] = [rd_kafka_ListConsumerGroupOffsets_new(group, wanted.pointer)]
         defer { rd_kafka_ListConsumerGroupOffsets_destroy(requests[0]) }
-        rd_kafka_ListConsumerGroupOffsets(client.pointer, &requests, 1, options, queue.pointer)
-        guard let event = rd_kafka_queue_poll(queue.pointer, timeout) else {
-            throw client.error(RD_KAFKA_RESP_ERR__TIMED_OUT, operation)
-        }
-        defer { rd_kafka_event_destroy(event) }
-        let answer = rd_kafka_event_error(event)
-        guard answer == RD_KAFKA_RESP_ERR_NO_ERROR else { throw client.error(answer, operation) }
-        return try offsets(in: event, operation)
+        return try ask(
+            operation, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeoutMilliseconds,
+            [rd_kafka_AdminOptions_set_request_timeout],
+            request: { rd_kafka_ListConsumerGroupOffsets(client.pointer, &requests, 1, $0, $1) },
+            body: { event throws(KafkaError) in try offsets(in: event, operation) })
     }
 
     private func offsets(

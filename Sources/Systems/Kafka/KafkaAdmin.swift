@@ -123,6 +123,37 @@ public struct KafkaAdmin: Sendable {
         request: (_ options: OpaquePointer?, _ queue: OpaquePointer) -> Void,
         results: (OpaquePointer) -> UnsafeBufferPointer<OpaquePointer?>
     ) throws(KafkaError) {
+        let timeouts = [
+            rd_kafka_AdminOptions_set_request_timeout, rd_kafka_AdminOptions_set_operation_timeout,
+        ]
+        try ask(operation, kind, timeoutMilliseconds, timeouts, request: request) {
+            event throws(KafkaError) in
+            for result in results(event) {
+                let code = rd_kafka_topic_result_error(result)
+                switch code {
+                case RD_KAFKA_RESP_ERR_NO_ERROR, RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS: continue
+                case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART where kind == RD_KAFKA_ADMIN_OP_DELETETOPICS:
+                    continue
+                default:
+                    let name = rd_kafka_topic_result_name(result).map { String(cString: $0) } ?? "?"
+                    let reason = rd_kafka_topic_result_error_string(result).map { String(cString: $0) }
+                    throw KafkaError(code: code, message: reason, operation: "\(operation): \(name)")
+                }
+            }
+        }
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// - Parameters:
+    ///   - timeouts: What takes the time; not each kind of request takes all.
+    ///   - body: Reads the answer, which is gone afterwards.
+    func ask<Answer>(
+        _ operation: String, _ kind: rd_kafka_admin_op_t, _ timeoutMilliseconds: Int,
+        _ timeouts: [(OpaquePointer?, Int32, UnsafeMutablePointer<CChar>?, Int) -> rd_kafka_resp_err_t],
+        request: (_ options: OpaquePointer?, _ queue: OpaquePointer) -> Void,
+        body: (_ event: OpaquePointer) throws(KafkaError) -> Answer
+    ) throws(KafkaError) -> Answer {
         guard let queue = KafkaQueue(rd_kafka_queue_new(client.pointer), of: client) else {
             throw client.error(rd_kafka_last_error(), operation)
         }
@@ -130,9 +161,7 @@ public struct KafkaAdmin: Sendable {
         defer { rd_kafka_AdminOptions_destroy(options) }
         let timeout = Int32(clamping: timeoutMilliseconds)
         var text = [CChar](repeating: 0, count: 512)
-        for set in [
-            rd_kafka_AdminOptions_set_request_timeout, rd_kafka_AdminOptions_set_operation_timeout,
-        ] {
+        for set in timeouts {
             let code = set(options, timeout, &text, text.count)
             guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
                 throw KafkaError(code: code, message: KafkaError.string(text), operation: operation)
@@ -145,17 +174,6 @@ public struct KafkaAdmin: Sendable {
         defer { rd_kafka_event_destroy(event) }
         let code = rd_kafka_event_error(event)
         guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw client.error(code, operation) }
-        for result in results(event) {
-            let code = rd_kafka_topic_result_error(result)
-            switch code {
-            case RD_KAFKA_RESP_ERR_NO_ERROR, RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS: continue
-            case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART where kind == RD_KAFKA_ADMIN_OP_DELETETOPICS:
-                continue
-            default:
-                let name = rd_kafka_topic_result_name(result).map { String(cString: $0) } ?? "?"
-                let reason = rd_kafka_topic_result_error_string(result).map { String(cString: $0) }
-                throw KafkaError(code: code, message: reason, operation: "\(operation): \(name)")
-            }
-        }
+        return try body(event)
     }
 }
