@@ -7,11 +7,18 @@ import Transactions
 public struct BacktestComparison: Codable, Sendable, Hashable {
     /// Users, or transactions, that have something in common.
     public struct Group: Codable, Sendable, Hashable {
-        public var name: String
-        public var transactions: Int
-        public var frauds: Int
-        public var activeAlerts: Int
-        public var candidateAlerts: Int
+        public var name = ""
+        public var transactions = 0
+        public var frauds = 0
+        public var activeAlerts = 0
+        public var candidateAlerts = 0
+
+        mutating func add(_ other: Group) {
+            transactions += other.transactions
+            frauds += other.frauds
+            activeAlerts += other.activeAlerts
+            candidateAlerts += other.candidateAlerts
+        }
     }
 
     /// A transaction of which the two say different things.

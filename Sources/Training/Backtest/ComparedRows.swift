@@ -18,29 +18,9 @@ struct ComparedRows {
 
     private struct Changed {
         let row: HistoryRow
-        let severity: Double
+        let severity: Double?
         /// Before encoding.
         let table: RowTable
-    }
-
-    private struct Tally {
-        var transactions = 0
-        var frauds = 0
-        var activeAlerts = 0
-        var candidateAlerts = 0
-
-        mutating func add(_ other: Tally) {
-            transactions += other.transactions
-            frauds += other.frauds
-            activeAlerts += other.activeAlerts
-            candidateAlerts += other.candidateAlerts
-        }
-
-        func group(_ name: String) -> BacktestComparison.Group {
-            BacktestComparison.Group(
-                name: name, transactions: transactions, frauds: frauds, activeAlerts: activeAlerts,
-                candidateAlerts: candidateAlerts)
-        }
     }
 
     /// Changes that are shown of each side.
@@ -56,8 +36,8 @@ struct ComparedRows {
     private(set) var candidateScores: [Double] = []
     private var batch = RowTable()
     private var waiting: [HistoryRow] = []
-    private var byUser: [UInt32: Tally] = [:]
-    private var byHash: [UInt64: Tally] = [:]
+    private var byUser: [UInt32: BacktestComparison.Group] = [:]
+    private var byHash: [UInt64: BacktestComparison.Group] = [:]
     private var newCount = 0
     private var droppedCount = 0
     private var new: [Changed] = []
@@ -85,11 +65,11 @@ struct ComparedRows {
         for (place, row) in waiting.enumerated() {
             let wasAlert = before[place] < active.threshold
             let isAlert = after[place] < candidate.threshold
-            let one = Tally(
+            let one = BacktestComparison.Group(
                 transactions: 1, frauds: row.label == 1 ? 1 : 0, activeAlerts: wasAlert ? 1 : 0,
                 candidateAlerts: isAlert ? 1 : 0)
-            byUser[row.user, default: Tally()].add(one)
-            byHash[row.category, default: Tally()].add(one)
+            byUser[row.user, default: .init()].add(one)
+            byHash[row.category, default: .init()].add(one)
             if isAlert, !wasAlert {
                 newCount += 1
                 keep(row, place, candidate.severity(of: after[place]), in: &new)
@@ -107,7 +87,7 @@ struct ComparedRows {
 
     /// The most severe ones are kept, whatever the order in which they come.
     private func keep(_ row: HistoryRow, _ place: Int, _ severity: Double?, in kept: inout [Changed]) {
-        kept.append(Changed(row: row, severity: severity ?? 0, table: batch.gathering([place])))
+        kept.append(Changed(row: row, severity: severity, table: batch.gathering([place])))
         guard kept.count >= 4 * Self.maximumShown else { return }
         kept = Self.mostSevere(kept)
     }
@@ -115,8 +95,8 @@ struct ComparedRows {
     private static func mostSevere(_ changes: [Changed]) -> [Changed] {
         Array(
             changes.sorted {
-                ($1.severity, $0.row.timestampMilliseconds, $0.row.transaction)
-                    < ($0.severity, $1.row.timestampMilliseconds, $1.row.transaction)
+                ($1.severity ?? 0, $0.row.timestampMilliseconds, $0.row.transaction)
+                    < ($0.severity ?? 0, $1.row.timestampMilliseconds, $1.row.transaction)
             }.prefix(maximumShown))
     }
 
@@ -126,8 +106,7 @@ struct ComparedRows {
         func shown(_ changes: [Changed], by model: ReadyModel) throws -> [Shown] {
             try Self.mostSevere(changes).map {
                 Shown(
-                    row: $0.row, severity: model.severity(of: 0) == nil ? nil : $0.severity,
-                    because: try Self.because($0.table, model))
+                    row: $0.row, severity: $0.severity, because: try Self.because($0.table, model))
             }
         }
         return (
@@ -158,15 +137,17 @@ struct ComparedRows {
 
     func byActivity() -> [BacktestComparison.Group] {
         let users = byUser.sorted { ($0.value.transactions, $0.key) < ($1.value.transactions, $1.key) }
-        var deciles = [Tally](repeating: Tally(), count: 10)
+        var deciles = (1...10).map { BacktestComparison.Group(name: "\($0)") }
         for (place, user) in users.enumerated() { deciles[place * 10 / users.count].add(user.value) }
-        return deciles.enumerated().filter { $0.element.transactions > 0 }.map {
-            $0.element.group("\($0.offset + 1)")
-        }
+        return deciles.filter { $0.transactions > 0 }
     }
 
     func byCategory(_ names: CategoryNames) -> [BacktestComparison.Group] {
-        let groups = byHash.map { $0.value.group($0.key == 0 ? "none" : names[$0.key] ?? "another") }
+        let groups = byHash.map { hash, group in
+            var group = group
+            group.name = hash == 0 ? "none" : names[hash] ?? "another"
+            return group
+        }
         return Array(
             groups.sorted { ($1.transactions, $0.name) < ($0.transactions, $1.name) }.prefix(Self.categories))
     }
