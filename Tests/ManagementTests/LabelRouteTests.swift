@@ -8,21 +8,8 @@ import Testing
 @Suite struct LabelRouteTests {
     private let key = "X-Admin-Key: \(TestAPI.key)"
 
-    private struct Answer {
-        let status: String
-        let json: [String: Any]
-
-        init(_ text: String) {
-            status = String(text.dropFirst(9).prefix(3))
-            let body = text.components(separatedBy: "\r\n\r\n").dropFirst().joined(separator: "\r\n\r\n")
-            json = ((try? JSONSerialization.jsonObject(with: Data(body.utf8))) as? [String: Any]) ?? [:]
-        }
-
-        func count(_ name: String) -> Int? { json[name] as? Int }
-    }
-
-    private func post(_ api: TestAPI, _ body: String) async throws -> Answer {
-        Answer(
+    private func post(_ api: TestAPI, _ body: String) async throws -> JSONAnswer {
+        JSONAnswer(
             try await blocking { [key] in
                 try api.connect().request("POST", "/v1/labels", headers: [key], body: body)
             })
@@ -144,9 +131,9 @@ import Testing
 
     @Test func aJobRemembersAsOfWhichMomentItLearns() async throws {
         let api = try await TestAPI()
-        func train(_ more: String) async throws -> Answer {
+        func train(_ more: String) async throws -> JSONAnswer {
             let body = #"{"date_range":{"start":"2026-01-01","end":"2026-02-14"}\#(more)}"#
-            return Answer(
+            return JSONAnswer(
                 try await blocking { [key] in
                     try api.connect().request("POST", "/v1/train", headers: [key], body: body)
                 })
@@ -156,4 +143,8 @@ import Testing
         #expect(answer.status == "202" || answer.json["field"] as? String == "detector", "\(answer.json)")
         #expect(try await train(#","as_of":"soon""#).json["field"] as? String == "as_of")
     }
+}
+
+extension JSONAnswer {
+    fileprivate func count(_ name: String) -> Int? { json[name] as? Int }
 }

@@ -7,24 +7,10 @@ import Testing
 
 /// Rules that come by HTTP.
 @Suite struct RuleRouteTests {
-    private struct Answer {
-        let status: String
-        let json: [String: Any]
-
-        init(_ text: String) {
-            status = String(text.dropFirst(9).prefix(3))
-            let body = text.components(separatedBy: "\r\n\r\n").dropFirst().joined(separator: "\r\n\r\n")
-            json = ((try? JSONSerialization.jsonObject(with: Data(body.utf8))) as? [String: Any]) ?? [:]
-        }
-
-        var rules: [[String: Any]] { json["rules"] as? [[String: Any]] ?? [] }
-        var id: String { (json["rule"] as? [String: Any])?["id"] as? String ?? "" }
-    }
-
     private func call(
         _ api: TestAPI, _ method: String, _ target: String, _ body: String = "", key: String = TestAPI.key
-    ) async throws -> Answer {
-        Answer(
+    ) async throws -> JSONAnswer {
+        JSONAnswer(
             try await blocking {
                 try api.connect().request(method, target, headers: ["X-Admin-Key: \(key)"], body: body)
             })
@@ -124,4 +110,9 @@ import Testing
         }
         #expect(try await call(api, "DELETE", "/v1/rules/\(own.id)", key: key).status == "200")
     }
+}
+
+extension JSONAnswer {
+    fileprivate var rules: [[String: Any]] { json["rules"] as? [[String: Any]] ?? [] }
+    fileprivate var id: String { (json["rule"] as? [String: Any])?["id"] as? String ?? "" }
 }

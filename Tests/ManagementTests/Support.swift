@@ -148,3 +148,15 @@ final class Client {
 func blocking<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
     try await NIOThreadPool.singleton.runIfActive(body)
 }
+
+/// What `Client.request` gives: the status, and the body where it is a JSON object.
+struct JSONAnswer {
+    let status: String
+    let json: [String: Any]
+
+    init(_ text: String) {
+        status = String(text.dropFirst(9).prefix(3))
+        let body = text.components(separatedBy: "\r\n\r\n").dropFirst().joined(separator: "\r\n\r\n")
+        json = ((try? JSONSerialization.jsonObject(with: Data(body.utf8))) as? [String: Any]) ?? [:]
+    }
+}
