@@ -17,7 +17,7 @@ extension KafkaAdmin {
         defer { rd_kafka_ListConsumerGroupOffsets_destroy(requests[0]) }
         return try ask(
             operation, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeoutMilliseconds,
-            [rd_kafka_AdminOptions_set_request_timeout],
+            waitsForBrokers: false,
             request: { rd_kafka_ListConsumerGroupOffsets(client.pointer, &requests, 1, $0, $1) },
             body: { event throws(KafkaError) in try offsets(in: event, operation) })
     }

@@ -123,10 +123,7 @@ public struct KafkaAdmin: Sendable {
         request: (_ options: OpaquePointer?, _ queue: OpaquePointer) -> Void,
         results: (OpaquePointer) -> UnsafeBufferPointer<OpaquePointer?>
     ) throws(KafkaError) {
-        let timeouts = [
-            rd_kafka_AdminOptions_set_request_timeout, rd_kafka_AdminOptions_set_operation_timeout,
-        ]
-        try ask(operation, kind, timeoutMilliseconds, timeouts, request: request) {
+        try ask(operation, kind, timeoutMilliseconds, waitsForBrokers: true, request: request) {
             event throws(KafkaError) in
             for result in results(event) {
                 let code = rd_kafka_topic_result_error(result)
@@ -146,11 +143,12 @@ public struct KafkaAdmin: Sendable {
     /// Sends a request and waits for its answer.
     ///
     /// - Parameters:
-    ///   - timeouts: What takes the time; not each kind of request takes all.
+    ///   - waitsForBrokers: Whether the broker itself waits until the work is done: librdkafka takes a time for that
+    ///     from requests about topics only.
     ///   - body: Reads the answer, which is gone afterwards.
     func ask<Answer>(
         _ operation: String, _ kind: rd_kafka_admin_op_t, _ timeoutMilliseconds: Int,
-        _ timeouts: [(OpaquePointer?, Int32, UnsafeMutablePointer<CChar>?, Int) -> rd_kafka_resp_err_t],
+        waitsForBrokers: Bool,
         request: (_ options: OpaquePointer?, _ queue: OpaquePointer) -> Void,
         body: (_ event: OpaquePointer) throws(KafkaError) -> Answer
     ) throws(KafkaError) -> Answer {
@@ -161,11 +159,12 @@ public struct KafkaAdmin: Sendable {
         defer { rd_kafka_AdminOptions_destroy(options) }
         let timeout = Int32(clamping: timeoutMilliseconds)
         var text = [CChar](repeating: 0, count: 512)
-        for set in timeouts {
-            let code = set(options, timeout, &text, text.count)
-            guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-                throw KafkaError(code: code, message: KafkaError.string(text), operation: operation)
-            }
+        var set = rd_kafka_AdminOptions_set_request_timeout(options, timeout, &text, text.count)
+        if waitsForBrokers, set == RD_KAFKA_RESP_ERR_NO_ERROR {
+            set = rd_kafka_AdminOptions_set_operation_timeout(options, timeout, &text, text.count)
+        }
+        guard set == RD_KAFKA_RESP_ERR_NO_ERROR else {
+            throw KafkaError(code: set, message: KafkaError.string(text), operation: operation)
         }
         request(options, queue.pointer)
         guard let event = rd_kafka_queue_poll(queue.pointer, timeout) else {
