@@ -7,7 +7,7 @@ import Transactions
 public struct RuleSet: Sendable {
     /// From 1; 0: nobody has ever made one.
     public let version: Int
-    /// Of the version's bytes without their signature, hexadecimal; nil: there is none.
+    /// Of the version's bytes without their signature, as they were first written, hexadecimal; nil: there is none.
     public let sha256: String?
     /// Ascending by id.
     public let rules: [Rule]
@@ -45,13 +45,16 @@ public struct RuleSet: Sendable {
     /// - Parameters:
     ///   - rules: Checked.
     ///   - previous: SHA-256 of the version before.
+    ///   - original: SHA-256 of this version before rules of erased users were taken out of it; nil: none were.
     static func encode(
-        version: Int, rules: [Rule], previous: String?, by author: String, at milliseconds: Int64
+        version: Int, rules: [Rule], previous: String?, by author: String, at milliseconds: Int64,
+        original: String? = nil
     ) -> [UInt8] {
         var json = JSONWriter()
         json.beginObject()
         json.field("format", format)
         json.field("version", Int64(version))
+        if let original { json.field("original", original) }
         if let previous { json.field("previous", previous) } else { json.nullField("previous") }
         json.field("by", author)
         json.field("time") { TimeText.append(milliseconds, to: &$0) }
@@ -72,6 +75,7 @@ public struct RuleSet: Sendable {
         struct File: Decodable {
             let format: String
             let version: Int
+            let original: String?
             let rules: [RuleParser.Draft]
         }
         let name = expected ?? 0
@@ -93,12 +97,17 @@ public struct RuleSet: Sendable {
             guard (1...RuleSet.greatestVersion).contains(file.version),
                 expected ?? file.version == file.version
             else { throw .damaged(version: name, reason: "they say that they are v\(file.version)") }
+            guard file.original.map({ Hex.bytes($0)?.count == SHA256.byteCount }) ?? true else {
+                throw .damaged(version: name, reason: "what it was before an erasure is no SHA-256")
+            }
             rules = try RuleSet.checked(RuleParser(author: "unknown", now: 0).rules(file.rules))
         } catch {
             if case .damaged = error { throw error }
             throw .damaged(version: name, reason: "\(error)")
         }
-        self.init(version: file.version, sha256: Hex.text(SHA256.hash(data: body)), rules: rules)
+        // A version from which a user was erased keeps its name: the verdicts of others go on naming it.
+        self.init(
+            version: file.version, sha256: file.original ?? Hex.text(SHA256.hash(data: body)), rules: rules)
     }
 
     /// What a signature is of: rules, and nothing else that the key signs.

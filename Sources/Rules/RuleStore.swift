@@ -9,8 +9,8 @@ import ObjectStore
 /// Whoever changes the rules writes the version after the one that was read, if nobody else has: of two who change them at
 /// once the second begins again with what the first has made, and no change is lost.
 public struct RuleStore: Sendable {
-    private let objects: any ObjectStore
-    private let key: SymmetricKey?
+    let objects: any ObjectStore
+    let key: SymmetricKey?
 
     /// Names the greatest version, so that who comes new need not count. Only a hint: the versions themselves decide.
     private static let latestKey = "rules/latest"
@@ -25,7 +25,7 @@ public struct RuleStore: Sendable {
 
     public var location: String { objects.location }
 
-    private func key(_ version: Int) -> String { "\(Self.prefix)\(version)\(Self.suffix)" }
+    func key(_ version: Int) -> String { "\(Self.prefix)\(version)\(Self.suffix)" }
 
     // MARK: Reading
 
@@ -131,7 +131,7 @@ public struct RuleStore: Sendable {
 
     private static let attempts = 100
 
-    private func change(
+    func change(
         by author: String, now: Int64, passingOverDamage: Bool = false, _ edit: ([Rule]) throws -> [Rule]
     ) throws -> Change {
         var version = try newest()

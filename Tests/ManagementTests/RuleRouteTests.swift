@@ -86,6 +86,25 @@ import Testing
         _ = try AuditLog.verify(path)
     }
 
+    @Test func anErasedUsersRulesAreGoneAndTheReceiptNamesTheirAuthors() async throws {
+        let api = try await TestAPI()
+        for user in ["u-1", "u-2"] {
+            let body = #"{"id":"of-\#(user)","action":"suppress","user_id":"\#(user)","reason":"r"}"#
+            #expect(try await call(api, "POST", "/v1/rules", body).status == "201")
+        }
+        let receipt = try await call(api, "DELETE", "/v1/users/u-1")
+        #expect(["200", "202"].contains(receipt.status), "\(receipt.json)")
+        let lost = try #require(receipt.rules.first)
+        #expect(lost["id"] as? String == "of-u-1" && lost["author"] as? String == "admin", "\(lost)")
+        #expect(
+            try await call(api, "GET", "/v1/rules").rules.compactMap { $0["id"] as? String } == ["of-u-2"])
+        for version in 1...3 {
+            let rules = try RuleStore(objects: api.objects).load(version).rules
+            #expect(!rules.contains { $0.conditions.userID == "u-1" }, "v\(version)")
+        }
+        #expect(try await call(api, "DELETE", "/v1/users/u-3").status == "404")
+    }
+
     /// Who may look after some users may not quieten the alerts of others, nor read of them.
     @Test func aKeyForSomeUsersHasTheirRulesOnly() async throws {
         let (key, entry) = KeyFile.make(name: "k", scopes: [.read, .label], tenantPrefix: "a-", expires: nil)

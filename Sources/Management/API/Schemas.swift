@@ -210,11 +210,16 @@ enum Schemas {
                 "what": string("`models`, `windows`, ..."), "where": string(), "removed": integer,
                 "state": choice(["done", "pending"]), "note": string(),
             ], required: ["what", "where", "removed", "state"])
+        let rule = object(
+            [
+                "id": string(), "action": string(),
+                "author": string("Who made the rule and does not know yet that it is gone"),
+            ], required: ["id", "action", "author"])
         return object(
             [
                 "user_id": string(), "state": choice(["done", "pending"]), "time_ms": integer,
-                "parts": array(of: part), "kept": array(of: string()),
-            ], required: ["user_id", "state", "time_ms", "parts", "kept"])
+                "parts": array(of: part), "rules": array(of: rule), "kept": array(of: string()),
+            ], required: ["user_id", "state", "time_ms", "parts", "rules", "kept"])
     }()
 
     /// Numbers that JSON lacks are texts.

@@ -18,9 +18,10 @@ func userEndpoints() -> [Endpoint] {
         },
         Endpoint(
             .delete, "/v1/users/{user_id}", name: "eraseUser",
-            summary: "Remove a user's models, window, jobs and events, and what caches hold of them",
+            summary: "Remove a user's models, window, jobs, events and rules, and what caches hold of them",
             details: """
-                The answer is a receipt: what was removed where. `202` where a part is not done yet, with what it waits for: \
+                The answer is a receipt: what was removed where, and whose rules are gone (`rules`), so that their authors \
+                can be told. `202` where a part is not done yet, with what it waits for: \
                 ask again. When nothing is left the answer is `404`.
                 """,
             scope: .erase, parameters: [userID],
@@ -33,7 +34,9 @@ func userEndpoints() -> [Endpoint] {
         ) { call, services in
             let userID = call.text("user_id") ?? ""
             try call.identity?.check(userID: userID)
-            let receipt = try await services.blocking { try erase(userID, services) }
+            let receipt = try await services.blocking {
+                try erase(userID, by: call.caller, services)
+            }
             guard receipt.isAnything else { throw Problem.notFound("there is nothing of this user here") }
             return try .json(receipt, status: receipt.state == .done ? .ok : .accepted)
         },
@@ -87,29 +90,38 @@ struct Receipt: Encodable {
         var note: String?
     }
 
+    /// A rule that named the user.
+    struct LostRule: Encodable {
+        let id: String
+        let action: String
+        let author: String
+    }
+
     let userId: String
     let timeMs: Int64
     var parts: [Part] = []
+    var rules: [LostRule] = []
     /// What erasing does not reach, because it is not this service's.
     let kept = ["the lake, and the records of the stream's topics or files"]
 
     var state: State { parts.contains { $0.state == .pending } ? .pending : .done }
     var isAnything: Bool { parts.contains { $0.removed > 0 || $0.state == .pending } }
 
-    private enum CodingKeys: CodingKey { case userId, timeMs, parts, kept, state }
+    private enum CodingKeys: CodingKey { case userId, timeMs, parts, rules, kept, state }
 
     func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(userId, forKey: .userId)
         try container.encode(timeMs, forKey: .timeMs)
         try container.encode(parts, forKey: .parts)
+        try container.encode(rules, forKey: .rules)
         try container.encode(kept, forKey: .kept)
         try container.encode(state, forKey: .state)
     }
 }
 
 /// Jobs first, so that none makes a model anew; then what serves; then what is kept.
-private func erase(_ userID: String, _ services: ManagementServices) throws -> Receipt {
+private func erase(_ userID: String, by caller: String, _ services: ManagementServices) throws -> Receipt {
     let now = Int64(Date().timeIntervalSince1970 * 1_000)
     var receipt = Receipt(userId: userID, timeMs: now)
     let jobs = try services.jobs.erase(userID: userID)
@@ -130,6 +142,18 @@ private func erase(_ userID: String, _ services: ManagementServices) throws -> R
         receipt.parts.append(.init(what: "recent anomalies", where: "this machine", removed: removed))
     }
     services.events.erase(userID: userID)
+    let rules = try services.rules.erase(userID: userID, by: caller, now: now)
+    services.currentRules?.refresh()
+    receipt.rules = rules.rules.map {
+        .init(id: $0.id, action: $0.action.rawValue, author: $0.author)
+    }
+    let unreadable = rules.unreadable.map { "v\($0)" }.joined(separator: ", ")
+    receipt.parts.append(
+        .init(
+            what: "rules", where: services.rules.location, removed: rules.rules.count + rules.versions.count,
+            state: unreadable.isEmpty ? .done : .pending,
+            note: unreadable.isEmpty
+                ? nil : "damaged, and naming the user: \(unreadable); remove them from rules/ by hand"))
     let wasAnything = receipt.isAnything
     let told = "other processes forget the user when they next look into the store"
     if let windows = services.windows {
