@@ -109,6 +109,8 @@ let package = Package(
 
         // What every error can say of itself.
         .target(name: "Retrying", swiftSettings: strict),
+        // Which bytes are this service's own.
+        .target(name: "Signing", dependencies: [crypto], swiftSettings: strict),
 
         // Outside systems.
         .target(
@@ -140,7 +142,7 @@ let package = Package(
             name: "Models",
             dependencies: [
                 detectorAPI, exact, "Plugins", "Features", "Transactions", "ObjectStore", "Redis", "Retrying",
-                crypto, grdb, logging, metrics,
+                "Signing", crypto, grdb, logging, metrics,
             ],
             swiftSettings: strict),
         .target(
@@ -163,7 +165,9 @@ let package = Package(
         // What analysts have decided about alerts.
         .target(
             name: "Rules",
-            dependencies: ["Transactions", "ObjectStore", "Retrying", exact, crypto, logging, metrics],
+            dependencies: [
+                "Transactions", "ObjectStore", "Retrying", "Signing", exact, crypto, logging, metrics,
+            ],
             swiftSettings: strict),
 
         // The two paths, which meet only in Models, Features and Outcomes.
@@ -208,7 +212,8 @@ let package = Package(
             dependencies: [
                 "Management", "Serving", "Training", "Interchange", "Models", "Outcomes", "Rules", "Plugins",
                 "Features",
-                "Transactions", "Kafka", "KafkaProxy", "Redis", "ObjectStore", "Lake", detectorAPI, exact,
+                "Transactions", "Kafka", "KafkaProxy", "Redis", "ObjectStore", "Lake", "Signing", detectorAPI,
+                exact,
                 logging,
                 metrics, lifecycle, nioPosix,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -287,7 +292,8 @@ let package = Package(
         .testTarget(
             name: "ModelsTests",
             dependencies: [
-                "Models", "Plugins", "Features", "ObjectStore", "Redis", "Torture", detectorAPI, exact,
+                "Models", "Plugins", "Features", "ObjectStore", "Redis", "Signing", "Torture", detectorAPI,
+                exact,
                 crypto,
                 grdb, logging,
             ],
@@ -312,7 +318,9 @@ let package = Package(
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
             name: "RulesTests",
-            dependencies: ["Rules", "Transactions", "ObjectStore", "Torture", detectorAPI, logging],
+            dependencies: [
+                "Rules", "Transactions", "ObjectStore", "Signing", "Torture", detectorAPI, logging,
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "PluginsTests",
@@ -324,8 +332,8 @@ let package = Package(
         .testTarget(
             name: "ManagementTests",
             dependencies: [
-                "Management", "Training", "Outcomes", "Rules", "Models", "Plugins", "ObjectStore", "Lake",
-                "Torture",
+                "Management", "Training", "Outcomes", "Rules", "Models", "Plugins", "Features", "ObjectStore",
+                "Lake", "Torture",
                 detectorAPI, crypto, logging, metrics, nioCore, nioPosix, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
             ],

@@ -74,6 +74,8 @@ public struct ManagementServices: Sendable {
     /// nil: nobody asked for one.
     public let auditLog: AuditLog?
     /// Where calls that block run.
+    /// How many people a promotion takes: 1 or 2.
+    public let promotionIdentities: Int
     public let threads: NIOThreadPool
 
     public init(
@@ -83,7 +85,7 @@ public struct ManagementServices: Sendable {
         labelled: LabelledTransactions, rules: RuleStore, currentRules: CurrentRules? = nil,
         events: EventHub = EventHub(),
         audit: (@Sendable (_ verdict: [UInt8]) throws -> VerdictAudit)? = nil, metrics: PrometheusRegistry,
-        keys: KeyRing, auditLog: AuditLog? = nil, threads: NIOThreadPool
+        keys: KeyRing, auditLog: AuditLog? = nil, promotionIdentities: Int = 1, threads: NIOThreadPool
     ) {
         self.jobs = jobs
         self.registry = registry
@@ -104,6 +106,7 @@ public struct ManagementServices: Sendable {
         self.metrics = metrics
         self.keys = keys
         self.auditLog = auditLog
+        self.promotionIdentities = promotionIdentities
         self.threads = threads
     }
 

@@ -1,6 +1,7 @@
 import Crypto
 import Exact
 import Foundation
+import Signing
 import Transactions
 
 /// One version of the rules, and how a transaction finds its own. Immutable.
@@ -70,8 +71,8 @@ public struct RuleSet: Sendable {
     /// - Parameters:
     ///   - bytes: As they lie in the store, a signature behind them or not.
     ///   - version: Which one it must be; nil: the one that it says.
-    ///   - key: Must have signed it; nil: signatures are not looked at.
-    public init(decoding bytes: [UInt8], version expected: Int?, key: SymmetricKey?) throws(RuleError) {
+    ///   - keys: One of them must have signed it; none: signatures are not looked at.
+    init(decoding bytes: [UInt8], version expected: Int?, keys: SigningKeys) throws(RuleError) {
         struct File: Decodable {
             let format: String
             let version: Int
@@ -80,12 +81,10 @@ public struct RuleSet: Sendable {
         }
         let name = expected ?? 0
         let body = bytes.prefix { $0 != UInt8(ascii: "\n") }
-        if let key {
-            guard
-                let tag = Hex.bytes(
-                    String(decoding: bytes.dropFirst(body.count + 1).prefix(200), as: UTF8.self)),
-                HMAC<SHA256>.isValidAuthenticationCode(tag, authenticating: Self.signed(body), using: key)
-            else { throw .damaged(version: name, reason: "this service's key has not signed them") }
+        if !keys.isEmpty {
+            guard Self.signer(of: bytes, keys) != nil else {
+                throw .damaged(version: name, reason: "no key of this service has signed them")
+            }
         }
         let file: File
         let rules: [Rule]
@@ -113,10 +112,16 @@ public struct RuleSet: Sendable {
     /// What a signature is of: rules, and nothing else that the key signs.
     private static func signed(_ body: some Sequence<UInt8>) -> [UInt8] { Array("ml-rules\0".utf8) + body }
 
+    /// The name of the key that has signed a version; nil: none of these has.
+    static func signer(of bytes: [UInt8], _ keys: SigningKeys) -> Data? {
+        let body = bytes.prefix { $0 != UInt8(ascii: "\n") }
+        let text = String(decoding: bytes.dropFirst(body.count + 1).prefix(200), as: UTF8.self)
+        return Hex.bytes(text).flatMap { keys.signer(of: $0, authenticating: signed(body)) }
+    }
+
     /// The bytes as they lie in the store.
-    static func signed(_ body: [UInt8], with key: SymmetricKey?) -> [UInt8] {
-        guard let key else { return body }
-        let tag = HMAC<SHA256>.authenticationCode(for: signed(body), using: key)
+    static func signed(_ body: [UInt8], with keys: SigningKeys) -> [UInt8] {
+        guard let tag = keys.sign(signed(body)) else { return body }
         return body + [UInt8(ascii: "\n")] + Array(Hex.text(tag).utf8)
     }
 

@@ -50,7 +50,7 @@ extension RuleStore {
             let set: RuleSet
             let origin: RuleSet.Origin
             do {
-                set = try RuleSet(decoding: object.bytes, version: version, key: key)
+                set = try RuleSet(decoding: object.bytes, version: version, keys: keys)
                 origin = try RuleSet.Origin(object.bytes)
             } catch {
                 return Self.contains(userID, object.bytes) ? .unreadable : .nothing
@@ -60,7 +60,7 @@ extension RuleStore {
             let body = RuleSet.encode(
                 version: version, rules: rest, previous: origin.previous, by: origin.by,
                 at: origin.milliseconds, original: sha256)
-            let bytes = RuleSet.signed(body, with: key)
+            let bytes = RuleSet.signed(body, with: keys)
             if try objects.putIfUnchanged(key(version), bytes, .unchanged(object.tag)) { return .rewritten }
         }
         return .nothing

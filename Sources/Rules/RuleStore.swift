@@ -2,6 +2,7 @@ import Crypto
 import Exact
 import Foundation
 import ObjectStore
+import Signing
 
 /// The versions of the rules in an object store, `rules/v3.rules`, each written once; the greatest serves. Thread-safe;
 /// calls block.
@@ -10,17 +11,22 @@ import ObjectStore
 /// once the second begins again with what the first has made, and no change is lost.
 public struct RuleStore: Sendable {
     let objects: any ObjectStore
-    let key: SymmetricKey?
+    let keys: SigningKeys
 
     /// Names the greatest version, so that who comes new need not count. Only a hint: the versions themselves decide.
     private static let latestKey = "rules/latest"
     private static let prefix = "rules/v"
     private static let suffix = ".rules"
 
-    /// - Parameter hmacKey: Signs versions, and refuses those that are not signed with it.
+    /// - Parameter hmacKey: The only key, see `init(objects:keys:)`.
     public init(objects: any ObjectStore, hmacKey: String? = nil) {
+        self.init(objects: objects, keys: SigningKeys(newest: hmacKey))
+    }
+
+    /// - Parameter keys: Sign versions, and refuse those that none of them has signed.
+    public init(objects: any ObjectStore, keys: SigningKeys) {
         self.objects = objects
-        key = hmacKey.map { SymmetricKey(data: SHA256.hash(data: Array($0.utf8))) }
+        self.keys = keys
     }
 
     public var location: String { objects.location }
@@ -69,11 +75,11 @@ public struct RuleStore: Sendable {
         guard let bytes = try objects.get(key(version), maximumSize: RuleLimits.sizeBytes)?.bytes else {
             throw RuleError.noVersion(version)
         }
-        return (try RuleSet(decoding: bytes, version: version, key: key), bytes)
+        return (try RuleSet(decoding: bytes, version: version, keys: keys), bytes)
     }
 
     func decode(_ bytes: [UInt8]) throws(RuleError) -> RuleSet {
-        try RuleSet(decoding: bytes, version: nil, key: key)
+        try RuleSet(decoding: bytes, version: nil, keys: keys)
     }
 
     // MARK: Changing
@@ -147,12 +153,12 @@ public struct RuleStore: Sendable {
             guard body.count < RuleLimits.sizeBytes - 1_024 else {
                 throw RuleError.invalid(field: "rules", reason: "they are \(body.count) bytes long")
             }
-            let bytes = RuleSet.signed(body, with: key)
+            let bytes = RuleSet.signed(body, with: keys)
             if try objects.putIfUnchanged(key(version + 1), bytes, .absent) {
                 // The version is there whether or not this succeeds.
                 _ = try? objects.put(Self.latestKey, Array("\(version + 1)\n".utf8), if: .always)
                 return Change(
-                    before: version, after: try RuleSet(decoding: bytes, version: version + 1, key: key))
+                    before: version, after: try RuleSet(decoding: bytes, version: version + 1, keys: keys))
             }
             version = try newest(after: version)
         }

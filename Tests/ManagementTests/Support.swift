@@ -28,7 +28,7 @@ final class TestAPI: Sendable {
 
     init(
         limits: ConnectionLimits = ConnectionLimits(), auditLog: AuditLog? = nil, keyFile: String? = nil,
-        tls: TLSFiles? = nil
+        tls: TLSFiles? = nil, promotionIdentities: Int = 1
     ) async throws {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -52,7 +52,7 @@ final class TestAPI: Sendable {
             rules: RuleStore(objects: objects),
             metrics: PrometheusRegistry(),
             keys: try KeyRing(adminKey: Self.key, file: keyFile, isReadingOpen: true, logger: logger),
-            auditLog: auditLog,
+            auditLog: auditLog, promotionIdentities: promotionIdentities,
             threads: threads)
         self.services = services
         self.objects = objects

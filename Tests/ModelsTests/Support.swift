@@ -144,7 +144,7 @@ extension ModelCache {
     }
 
     func bytes(_ tenant: Tenant, version: Int, signer: Data = Data()) -> [UInt8]? {
-        artifact(tenant, version: version, signer: signer).map { Array($0.bytes.bytes) }
+        artifact(tenant, version: version, signers: [signer]).map { Array($0.bytes.bytes) }
     }
 }
 

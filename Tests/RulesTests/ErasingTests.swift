@@ -66,11 +66,11 @@ import Testing
             #"{"format":"ml-rules-1","version":7,"original":"\#(original)","previous":null,"by":"ada","#
             + #""time":"2026-02-03T12:00:00Z","rules":[{"id":"y","action":"alert","user_id":"stays","#
             + #""publish":true,"reason":"r","author":"eve","created":"2026-02-03T12:00:00Z"}]}"#
-        let set = try RuleSet(decoding: Array(text.utf8), version: 7, key: nil)
+        let set = try RuleSet(decoding: Array(text.utf8), version: 7, keys: .none)
         #expect(set.sha256 == original && set.rules.map(\.id) == ["y"])
         #expect(throws: RuleError.self) {
             _ = try RuleSet(
-                decoding: Array(text.replacing(original, with: "ab").utf8), version: 7, key: nil)
+                decoding: Array(text.replacing(original, with: "ab").utf8), version: 7, keys: .none)
         }
     }
 }

@@ -81,9 +81,10 @@ import Torture
         }
         let sound = RuleSet.encode(
             version: 3, rules: try RuleSet.checked(rules), previous: nil, by: "ada", at: noon)
-        _ = try RuleSet(decoding: sound, version: 3, key: nil)
+        _ = try RuleSet(decoding: sound, version: 3, keys: .none)
         try Torture("rules").run(rounds: 300) { random in
-            guard let set = try? RuleSet(decoding: Mutation.apply(to: sound, &random), version: 3, key: nil)
+            guard
+                let set = try? RuleSet(decoding: Mutation.apply(to: sound, &random), version: 3, keys: .none)
             else { return .refused }
             guard set.rules.count <= RuleLimits.rules, set.rules.allSatisfy({ !$0.conditions.isEmpty }) else {
                 throw Torture.Failure("rules beyond their limits were taken")

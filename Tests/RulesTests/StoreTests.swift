@@ -1,5 +1,6 @@
 import Foundation
 import ObjectStore
+import Signing
 import Synchronization
 import Testing
 
@@ -127,6 +128,23 @@ import Testing
         // Importing is the way out.
         let mended = try signed.replace([one("c")], by: "ada", now: noon)
         #expect(mended.after.version == 4 && mended.after.rules.map(\.id) == ["c"])
+    }
+
+    @Test func anotherKeySignsThemAnewAndTheirNamesStay() throws {
+        let folder = try TemporaryFolder()
+        let objects = folder.objects
+        let store = RuleStore(objects: objects, hmacKey: "old")
+        for user in ["u", "v"] { _ = try store.add(one("r-\(user)", user: user), by: "ada", now: noon) }
+        let both = RuleStore(objects: objects, keys: SigningKeys(newest: "new", older: ["old"]))
+        _ = try RuleStore(objects: objects).add(one("x", user: "w"), by: "mallory", now: noon)
+        let names = try (1...2).map { try both.load($0).sha256 }
+        let new = RuleStore(objects: objects, hmacKey: "new")
+        #expect(throws: RuleError.self) { _ = try new.load(2) }
+        let resigned = try both.resign()
+        #expect(resigned.signed == 2 && resigned.refused == [3])
+        #expect(try (1...2).map { try new.load($0).sha256 } == names)
+        #expect(throws: RuleError.self) { _ = try store.load(2) }
+        #expect(try both.resign().signed == 0)
     }
 
     // MARK: Following

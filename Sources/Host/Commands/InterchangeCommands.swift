@@ -39,7 +39,7 @@ extension Models {
                 guard let file = try parts.models.bytes(of: tenant, version: version) else {
                     throw ModelLoadError.notFound(tenant: tenant.description, version: version)
                 }
-                let ready = try ReadyModel(file, key: parts.models.key, registry: parts.registry)
+                let ready = try ReadyModel(file, of: parts.models, registry: parts.registry)
                 let bytes = try exportONNX(ready, producerVersion: Version.current)
                 do {
                     try Data(bytes).write(to: URL(filePath: path), options: .atomic)

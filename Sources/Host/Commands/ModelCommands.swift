@@ -4,10 +4,11 @@ import Models
 
 struct Models: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List, show, promote, export and import model versions; tell their history; clean up.",
+        abstract:
+            "List, show, promote, export, import and resign model versions; tell their history; clean up.",
         subcommands: [
             List.self, Show.self, Card.self, Promote.self, History.self, Export.self, Import.self,
-            Cleanup.self,
+            Cleanup.self, Resign.self,
         ],
         defaultSubcommand: List.self)
 

@@ -166,7 +166,7 @@ struct ReplaySession {
             router: parts.router, store: models, references: try Parts.referenceStore(settings),
             rules: try Parts.ruleStore(settings), settings: scoring
         ) {
-            try ReadyModel($0, key: models.key, registry: registry)
+            try ReadyModel($0, of: models, registry: registry)
         }
         try body(
             ReplaySession(

@@ -231,7 +231,7 @@ struct Serve: AsyncParsableCommand {
                 rules: try Parts.ruleStore(settings), currentRules: rules, events: events,
                 audit: audit(settings), metrics: metrics,
                 keys: try keys(settings, logger: logger), auditLog: try auditLog(settings, data, logger),
-                threads: threads)
+                promotionIdentities: settings.integer("promote.identities"), threads: threads)
             services.append(JobWatch(jobs: jobs, hub: events, threads: threads))
             if let url = settings.optionalText("webhooks.url") {
                 let target = try webhookTarget(url, secret: settings.optionalText("webhooks.secret"))

@@ -187,6 +187,9 @@ extension Setting {
             key: "admin.key", kind: .secret, defaultValue: "",
             meaning: "key that changing HTTP calls need; none: they are refused"),
         Setting(
+            key: "promote.identities", kind: .integer(1...2), defaultValue: "1",
+            meaning: "2: a promotion over HTTP waits until a key of another name confirms it"),
+        Setting(
             key: "plugins.folders", kind: .text, defaultValue: "",
             meaning: "folders of detector plugins, colon-separated, besides the executable's own"),
         Setting(
@@ -209,7 +212,10 @@ extension Setting {
             meaning: "how often serve looks into the catalogue for promotions that it has not heard of"),
         Setting(
             key: "models.hmackey", kind: .secret, defaultValue: "",
-            meaning: "signs artifacts, and refuses those that are not signed with it"),
+            meaning: "signs artifacts and rules, and refuses those that are not signed with it"),
+        Setting(
+            key: "models.oldhmackeys", kind: .secret, defaultValue: "",
+            meaning: "keys that signed before it and still verify, separated by spaces or line ends"),
         Setting(
             key: "flood.policy", kind: .choice(FloodPolicy.allCases.map(\.rawValue)), defaultValue: "report",
             meaning:

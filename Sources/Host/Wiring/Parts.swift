@@ -7,6 +7,7 @@ import Outcomes
 import Plugins
 import Redis
 import Rules
+import Signing
 import Training
 
 /// What most commands are made of, wired from the settings.
@@ -30,8 +31,7 @@ struct Parts {
         registry = try Parts.registry(settings, logger: logger)
         let storeURI = settings.optionalText("store.uri") ?? settings.dataPath("store")
         models = ModelStore(
-            objects: try Parts.objectStore(storeURI, settings),
-            hmacKey: settings.optionalText("models.hmackey"))
+            objects: try Parts.objectStore(storeURI, settings), keys: try Parts.signingKeys(settings))
         catalogue = Catalogue(objects: models.objects)
         if cachePath == nil {
             try FileManager.default.createDirectory(
@@ -75,7 +75,17 @@ struct Parts {
     static func ruleStore(_ settings: Settings) throws -> RuleStore {
         let uri = settings.optionalText("store.uri") ?? settings.dataPath("store")
         return RuleStore(
-            objects: try objectStore(uri, settings), hmacKey: settings.optionalText("models.hmackey"))
+            objects: try objectStore(uri, settings), keys: try signingKeys(settings))
+    }
+
+    static func signingKeys(_ settings: Settings) throws -> SigningKeys {
+        let older = settings.optionalText("models.oldhmackeys") ?? ""
+        let newest = settings.optionalText("models.hmackey")
+        guard newest != nil || older.isEmpty else {
+            throw UsageError("models.oldhmackeys verify only: models.hmackey names the one that signs")
+        }
+        return SigningKeys(
+            newest: newest, older: older.split(whereSeparator: \.isWhitespace).map(String.init))
     }
 
     static func referenceRefresh(_ settings: Settings) throws -> ReferenceRefresh {

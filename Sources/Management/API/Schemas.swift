@@ -40,6 +40,12 @@ enum Schemas {
                 "tenant": string("`global`, or the user's id"), "version": version, "previous": version,
                 "changed": flag("false: it was the active version already"),
             ], required: ["tenant", "version", "changed"]),
+        "PendingPromotion": object(
+            [
+                "tenant": string("`global`, or the user's id"), "version": version,
+                "asked_by": string("The name of the key that must not be the one that confirms"),
+                "reason": string(), "expires_ms": integer,
+            ], required: ["tenant", "version", "asked_by", "reason", "expires_ms"]),
         "Quarantined": object(
             ["tenant": string(), "version": version, "fallback": string(), "reason": string()],
             required: ["tenant", "version", "fallback", "reason"]),

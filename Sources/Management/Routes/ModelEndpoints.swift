@@ -33,7 +33,11 @@ func modelEndpoints() -> [Endpoint] {
         Endpoint(
             .post, "/v1/models/{version}/promote", name: "promoteModel",
             summary: "Make a version the active one; an older one rolls back",
-            details: "The version is loaded and tried first: if it cannot serve, nothing changes.",
+            details: """
+                The version is loaded and tried first: if it cannot serve, nothing changes. Where `promote.identities` is 2 \
+                the first call is answered with `202` and changes nothing; the same call with a key of another name within \
+                a day makes the version active.
+                """,
             scope: .promote,
             parameters: [
                 .path(
@@ -43,7 +47,10 @@ func modelEndpoints() -> [Endpoint] {
                 .query("reason", .text(1...1_000), "Why, for the history; without it: by hand."),
             ],
             answers: [
-                .ok("The change", "Promotion"), .problem(.notFound, "There is no such version"),
+                .ok("The change", "Promotion"),
+                Endpoint.Answer(
+                    status: .accepted, meaning: "Somebody else has to confirm it", schema: "PendingPromotion"),
+                .problem(.notFound, "There is no such version"),
                 .problem(
                     .conflict, "The version cannot serve, or somebody promoted another; nothing has changed"),
             ]
@@ -51,17 +58,25 @@ func modelEndpoints() -> [Endpoint] {
             try call.identity?.check(userID: call.text("user_id"))
             let (tenant, name) = (call.tenant, call.text("version").flatMap(VersionName.init(parsing:)))
             let (reason, caller) = (call.text("reason") ?? "by hand", call.caller)
-            let (version, changes) = try await services.blocking {
-                let version = try services.promotion.version(named: name ?? .champion, of: tenant)
-                let changes = try services.promotion.promote([tenant: version], by: caller, reason: reason)
-                return (version, changes)
+            let (version, pending, changes) = try await services.blocking {
+                try promote(name ?? .champion, of: tenant, by: caller, reason: reason, services)
             }
-            call.record.set("from", changes.first?.from.map { "v\($0)" })
+            if let pending, changes == nil {
+                call.record.set("pending", "v\(version)")
+                return try .json(
+                    PendingPromotionView(
+                        tenant: tenant.description, version: "v\(version)", askedBy: pending.by,
+                        reason: pending.reason,
+                        expiresMs: pending.timeMilliseconds + PendingPromotions.keptMilliseconds),
+                    status: .accepted)
+            }
+            call.record.set("asked_by", pending?.by)
+            call.record.set("from", changes?.first?.from.map { "v\($0)" })
             call.record.set("to", "v\(version)")
             return try .json(
                 PromotionView(
                     tenant: tenant.description, version: "v\(version)",
-                    previous: changes.first?.from.map { "v\($0)" }, changed: !changes.isEmpty))
+                    previous: changes?.first?.from.map { "v\($0)" }, changed: changes?.isEmpty == false))
         },
         Endpoint(
             .get, "/v1/models/{version}/drift", name: "modelDrift",
@@ -91,6 +106,39 @@ func modelEndpoints() -> [Endpoint] {
             scope: .read, answers: [.list("Versions out of service", of: "Quarantined")]
         ) { _, services in try .json(services.promotion.quarantinedModels.map(QuarantinedView.init)) },
     ]
+}
+
+/// - Returns: The version; who had asked for it first, where two must; what changed, nil while it waits.
+private func promote(
+    _ name: VersionName, of tenant: Tenant, by caller: String, reason: String, _ services: ManagementServices
+) throws -> (version: Int, pending: PendingPromotions.Pending?, changes: [ModelChange]?) {
+    let version = try services.promotion.version(named: name, of: tenant)
+    guard services.promotionIdentities > 1 else {
+        return (version, nil, try services.promotion.promote([tenant: version], by: caller, reason: reason))
+    }
+    // What is not there is said at once.
+    guard try services.models.header(of: tenant, version: version) != nil else {
+        throw ModelLoadError.notFound(tenant: tenant.description, version: version)
+    }
+    let waiting = PendingPromotions(objects: services.models.objects)
+    let now = Int64(Date().timeIntervalSince1970 * 1_000)
+    switch try waiting.ask(tenant, version: version, by: caller, reason: reason, now: now) {
+    case .waits(let pending): return (version, pending, nil)
+    case .confirmed(let pending):
+        let changes = try services.promotion.promote(
+            [tenant: version], by: "\(pending.by), confirmed by \(caller)", reason: pending.reason)
+        // The promotion has happened; what is left here would only be confirmed once more.
+        try waiting.remove(tenant)
+        return (version, pending, changes)
+    }
+}
+
+private struct PendingPromotionView: Encodable {
+    let tenant: String
+    let version: String
+    let askedBy: String
+    let reason: String
+    let expiresMs: Int64
 }
 
 private struct PromotionView: Encodable {

@@ -26,6 +26,10 @@ func trainingEndpoints() -> [Endpoint] {
         ) { call, services in
             let training = try TrainBody.request(Data(call.body))
             try call.identity?.check(userID: training.userID)
+            if services.promotionIdentities > 1, training.promotion == .auto {
+                throw Problem.invalid(
+                    "a promotion takes two identities here: gated or manual", field: "promotion")
+            }
             try training.check(services.registry)
             let key = call.header("Idempotency-Key")
             let job = try await services.blocking { try services.jobs.submit(training, key: key) }

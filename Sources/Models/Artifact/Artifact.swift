@@ -67,13 +67,22 @@ public struct Artifact: Sendable {
     /// - Parameter key: nil: a signature is not looked at.
     /// - Throws: `ArtifactError`.
     public init(decoding file: ArtifactBytes, key: SymmetricKey?) throws {
-        let parts = try Parts(of: file.bytes)
-        if let key {
-            guard parts.signature.count == SHA256.byteCount,
-                HMAC<SHA256>.isValidAuthenticationCode(
-                    Array(parts.signature), authenticating: parts.signed, using: key)
+        try self.init(decoding: file) { signature, signed in
+            guard let key else { return }
+            guard signature.count == SHA256.byteCount,
+                HMAC<SHA256>.isValidAuthenticationCode(signature, authenticating: signed, using: key)
             else { throw ArtifactError.wrongSignature }
         }
+    }
+
+    /// - Parameter checkSignature: Told the signature, which is empty when there is none, and what it is of; throws when it
+    ///   will not do.
+    init(
+        decoding file: ArtifactBytes,
+        checkSignature: (_ signature: [UInt8], _ signed: UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        let parts = try Parts(of: file.bytes)
+        try checkSignature(Array(parts.signature), parts.signed)
         let headerHash = UnsafeRawBufferPointer(rebasing: file.bytes[Self.headerHashRange])
         guard ArtifactHash(of: parts.header) == ArtifactHash(stored: headerHash) else {
             throw ArtifactError.damaged("the header's checksum differs")

@@ -59,13 +59,13 @@ public final class ModelCache: Sendable {
     /// An artifact as it was kept, its bytes copied once; nil when it is not here, has changed on the disk, or is not
     /// the one that the active table means.
     ///
-    /// - Parameter signer: The key that it has to have been checked with, see `ModelStore.signer`.
-    func artifact(_ tenant: Tenant, version: Int, signer: Data) -> Artifact? {
+    /// - Parameter signers: The keys of which it has to have been checked with one, see `SigningKeys.signers`.
+    func artifact(_ tenant: Tenant, version: Int, signers: [Data]) -> Artifact? {
         guard let row = attempt({ try read(tenant, version) }) ?? nil else {
             misses.increment()
             return nil
         }
-        guard row.isSound, row.signer == signer else {
+        guard row.isSound, signers.contains(row.signer) else {
             misses.increment()
             attempt { try delete(row.id) }
             return nil

@@ -291,7 +291,7 @@ extension Promotion {
     /// The card of a version; nil when there is no such version.
     public func card(of tenant: Tenant, version: Int) throws -> ModelCard? {
         guard let bytes = try store.bytes(of: tenant, version: version) else { return nil }
-        let header = try Artifact(decoding: bytes, key: store.key).header
+        let header = try store.open(bytes).artifact.header
         var ancestors: [ArtifactHeader] = []
         var parent = header.parent
         while let number = parent, ancestors.count < Self.maximumAncestors,

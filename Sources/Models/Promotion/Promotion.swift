@@ -139,6 +139,7 @@ public final class Promotion: Sendable {
         var erased = Erased()
         // First, so that nobody serves it any more.
         (erased.wasKnown, erased.history) = try catalogue.remove(tenant)
+        try PendingPromotions(objects: store.objects).remove(tenant)
         erased.versions = try store.removeAll(of: tenant)
         try applying.withLock { _ in
             let from = router.snapshot().version(of: tenant)
@@ -161,7 +162,7 @@ public final class Promotion: Sendable {
     /// - Returns: Its number; nil when the other is not there, or its threshold is as low already.
     func publishCapped(_ tenant: Tenant, _ version: Int, threshold: Double) throws -> Int? {
         guard let bytes = try store.bytes(of: tenant, version: version) else { return nil }
-        let artifact = try Artifact(decoding: bytes, key: store.key)
+        let artifact = try store.open(bytes).artifact
         var header = artifact.header
         guard threshold < header.threshold else { return nil }
         header.uncappedThreshold = header.uncappedThreshold ?? header.threshold

@@ -22,7 +22,7 @@ final class ModelLoader: Sendable {
     ///
     /// - Throws: `ObjectStoreError` when the store is away; anything else says that the version cannot serve.
     func load(_ tenant: Tenant, version: Int) throws -> ReadyModel {
-        if let cached = cache.artifact(tenant, version: version, signer: store.signer) {
+        if let cached = cache.artifact(tenant, version: version, signers: store.keys.signers) {
             return try counted { try named(tenant, version, ReadyModel(cached, registry: registry)) }
         }
         return try fetch(tenant, version: version, isPromoted: true).model
@@ -44,14 +44,15 @@ final class ModelLoader: Sendable {
             guard let found = try store.find(tenant, version: version, at: meant?.place) else {
                 throw ModelLoadError.notFound(tenant: tenant.description, version: version)
             }
+            let (artifact, signer) = try store.open(found.bytes)
             let model = try named(
-                tenant, version, ReadyModel(found.bytes, key: store.key, registry: registry))
+                tenant, version, ReadyModel(opened: artifact, file: found.bytes, registry: registry))
             if let promoted = meant?.sha256, promoted != model.hash {
                 throw ModelLoadError.notAsPromoted(expected: "\(promoted)", found: model.sha256)
             }
             cache.store([
                 ModelCache.Checked(
-                    bytes: found.bytes, sha256: model.hash, signer: store.signer, tenant: tenant,
+                    bytes: found.bytes, sha256: model.hash, signer: signer, tenant: tenant,
                     version: version)
             ])
             return Fetched(model: model, place: found.place)
@@ -73,11 +74,12 @@ final class ModelLoader: Sendable {
                     throw ModelLoadError.notFound(tenant: tenant.description, version: version)
                 }
                 let bytes = pack.slice(place.range)
+                let (artifact, signer) = try store.open(bytes)
                 let model = try named(
-                    tenant, version, ReadyModel(bytes, key: store.key, registry: registry))
+                    tenant, version, ReadyModel(opened: artifact, file: bytes, registry: registry))
                 checked.append(
                     ModelCache.Checked(
-                        bytes: bytes, sha256: model.hash, signer: store.signer, tenant: tenant,
+                        bytes: bytes, sha256: model.hash, signer: signer, tenant: tenant,
                         version: version))
                 return model
             }

@@ -32,6 +32,19 @@ public final class ReadyModel: Sendable {
             hash: ArtifactHash(of: file.bytes), registry: registry)
     }
 
+    /// Opens an artifact of a store, which knows who may have signed it.
+    public convenience init(_ file: ArtifactBytes, of store: ModelStore, registry: DetectorRegistry) throws {
+        try self.init(
+            store.open(file).artifact, sizeBytes: file.bytes.count, hash: ArtifactHash(of: file.bytes),
+            registry: registry)
+    }
+
+    /// The same of an artifact that the store has opened.
+    convenience init(opened artifact: Artifact, file: ArtifactBytes, registry: DetectorRegistry) throws {
+        try self.init(
+            artifact, sizeBytes: file.bytes.count, hash: ArtifactHash(of: file.bytes), registry: registry)
+    }
+
     /// Opens an artifact that was checked when it came to this machine.
     convenience init(_ cached: ModelCache.Artifact, registry: DetectorRegistry) throws {
         try self.init(

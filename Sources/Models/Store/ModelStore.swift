@@ -2,23 +2,28 @@ import Crypto
 import DetectorAPI
 import Foundation
 import ObjectStore
+import Signing
 
 /// The artifacts of all tenants in an object store, each version written once. Thread-safe; calls block.
 public final class ModelStore: Sendable {
     public let objects: any ObjectStore
-    /// Signs what is published, and refuses what is not signed with it; nil: neither.
-    public let key: SymmetricKey?
+    /// Sign what is published, and refuse what is not signed with one of them.
+    let keys: SigningKeys
     let indexes = PackIndexes()
-    /// Names the key without telling it; empty when there is none.
-    let signer: Data
+    let signatures: SignatureLists
 
-    /// - Parameter hmacKey: A secret of any length; its SHA-256 is the key.
-    public init(objects: any ObjectStore, hmacKey: String? = nil) {
+    /// What signs; nil: nothing is signed.
+    var key: SymmetricKey? { keys.newest }
+
+    /// - Parameter hmacKey: A secret of any length, and the only one.
+    public convenience init(objects: any ObjectStore, hmacKey: String? = nil) {
+        self.init(objects: objects, keys: SigningKeys(newest: hmacKey))
+    }
+
+    public init(objects: any ObjectStore, keys: SigningKeys) {
         self.objects = objects
-        let key = hmacKey.map { SymmetricKey(data: SHA256.hash(data: Array($0.utf8))) }
-        self.key = key
-        signer =
-            key.map { Data(HMAC<SHA256>.authenticationCode(for: Array("signer".utf8), using: $0)) } ?? Data()
+        self.keys = keys
+        signatures = SignatureLists(objects: objects, keys: keys)
     }
 
     /// Writes a model under the tenant's next version number.
