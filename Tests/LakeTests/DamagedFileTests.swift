@@ -139,6 +139,42 @@ import Testing
         }
     }
 
+    /// The footer is a claim of the writer's; what a page becomes stands in its own header.
+    @Test func aFileWhoseFooterHidesWhatItsPagesBecomeIsRefused() throws {
+        let texts = (0..<80).map { "\($0)" + String(repeating: "x", count: 1 << 20) }
+        let writer = try ParquetWriter(columns: [ParquetColumn("t", .text)])
+        try writer.append([.text(TextColumn(texts))])
+        let (altered, count) = withSmallSizes(
+            in: try writer.finish(), instead: (80 << 20)...(81 << 20))
+        #expect(count >= 1)
+        let (reader, _) = lake(of: altered)
+        #expect { try reader.scan(days: oneDay, columns: ["t"]) { _ in } } throws: { error in
+            guard case LakeError.tooLarge(let file, _) = error else { return false }
+            return file.hasSuffix("part-0.parquet")
+                && "\(error)".contains("\(altered.count) bytes would become 80")
+        }
+    }
+
+    /// The file with 1000 in place of each number of the footer in that range, written as long as it was.
+    private func withSmallSizes(in file: [UInt8], instead range: ClosedRange<UInt64>) -> ([UInt8], count: Int)
+    {
+        var bytes = file
+        var count = 0
+        let length = bytes.dropLast(4).suffix(4).reversed().reduce(0) { $0 << 8 | Int($1) }
+        for start in bytes.count - 8 - length..<bytes.count - 12 {
+            // Four bytes of a zigzag varint, low ones first.
+            let four = bytes[start..<start + 4]
+            guard four.dropLast().allSatisfy({ $0 >= 0x80 }), four.last.map({ $0 < 0x80 }) == true else {
+                continue
+            }
+            let value = four.reversed().reduce(0 as UInt64) { $0 << 7 | UInt64($1 & 0x7F) }
+            guard range.contains(value / 2) else { continue }
+            bytes.replaceSubrange(start..<start + 4, with: [0xD0, 0x8F, 0x80, 0x00])
+            count += 1
+        }
+        return (bytes, count)
+    }
+
     @Test func aFileThatTakesTooMuchMemoryIsRefused() throws {
         let writer = try ParquetWriter(columns: [ParquetColumn("t", .text)])
         try writer.append([.text(TextColumn([String(repeating: "x", count: 8 << 20)]))])

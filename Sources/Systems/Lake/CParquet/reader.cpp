@@ -6,6 +6,8 @@
 #include <parquet/properties.h>
 #include <parquet/schema.h>
 
+#include "page_headers.h"
+
 namespace {
 
 /// The biggest part of a footer that a hostile file can blow up are its lists and strings.
@@ -54,6 +56,13 @@ constexpr int64_t expansion = 1000;
 
 std::string mebibytes(int64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
+void check_expansion(int64_t bytes, int64_t file_bytes) {
+    if (bytes > free_bytes && bytes / expansion > file_bytes) {
+        throw pq::Failure(
+            PQ_MEMORY, "its " + std::to_string(file_bytes) + " bytes would become " + mebibytes(bytes));
+    }
+}
+
 void check_sizes(const parquet::FileMetaData &metadata, int64_t file_bytes, int64_t memory_bytes) {
     if (metadata.num_rows() > free_rows + rows_per_byte * file_bytes) {
         throw pq::Failure(
@@ -82,9 +91,19 @@ void check_sizes(const parquet::FileMetaData &metadata, int64_t file_bytes, int6
     if (compressed > file_bytes) {
         throw pq::Failure(PQ_DAMAGED, "its columns say that they are longer than the file: some share their bytes");
     }
-    if (uncompressed > free_bytes && uncompressed / expansion > file_bytes) {
-        throw pq::Failure(
-            PQ_MEMORY, "its " + std::to_string(file_bytes) + " bytes would become " + mebibytes(uncompressed));
+    check_expansion(uncompressed, file_bytes);
+}
+
+/// The same by what the pages say of themselves, in which the footer may lie.
+void check_pages(pq_file &file, const std::vector<pq::Range> &chunks) {
+    for (const pq::Range &chunk : chunks) {
+        if (chunk.offset < 0 || chunk.length < 0 || chunk.length > file.size_bytes - chunk.offset) continue;
+        auto bytes = pq::check(file.store->ReadAt(chunk.offset, chunk.length));
+        if (__builtin_add_overflow(
+                file.page_bytes, pq::bytes_of_pages(bytes->data(), bytes->size()), &file.page_bytes)) {
+            file.page_bytes = INT64_MAX;
+        }
+        check_expansion(file.page_bytes, file.size_bytes);
     }
 }
 
@@ -237,7 +256,9 @@ pq_rows *pq_read_group(
     pq_file *file, int32_t group, const int32_t *columns, int32_t count, int64_t batch_rows, pq_error *error) {
     return pq::guard_reading(*file->store, error, static_cast<pq_rows *>(nullptr), [&]() -> pq_rows * {
         std::vector<int> leaves = leaf_indices(*file, columns, count);
-        file->store->fetch(group_ranges(*file, group, leaves));
+        const std::vector<pq::Range> chunks = group_ranges(*file, group, leaves);
+        file->store->fetch(chunks);
+        check_pages(*file, chunks);
 
         file->reader->set_batch_size(batch_rows);
         auto batches = pq::check(file->reader->GetRecordBatchReader({group}, leaves));

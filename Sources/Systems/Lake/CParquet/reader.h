@@ -22,6 +22,8 @@ struct pq_file {
     // Declared in the order in which they must outlive each other. Batches share the pool: they may outlive the file.
     std::shared_ptr<arrow::MemoryPool> pool;
     int64_t size_bytes = 0;
+    /// What the pages read so far say that they become.
+    int64_t page_bytes = 0;
     std::shared_ptr<pq::StoreFile> store;
     std::unique_ptr<parquet::arrow::FileReader> reader;
     std::shared_ptr<parquet::FileMetaData> metadata;
