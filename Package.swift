@@ -100,6 +100,8 @@ let package = Package(
         .target(
             name: "CCurl", path: "Sources/Systems/ObjectStore/CCurl", linkerSettings: [.linkedLibrary("curl")]
         ),
+        .systemLibrary(
+            name: "CExpat", path: "Sources/Systems/ObjectStore/CExpat", providers: [.apt(["libexpat1-dev"])]),
         .target(name: "CProcess", path: "Sources/Plugins/CProcess"),
         .target(
             name: "CSimdJSON", dependencies: [exact], path: "Sources/Transactions/CSimdJSON",
@@ -120,8 +122,8 @@ let package = Package(
             name: "Redis", dependencies: ["CHiredis", "Retrying", crypto, exact],
             path: "Sources/Systems/Redis", exclude: ["CHiredis"], swiftSettings: strict),
         .target(
-            name: "ObjectStore", dependencies: ["CCurl", "Retrying", crypto, exact],
-            path: "Sources/Systems/ObjectStore", exclude: ["CCurl"], swiftSettings: strict),
+            name: "ObjectStore", dependencies: ["CCurl", "CExpat", "Retrying", crypto, exact],
+            path: "Sources/Systems/ObjectStore", exclude: ["CCurl", "CExpat"], swiftSettings: strict),
         .target(
             name: "Lake", dependencies: ["CParquet", "ObjectStore", "Retrying", exact],
             path: "Sources/Systems/Lake", exclude: ["CArrow", "CParquet"], swiftSettings: strict),

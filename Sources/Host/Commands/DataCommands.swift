@@ -49,7 +49,10 @@ struct ETL: AsyncParsableCommand {
             ).run { display.show(stage: $0, fraction: $1) }
         }
         display.finish()
-        guard result.sources > 0 else { throw TrainingError.noData("there is nothing under \(raw)/raw/") }
+        guard result.sources > 0 else {
+            throw TrainingError.noData(
+                "there is nothing under \(raw)/raw/ (--raw names the folder or bucket that holds raw/)")
+        }
         print(
             "\(result.sources) files: \(result.transactions) transactions, \(result.duplicates) that the lake had already, \(result.rejected) rejected"
                 + (result.labels > 0 ? ", \(result.labels) labels" : "")

@@ -1,9 +1,4 @@
 import Exact
-import Foundation
-
-#if canImport(FoundationXML)
-    import FoundationXML
-#endif
 
 /// One page of a list.
 struct S3ListPage: Sendable, Equatable {
@@ -89,68 +84,5 @@ extension VersionTag {
         if text.hasPrefix("W/") { text = text.dropFirst(2) }
         if text.count >= 2, text.hasPrefix("\""), text.hasSuffix("\"") { text = text.dropFirst().dropLast() }
         self.init(String(text))
-    }
-}
-
-/// Reads an XML document as a series of elements, each with the names of those around it.
-private final class XMLText: NSObject, XMLParserDelegate {
-    enum Event {
-        case opened([String])
-        /// The text of an element without elements in it.
-        case text([String], String)
-    }
-
-    private let onEvent: (Event) -> Void
-    private var path: [String] = []
-    private var text = ""
-    private var root: String?
-    private var isDamaged = false
-
-    private var isWhole: Bool { path.isEmpty && !isDamaged }
-
-    private init(onEvent: @escaping (Event) -> Void) { self.onEvent = onEvent }
-
-    /// - Returns: The name of the outermost element; nil when the bytes are no XML.
-    static func read(_ xml: [UInt8], _ onEvent: (Event) -> Void) -> String? {
-        // Every answer to HEAD is empty, and FoundationXML loses memory over what is no document.
-        guard xml.first(where: { $0 > 0x20 }) == UInt8(ascii: "<") else { return nil }
-        // FoundationXML ends the process at a name that is not UTF-8.
-        guard String(validating: xml, as: UTF8.self) != nil else { return nil }
-        return withoutActuallyEscaping(onEvent) { onEvent in
-            let parser = XMLParser(data: Data(xml))
-            let reader = XMLText(onEvent: onEvent)
-            parser.delegate = reader
-            parser.shouldResolveExternalEntities = false
-            // FoundationXML answers true for a document that breaks off.
-            return parser.parse() && parser.parserError == nil && reader.isWhole ? reader.root : nil
-        }
-    }
-
-    func parser(
-        _ parser: XMLParser, didStartElement name: String, namespaceURI: String?, qualifiedName: String?,
-        attributes: [String: String]
-    ) {
-        // An answer of S3 nests four deep.
-        guard path.count < 16 else { return parser.abortParsing() }
-        if path.isEmpty { root = name }
-        path.append(name)
-        text = ""
-        onEvent(.opened(path))
-    }
-
-    func parser(_ parser: XMLParser, parseErrorOccurred error: any Error) { isDamaged = true }
-
-    func parser(_ parser: XMLParser, foundCharacters characters: String) { text += characters }
-
-    func parser(_ parser: XMLParser, foundCDATA block: Data) {
-        text += String(decoding: block, as: UTF8.self)
-    }
-
-    func parser(
-        _ parser: XMLParser, didEndElement name: String, namespaceURI: String?, qualifiedName: String?
-    ) {
-        onEvent(.text(path, text))
-        text = ""
-        if !path.isEmpty { path.removeLast() }
     }
 }
