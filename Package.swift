@@ -241,14 +241,17 @@ let package = Package(
             name: "KafkaTests", dependencies: ["Kafka", logging], swiftSettings: strict,
             linkerSettings: nativeLibraries),
         .testTarget(
-            name: "LakeTests", dependencies: ["Lake", "ObjectStore"], exclude: ["Fixtures"],
+            name: "LakeTests", dependencies: ["Lake", "ObjectStore", "Torture", detectorAPI],
+            exclude: ["Fixtures"],
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(name: "ExactTests", dependencies: [exact], swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
         .testTarget(
             name: "ObjectStoreTests", dependencies: ["ObjectStore", "Torture", detectorAPI],
             swiftSettings: strict),
-        .testTarget(name: "TransactionsTests", dependencies: ["Transactions", exact], swiftSettings: strict),
+        .testTarget(
+            name: "TransactionsTests", dependencies: ["Transactions", "Torture", detectorAPI, exact],
+            swiftSettings: strict),
         .testTarget(
             name: "IsolationForestTests", dependencies: ["IsolationForest", detectorAPI],
             swiftSettings: strict),
@@ -273,7 +276,7 @@ let package = Package(
             name: "ServingTests",
             dependencies: [
                 "Serving", "Rules", "Features", "Transactions", "Kafka", "Models", "ObjectStore", "Plugins",
-                "Retrying", "Training", "Lake", detectorAPI,
+                "Retrying", "Training", "Lake", "Torture", detectorAPI,
                 logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),
@@ -315,7 +318,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "OutcomesTests",
-            dependencies: ["Outcomes", "Features", "Transactions", "Lake", "ObjectStore"],
+            dependencies: [
+                "Outcomes", "Features", "Transactions", "Lake", "ObjectStore", "Torture", detectorAPI,
+            ],
             exclude: ["Fixtures"],
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(

@@ -1,6 +1,6 @@
-import Foundation
 import ObjectStore
 import Testing
+import Torture
 
 @testable import Lake
 
@@ -60,22 +60,29 @@ import Testing
         }
     }
 
-    @Test(arguments: [101, 102, 103, 104] as [UInt64])
-    func flippedBytesNeverCrash(seed: UInt64) throws {
+    @Test func tortureParquetFiles() throws {
         let sound = try sample()
-        var random = SeededGenerator(seed: seed)
-        var refused = 0
-        for _ in 0..<damagedFiles {
-            var bytes = sound
-            // Half of the time in the footer and page headers, where it hurts most.
-            let from = Bool.random(using: &random) ? bytes.count - min(bytes.count, 4000) : 0
-            for _ in 0..<Int.random(in: 1...4, using: &random) {
-                let place = Int.random(in: from..<bytes.count, using: &random)
-                bytes[place] ^= UInt8.random(in: 1...255, using: &random)
-            }
-            if read(bytes, columns: columns) == .refused { refused += 1 }
+        var files = [(bytes: sound, columns: columns)]
+        for name in ["types.parquet", "int96.parquet", "integer_users.parquet"] {
+            let bytes = try fixture(name)
+            let columns = try ParquetFile(ParquetSource(name: name, bytes: bytes)).columns.map(\.name)
+                .filter { $0 != "list" && $0 != "struct" && $0 != "user_id" }
+            files.append((bytes, columns))
         }
-        #expect(refused > damagedFiles / 2, "seed \(seed)")
+        try Torture("Parquet files").run(rounds: 2_000) { random in
+            let (whole, columns) = Mutation.pick(files, &random)
+            var bytes = whole
+            if Bool.random(using: &random) {
+                bytes = Mutation.apply(to: bytes, &random)
+            } else {
+                // In the footer, where it hurts most.
+                for _ in 0..<Int.random(in: 1...4, using: &random) {
+                    bytes[Int.random(in: max(0, bytes.count - 4000)..<bytes.count, using: &random)] ^=
+                        UInt8.random(in: 1...255, using: &random)
+                }
+            }
+            return read(bytes, columns: columns) == .refused ? .refused : .accepted
+        }
     }
 
     @Test func aFlippedByteInAPageIsNoticed() throws {
@@ -90,22 +97,6 @@ import Testing
             if read(bytes, columns: ["x"]) == .refused { noticed += 1 }
         }
         #expect(noticed == 1000)
-    }
-
-    @Test(arguments: ["types.parquet", "int96.parquet", "integer_users.parquet"])
-    func flippedBytesOfForeignFilesNeverCrash(file: String) throws {
-        let sound = try fixture(file)
-        let columns = try ParquetFile(ParquetSource(name: file, bytes: sound)).columns.map(\.name)
-            .filter { $0 != "list" && $0 != "struct" && $0 != "user_id" }
-        var random = SeededGenerator(seed: 105)
-        for _ in 0..<damagedFiles {
-            var bytes = sound
-            for _ in 0..<Int.random(in: 1...6, using: &random) {
-                bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(
-                    in: 0...255, using: &random)
-            }
-            _ = read(bytes, columns: columns)
-        }
     }
 
     @Test(arguments: ["", "PAR1", "PAR1PAR1", "PAR1\u{0}\u{0}\u{0}\u{0}PAR1", "user_id,amount\nann,1\n"])
@@ -187,6 +178,3 @@ import Testing
         }
     }
 }
-
-/// That each case of flipped bytes makes; ML_SERVICE_FUZZ gives another number.
-private let damagedFiles = ProcessInfo.processInfo.environment["ML_SERVICE_FUZZ"].flatMap { Int($0) } ?? 250

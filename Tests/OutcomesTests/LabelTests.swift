@@ -2,6 +2,7 @@ import Foundation
 import Lake
 import ObjectStore
 import Testing
+import Torture
 import Transactions
 
 @testable import Outcomes
@@ -25,6 +26,24 @@ import Transactions
             try parse(
                 #"[{"transaction_id":"a","label":"genuine","known_at":1767323045000,"source":"analyst"},{"transaction_id":"b","label":"fraud","known_at":1767323045000}]"#
             ).map(\.source) == ["analyst", "api"])
+    }
+
+    @Test func tortureLabels() throws {
+        let sound = Array(
+            #"[{"transaction_id":"a","label":"genuine","known_at":1767323045000,"source":"analyst"}]"#.utf8)
+        try Torture("labels").run(rounds: 3_000) { random in
+            do {
+                let labels = try LabelParser(defaultSource: "api", now: now)
+                    .labels(Data(Mutation.apply(to: sound, &random)))
+                guard labels.allSatisfy({ !$0.transactionID.isEmpty && $0.transactionID.utf8.count <= 256 })
+                else {
+                    throw Torture.Failure("a label of no transaction: \(labels)")
+                }
+                return .accepted
+            } catch is LabelRejection {
+                return .refused
+            }
+        }
     }
 
     /// Times and ids mean what they mean in a transaction.

@@ -2,6 +2,7 @@ import Features
 import Foundation
 import ObjectStore
 import Testing
+import Torture
 import Transactions
 
 @testable import Outcomes
@@ -46,19 +47,18 @@ import Transactions
         #expect(bytes.count * 10 <= 48_000_000)
     }
 
-    @Test func damagedBytesAreRefusedAndNeverTrap() throws {
+    @Test func tortureReferenceTables() throws {
         let (good, _) = bytes(50)
-        var random = TestRandom(seed: 5)
-        for _ in 0..<3_000 {
-            var bytes = good
-            switch random.below(3) {
-            case 0: bytes.removeLast(random.below(bytes.count) + 1)
-            case 1: bytes[random.below(bytes.count)] ^= UInt8(1 << random.below(8))
-            default: bytes.append(0)
-            }
+        try Torture("reference tables").run(rounds: 3_000) { random in
             // Either an error or a table that can be asked.
-            if let table = try? table(bytes) { _ = table.entry(random.next()) }
+            guard let table = try? table(Mutation.apply(to: good, &random)) else { return .refused }
+            _ = table.entry(random.next())
+            return .accepted
         }
+    }
+
+    @Test func anotherFormatOrLengthIsRefused() throws {
+        let (good, _) = bytes(50)
         #expect(throws: ReferenceTableError.self) { _ = try table(Array(good.dropLast())) }
         #expect(throws: ReferenceTableError.unsupportedFormat(2)) {
             var bytes = good

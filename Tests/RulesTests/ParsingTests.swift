@@ -73,7 +73,7 @@ import Torture
     }
 
     /// Whatever the store holds is refused, or is rules within their limits.
-    @Test func damagedVersionsAreRefusedOrWithinLimits() throws {
+    @Test func tortureRules() throws {
         let rules = try (0..<40).map {
             try rule(
                 #"{"id":"r\#($0)","action":"suppress","user_id":"u\#($0 % 7)","amount_to":\#($0),"reason":"r"}"#

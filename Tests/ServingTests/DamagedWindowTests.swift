@@ -1,6 +1,7 @@
 import Features
 import Foundation
 import Testing
+import Torture
 import Transactions
 
 @testable import Serving
@@ -27,25 +28,21 @@ import Transactions
         }
     }
 
-    @Test func everyChangedBlobIsFound() throws {
+    @Test func tortureWindows() throws {
         let store = MemoryWindowStore()
         try delivered(store)
         let blob = try #require(try store.bytes(of: "u0"))
         let owner = TextHash.hash("u0")
         #expect(throws: Never.self) { try blob.withUnsafeBytes { _ = try WindowBlob($0, owner: owner) } }
-        var random = SplitMix(state: 11)
-        for turn in 0..<20_000 {
-            var bytes = blob
-            if turn % 3 == 0 { bytes.removeLast(Int.random(in: 1...bytes.count, using: &random)) }
-            if turn % 5 == 0 { bytes.append(UInt8.random(in: 0...255, using: &random)) }
-            for _ in 0..<Int.random(in: 0...3, using: &random) where !bytes.isEmpty {
-                bytes[Int.random(in: bytes.indices, using: &random)] ^=
-                    1 << UInt8.random(in: 0..<8, using: &random)
-            }
-            // A change of the first byte to 1 makes it a blob of format 1, which has no checksum, but never its size.
-            guard bytes != blob else { continue }
-            #expect(throws: WindowStoreError.self, "\(bytes)") {
+        // A first byte of 1 makes it a blob of format 1, which has no checksum, but never that one's size.
+        try Torture("windows").run(rounds: 20_000) { random in
+            let bytes = Mutation.apply(to: blob, &random)
+            guard bytes != blob else { return .accepted }
+            do {
                 try bytes.withUnsafeBytes { _ = try WindowBlob($0, owner: owner) }
+                throw Torture.Failure("a changed window was taken: \(bytes)")
+            } catch is WindowStoreError {
+                return .refused
             }
         }
         #expect(throws: WindowStoreError.self, "another user's") {
