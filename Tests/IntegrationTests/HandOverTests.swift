@@ -1,6 +1,7 @@
 import Foundation
 import Kafka
 import Logging
+import Synchronization
 import Testing
 
 /// How soon a partition is read again when its owner ends, for the kinds of membership that there are. The figures in
@@ -64,6 +65,35 @@ import Testing
             Self.text(ContinuousClock.now - begin),
             scene.proxy.duties.removedMembers > 0 ? "(its session of 10 s had to end)" : "")
         again.close()
+        second.close()
+    }
+
+    /// It ends when the group has been asked and has not answered, as it waits for the other members. It may be in the group
+    /// then without knowing it: its partitions are read again at once if it has left, else when its session is over.
+    @Test(arguments: Kind.all.prefix(2))
+    func aMemberThatEndsWhileItJoinsLeavesNoPartitionUnread(kind: Kind) throws {
+        let scene = try StreamScene(partitions: 4)
+        let first = try member(scene, "a", kind)
+        let second = try member(scene, "b", kind)
+        try poll([first, second]) { _ in first.assignment.count == 2 && second.assignment.count == 2 }
+        let before = scene.proxy.count(of: .joinGroup)
+        let third = try member(scene, "c", kind)
+        try poll([first, second, third]) { _ in scene.proxy.count(of: .joinGroup) > before }
+        let hasEnded = Mutex(false)
+        Thread.detachNewThread {
+            third.close(isLeaving: kind.isLeaving)
+            hasEnded.withLock { $0 = true }
+        }
+        // The others join anew, as there was a third.
+        try poll([first, second]) { _ in
+            hasEnded.withLock(\.self) && scene.proxy.count(of: .joinGroup) >= before + 3
+        }
+        try scene.fill((0..<40).map(String.init))
+        try poll([first, second]) { found in
+            found == 40 && first.assignment.count + second.assignment.count == 4
+        }
+        #expect((scene.proxy.duties.removedMembers > 0) == !kind.isLeaving)
+        first.close()
         second.close()
     }
 

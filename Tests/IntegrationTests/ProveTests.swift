@@ -13,6 +13,7 @@ import Testing
         // Everything has been done to it, and it had something to lose.
         for disturbance in [
             "worker killed", "worker paused", "worker told to end", "worker added", "worker removed",
+            "worker added, ended while it joined",
             "Redis killed", "Redis paused", "broker restarted", "global model promoted",
             "users' models promoted",
         ] {

@@ -195,6 +195,10 @@ struct Serve: AsyncParsableCommand {
             services.append(
                 try scoring(
                     settings, wired, parts, references, rules, serving, models, anomalies, events, display))
+            if let watch = try groupWatch(settings, serving, logger) {
+                services.append(
+                    ThreadService("group watch", stop: { watch.stop() }, work: { watch.run() }))
+            }
             services.append(
                 FloodGuard(
                     watch: models, promotion: parts.promotion, catalogue: parts.catalogue,
@@ -268,6 +272,19 @@ struct Serve: AsyncParsableCommand {
                 try worker.run()
                 display?.endStream()
             })
+    }
+
+    /// nil: there is no group of others, or nobody wants to know.
+    private static func groupWatch(
+        _ settings: Settings, _ status: ServingStatus, _ logger: Logger
+    ) throws -> GroupWatch? {
+        let seconds = settings.integer("stream.standing")
+        guard seconds > 0, settings.optionalText("stream.file") == nil,
+            let brokers = settings.optionalText("stream.brokers")
+        else { return nil }
+        return try GroupWatch(
+            try Streams.kafkaSettings(brokers, settings), group: settings.text("stream.group"),
+            topic: settings.text("stream.topic"), bound: .seconds(seconds), status: status, logger: logger)
     }
 
     private static func workerSettings(_ settings: Settings) throws -> ScoringWorker.Settings {

@@ -44,6 +44,11 @@ extension Setting {
                 "a partition whose committed offset lies beyond its end: wait and say so, or go on at its end"
         ),
         Setting(
+            key: "stream.standing", kind: .integer(0...86_400), defaultValue: "60",
+            meaning:
+                "seconds without progress of the group in a partition that gets records, until /readyz says so; 0: not asked"
+        ),
+        Setting(
             key: "stream.publish", kind: .choice(["anomalies", "all"]), defaultValue: "anomalies",
             meaning: "which verdicts are published"),
         Setting(

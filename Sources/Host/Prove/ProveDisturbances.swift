@@ -5,9 +5,6 @@ import Glibc
 final class ProveDisturbances {
     /// How long the stream may stand before the proof is given up.
     private static let patienceSeconds = 120.0
-    /// Until a worker that was started has its place in the group. Where one was ended while it joined, a partition has
-    /// stood for good: the stack's broker may keep its place, but the cause is not known.
-    private static let joiningSeconds = 5.0
 
     private let scene: ProveScene
     private let servers: ProveServers?
@@ -47,7 +44,6 @@ final class ProveDisturbances {
             let step = plan.next()
             try sleep(step.pauseSeconds)
             try carryOut(step)
-            if scene.options.hasOwnServers, step.disturbance.startsWorkers { try sleep(Self.joiningSeconds) }
         }
     }
 
@@ -79,6 +75,13 @@ final class ProveDisturbances {
                 try workers.start(number)
                 try listen(number)
             }
+        case .workerEndedJoining:
+            let number = nextNumber
+            nextNumber += 1
+            try workers.start(number)
+            // From before it asks to join until after it has.
+            try sleep(0.3 + Double(step.choice % 20) / 10)
+            try end(number, disturbance, startsAgain: false)
         case .workerRemoved:
             // One stays, whatever the order.
             guard numbers.count > 1 else { return }

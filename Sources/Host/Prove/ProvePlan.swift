@@ -7,6 +7,7 @@ enum Disturbance: String, CaseIterable, Sendable {
     case workerEnded = "worker told to end, started again"
     case workerAdded = "worker added"
     case workerRemoved = "worker removed"
+    case workerEndedJoining = "worker added, ended while it joined"
     case redisKilled = "Redis killed, started again"
     case redisPaused = "Redis paused"
     case brokerRestarted = "broker restarted"
@@ -18,17 +19,10 @@ enum Disturbance: String, CaseIterable, Sendable {
     /// The store forgets what it has answered: verdicts may be inexact, and have to be marked then.
     var losesWindows: Bool { self == .redisFlushed || self == .redisSetBack }
 
-    /// A worker joins the group, or joins it anew.
-    var startsWorkers: Bool {
-        switch self {
-        case .workerKilled, .workerPaused, .workerEnded, .workerAdded, .workerRemoved, .brokerRestarted: true
-        default: false
-        }
-    }
-
     fileprivate func isPossible(_ options: ProveOptions) -> Bool {
         switch self {
-        case .workerKilled, .workerPaused, .workerEnded, .workerAdded, .workerRemoved: true
+        case .workerKilled, .workerPaused, .workerEnded, .workerAdded, .workerRemoved, .workerEndedJoining:
+            true
         case .redisKilled, .redisPaused, .brokerRestarted: options.hasOwnServers
         case .globalPromoted, .usersPromoted: options.promotes
         case .redisFlushed, .redisSetBack: options.hasOwnServers && options.losesWindows

@@ -69,6 +69,10 @@ extension MetricDescription {
             "ml_partitions_beyond_end_total",
             "Times that a partition stood still because its committed offset lay beyond the log's end."),
         .gauge(
+            "ml_partitions_standing",
+            "Partitions in which the whole group has made no progress for stream.standing, though records have come."
+        ),
+        .gauge(
             "ml_consumer_lag_records", "Records of a partition that are in the log and not delivered.",
             labels: ["partition"]),
         .counter("ml_batches_total", "Batches delivered."),

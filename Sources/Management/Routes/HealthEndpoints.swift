@@ -61,7 +61,7 @@ struct ReadinessView: Encodable {
         case .starting: (ready, state, reason) = (false, "starting", nil)
         case .running where !hasModel:
             (ready, state, reason) = (false, "waiting", "\(ServingError.noGlobalModel)")
-        case .running: (ready, state, reason) = (true, "running", status.windowTrouble)
+        case .running: (ready, state, reason) = (true, "running", status.groupTrouble ?? status.windowTrouble)
         case .waiting(let what): (ready, state, reason) = (false, "waiting", what)
         case .finished: (ready, state, reason) = (true, "finished", "the stream has ended")
         case .stopped: (ready, state, reason) = (false, "stopped", nil)

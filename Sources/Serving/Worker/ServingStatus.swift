@@ -59,6 +59,8 @@ public final class ServingStatus: Sendable {
         var totals = Totals()
         /// What is wrong with windows, the latest.
         var windowTrouble: String?
+        /// Which partitions the group does not get on in.
+        var groupTrouble: String?
     }
 
     private let state = Mutex(State())
@@ -119,6 +121,18 @@ public final class ServingStatus: Sendable {
 
     /// What is wrong with windows, for people: the latest that was found; nil: nothing was.
     public var windowTrouble: String? { state.withLock { $0.windowTrouble } }
+
+    /// Which partitions the whole group makes no progress in, for people; nil: none that is known. It is no matter of this
+    /// worker alone, and does not make it unready.
+    public var groupTrouble: String? { state.withLock { $0.groupTrouble } }
+
+    /// - Returns: Whether that is news.
+    func setStanding(_ text: String?) -> Bool {
+        state.withLock { state in
+            defer { state.groupTrouble = text }
+            return (state.groupTrouble == nil) != (text == nil)
+        }
+    }
 
     /// Counts and logs what was found wrong with stored windows.
     func report(_ notices: [WindowNotice], windows: String, logger: Logger) {

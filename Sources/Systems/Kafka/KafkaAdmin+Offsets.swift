@@ -45,6 +45,23 @@ extension KafkaAdmin {
         try client.watermarks(partition, timeoutMilliseconds: timeoutMilliseconds)
     }
 
+    /// The offsets after the last message of a topic's partitions, asked of all leaders at once.
+    ///
+    /// - Parameter partitions: How many the topic has.
+    public func ends(
+        topic: String, partitions: Int, timeoutMilliseconds: Int = 5_000
+    ) throws(KafkaError) -> [Int32: Int64] {
+        let operation = "ends of topic \(topic)"
+        let list = PartitionList((0..<partitions).map { TopicPartition(topic: topic, partition: Int32($0)) })
+        // The call takes times in the place of offsets, and these two words as the protocol does.
+        list.setOffsets { _ in Int64(RD_KAFKA_OFFSET_END) }
+        let code = rd_kafka_offsets_for_times(
+            client.pointer, list.pointer, Int32(clamping: timeoutMilliseconds))
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw client.error(code, operation) }
+        if let failed = list.firstError { throw client.error(failed.code, "end of \(failed.partition)") }
+        return Dictionary(list.offsets.map { ($0.key.partition, $0.value) }, uniquingKeysWith: max)
+    }
+
     /// Whether a broker answers within the time.
     public func isAnswering(timeoutMilliseconds: Int = 1_000) -> Bool {
         client.isConnected(timeoutMilliseconds: timeoutMilliseconds)

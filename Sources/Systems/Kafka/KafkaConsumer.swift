@@ -170,9 +170,13 @@ public final class KafkaConsumer: Sendable {
             return !state.isClosed
         }
         guard isFirst else { return }
-        let deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
+        var deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
         do {
-            if isLeaving { try leave(until: deadline) }
+            if isLeaving {
+                awaitMembership(until: .now + Self.joiningTimeout)
+                deadline = max(deadline, .now + Self.leavingTimeout)
+                try leave(until: deadline)
+            }
             try end(until: deadline)
         } catch {
             client.events.logger.warning("\(error)")
@@ -180,12 +184,30 @@ public final class KafkaConsumer: Sendable {
         rebalances.detach()
     }
 
+    /// How long a member that is to leave waits for the answer to its joining, and then for that to its leaving.
+    private static let joiningTimeout = Duration.seconds(3)
+    private static let leavingTimeout = Duration.milliseconds(500)
+
+    /// The group has a member from the moment on at which it is asked, and tells it when all others have come. librdkafka
+    /// tells the group nothing of the end of a member that does not know yet that it is one: its partitions would have no
+    /// reader until its session is over.
+    private func awaitMembership(until deadline: ContinuousClock.Instant) {
+        guard !hasMemberID, client.isConnected(timeoutMilliseconds: 300) else { return }
+        while !hasMemberID, .now < deadline {
+            if let message = rd_kafka_consumer_poll(client.pointer, 10) { rd_kafka_message_destroy(message) }
+        }
+    }
+
     /// A static member that closes keeps its place (KIP-345), and librdkafka has no call for giving it up. But one that
     /// gives up its subscription first tells the group so, static or not.
     private func leave(until deadline: ContinuousClock.Instant) throws(KafkaError) {
         // What the group has given or taken and nobody has answered yet would be waited for.
-        while rebalances.noted != nil {
-            _ = rd_kafka_assign(client.pointer, nil)
+        while let change = rebalances.noted {
+            if change.isRevocation {
+                _ = rd_kafka_assign(client.pointer, nil)
+            } else {
+                rebalances.decline(client: client.pointer, logger: client.events.logger)
+            }
             rebalances.dropNoted()
         }
         let code = rd_kafka_unsubscribe(client.pointer)

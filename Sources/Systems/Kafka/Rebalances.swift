@@ -71,7 +71,20 @@ final class Rebalances: Sendable {
         if change.isRevocation {
             revoke(change, client: client, logger: logger)
         } else {
-            _ = rd_kafka_assign(client, nil)
+            decline(client: client, logger: logger)
+        }
+    }
+
+    /// Takes nothing of what was assigned. An assignment of nothing, and not the end of one: librdkafka waits for an
+    /// assignment, and until there is one it does not leave a group either.
+    func decline(client: OpaquePointer, logger: Logger) {
+        let nothing = PartitionList([TopicPartition]())
+        withExtendedLifetime(nothing) {
+            if isCooperative(client) {
+                log(rd_kafka_incremental_assign(client, nothing.pointer), "taking over nothing", logger)
+            } else {
+                log(rd_kafka_assign(client, nothing.pointer), "taking over nothing", logger)
+            }
         }
     }
 

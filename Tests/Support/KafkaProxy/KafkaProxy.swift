@@ -227,6 +227,7 @@ final class Connection: @unchecked Sendable {  // `waiting` and `isEnded` are us
     private let broker: Wire
     private let condition = NSCondition()
     private var waiting: [Waiting] = []
+    private var isClientGone = false
     private var isEnded = false
 
     init(client: Wire, broker: Wire) {
@@ -244,7 +245,7 @@ final class Connection: @unchecked Sendable {  // `waiting` and `isEnded` are us
                 self.put(Waiting(request: request, answer: answer))
                 if answer == nil, !self.broker.write(bytes) { break }
             }
-            self.end()
+            self.clientHasGone()
         }
         Thread.detachNewThread { [weak proxy] in
             while let next = self.take() {
@@ -260,11 +261,22 @@ final class Connection: @unchecked Sendable {  // `waiting` and `isEnded` are us
                 }
                 // The stack's broker answers an empty fetch at once, and is then asked again at once.
                 if next.request.call == .fetch, answer.count < 200 { usleep(20_000) }
-                guard proxy.admits(answerTo: next.request), self.client.write(answer) else { break }
+                guard proxy.admits(answerTo: next.request) else { break }
+                if !self.client.write(answer) { self.clientHasGone() }
             }
             self.end()
             proxy?.ended(self)
         }
+    }
+
+    /// Whoever is gone before its joining is answered is a member of the group all the same, until its session is over:
+    /// the broker's answer is waited for, so that the duties know of it.
+    private func clientHasGone() {
+        client.end()
+        condition.lock()
+        isClientGone = true
+        condition.broadcast()
+        condition.unlock()
     }
 
     func end() {
@@ -286,8 +298,9 @@ final class Connection: @unchecked Sendable {  // `waiting` and `isEnded` are us
     private func take() -> Waiting? {
         condition.lock()
         defer { condition.unlock() }
-        while waiting.isEmpty, !isEnded { condition.wait() }
-        return isEnded ? nil : waiting.removeFirst()
+        while waiting.isEmpty, !isEnded, !isClientGone { condition.wait() }
+        let isOver = isClientGone && !waiting.contains { $0.request.call == .joinGroup }
+        return isEnded || isOver ? nil : waiting.removeFirst()
     }
 
     /// The broker's address in its answers becomes the proxy's, so that clients stay with the proxy.
