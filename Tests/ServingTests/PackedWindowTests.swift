@@ -85,7 +85,7 @@ import Transactions
         let forgotten = try blobs(store, [ids[1]])[0]
         let parsed = try forgotten.withUnsafeBytes { bytes in
             let blob = try WindowBlob(bytes, owner: TextHash.hash(ids[1]))
-            return (blob.baseOffset, blob.endOffset, try blob.window(foldingPending: true))
+            return (blob.baseOffset, blob.endOffset, try blob.window(foldingBelow: .max))
         }
         #expect(parsed.0 == 0 && parsed.1 == 0 && parsed.2 == users[1].window)
     }

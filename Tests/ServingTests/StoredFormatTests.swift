@@ -40,18 +40,23 @@ import Transactions
         var base: [UInt8] = []
         window(3).encode(into: &base)
         var bytes: [UInt8] = []
-        if format == 1 {
-            bytes.append(1)
+        if format < 3 {
+            bytes.append(format)
             token.withBytes { bytes.append(contentsOf: $0) }
+            if format == 2 {
+                bytes.appendWord(UInt32(0))
+                bytes.appendWord(UInt32(5))
+            }
             bytes.appendWord(Int32(3))
             bytes.appendWord(Int64(40))
             bytes.appendWord(Int64(42))
+            if format == 2 { missing.append(to: &bytes) }
             bytes.appendWord(UInt32(2))
             bytes.appendWord(UInt32(base.count))
         } else {
             WindowBlob.appendHeader(
                 to: &bytes, token: token, epoch: 5, partition: 3, baseOffset: 40, endOffset: 42,
-                missing: missing, pendingCount: 2, baseSize: base.count)
+                missing: missing, pendingOffsets: [40, 41], baseSize: base.count)
         }
         bytes += base
         for event in events[3...] { event.encode(into: &bytes) }
@@ -59,7 +64,7 @@ import Transactions
         return bytes
     }
 
-    @Test(arguments: [1, 2] as [UInt8])
+    @Test(arguments: [1, 2, 3] as [UInt8])
     func blobsOfEveryFormatAreRead(format: UInt8) throws {
         let bytes = try fixture("blob-v\(format).bin", blob(format: format))
         try bytes.withUnsafeBytes { bytes in
@@ -70,8 +75,24 @@ import Transactions
             #expect(blob.epoch == (format == 1 ? 0 : 5))
             #expect(blob.missing == (format == 1 ? .none : missing))
             #expect(blob.pendingCount == 2)
-            #expect(try blob.window(foldingPending: false) == window(3))
-            #expect(try blob.window(foldingPending: true) == window(5))
+            #expect(try blob.window(foldingBelow: .min) == window(3))
+            #expect(try blob.window(foldingBelow: 40) == window(3))
+            // Before offsets were kept they counted all or none.
+            #expect(try blob.window(foldingBelow: 41) == window(format < 3 ? 3 : 4))
+            #expect(try blob.window(foldingBelow: 42) == window(5))
+            #expect(try blob.window(foldingBelow: .max) == window(5))
+            // On another base they count as they did.
+            let again = blob.replacingBase(with: window(2), missing: .none, owner: owner)
+            try again.withUnsafeBytes { bytes in
+                let again = try WindowBlob(bytes, owner: owner)
+                #expect(again.format == WindowBlob.format)
+                #expect(try again.window(foldingBelow: .min) == window(2))
+                for (limit, count) in [(41, format < 3 ? 2 : 4), (42, 5)] {
+                    #expect(
+                        try again.window(foldingBelow: Int64(limit)).lastEventMilliseconds
+                            == window(count).lastEventMilliseconds)
+                }
+            }
         }
         #expect(blob(format: format) == bytes)
     }

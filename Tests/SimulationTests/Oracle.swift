@@ -45,7 +45,7 @@ struct Oracle {
     }
 
     /// A verdict can be read by others.
-    mutating func published(_ verdict: SimulatedVerdict, mayReadAhead: Bool) -> (Invariant, String)? {
+    mutating func published(_ verdict: SimulatedVerdict) -> (Invariant, String)? {
         let index = verdict.record
         let place = "partition \(verdict.partition) offset \(verdict.offset)"
         seen[index] += 1
@@ -53,7 +53,7 @@ struct Oracle {
         if verdict.isLost, !mayBeLost(verdict) {
             return (.marksAreTrue, "\(place) is marked, but the store lost nothing there")
         }
-        if verdict.isAhead, !isSetByHand, !mayReadAhead {
+        if verdict.isAhead, !isSetByHand {
             return (.marksAreTrue, "\(place) is marked as ahead, but nobody set offsets back")
         }
         if !verdict.isLost, !verdict.isAhead, verdict.digest != expected[index] {

@@ -25,10 +25,6 @@ final class RealWindowWorld: WindowWorld {
 
     var ends: [Int32: Int64] { content.ends }
 
-    /// A copy that holds a batch which nobody committed is taken for offsets that were set back into it: what differs
-    /// is marked, as `window-ahead`.
-    var mayReadAhead: Bool { content.identity > 1 }
-
     private static func key(_ user: Int) -> [UInt8] { Array("u\(user)".utf8) }
 
     private static func hash(_ key: [UInt8]) -> UInt64 { key.withUnsafeBytes { TextHash.hash($0) } }
@@ -126,8 +122,7 @@ final class RealWindowWorld: WindowWorld {
         let key = Self.key(user)
         return content.users[key]?.withUnsafeBytes { bytes in
             guard let blob = try? WindowBlob(bytes, owner: Self.hash(key)),
-                let window = try? blob.window(
-                    foldingPending: blob.endOffset <= committed(blob.partition))
+                let window = try? blob.window(foldingBelow: committed(blob.partition))
             else { return nil }
             var encoded: [UInt8] = []
             window.encode(into: &encoded)

@@ -41,7 +41,6 @@ final class SimulatedStore: WindowWorld {
     private var requestOfToken: [Int: Int] = [:]
     /// Called with what a write did wrong.
     var violated: (Invariant, String) -> Void = { _, _ in }
-    let mayReadAhead = false
     private let windows: SimulatedWindows
     private var breakage: Breakage? { windows.breakage }
     private var serial = 0

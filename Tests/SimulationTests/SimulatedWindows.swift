@@ -40,8 +40,6 @@ protocol WindowWorld: AnyObject {
     var violated: (Invariant, String) -> Void { get set }
     /// How far the windows of each partition reach in truth.
     var ends: [Int32: Int64] { get }
-    /// Whether an older copy of the store may read as if offsets had been set back.
-    var mayReadAhead: Bool { get }
 
     /// - Parameter session: Whose window stage folds the batch.
     func read(_ batch: SimulatedBatch, session: Int) -> SimulatedReading

@@ -227,7 +227,7 @@ final class Simulation {
             report.verdicts += 1
             if verdict.isMoved { report.userMoves += 1 }
             if verdict.isLost || verdict.isAhead { report.marked += 1 } else { report.compared += 1 }
-            if let (invariant, text) = oracle.published(verdict, mayReadAhead: store.mayReadAhead) {
+            if let (invariant, text) = oracle.published(verdict) {
                 violate(invariant, text)
             }
         }

@@ -6,6 +6,8 @@
 ///     no record                       the store has lost everything, or is of an older version
 ///     end = c                         the batch before is committed
 ///     base = c                        this batch was written before, and not committed
+///     base < c < end                  the same of a longer batch, of which a part is committed; or offsets were set back
+///                                     into it. Pending records tell by their offsets which of them count
 ///     end < c, the same store         offsets were set forward
 ///     end < c                         the store has been set back
 ///     otherwise                       offsets were set back
@@ -73,9 +75,12 @@ struct PartitionStates {
             if record.baseOffset == start {
                 partition.clock = record.baseClock
             } else {
-                // Nobody commits within a batch: it was committed whole, and offsets were set back into it.
+                // For blobs without offsets alone: nobody commits within a batch, so it was committed whole, and offsets were
+                // set back into it.
                 if record.baseOffset < start { partition.committedOffset = record.endOffset }
-                notices.append(.ahead(partition: number, watermark: record.endOffset, start: start))
+                if record.baseOffset > start {
+                    notices.append(.ahead(partition: number, watermark: record.endOffset, start: start))
+                }
             }
         } else if record.endOffset < start {
             partition.older = record

@@ -24,10 +24,13 @@ extension ConsumedBatch {
     var span: BatchSpan {
         BatchSpan(
             assignment: assignment,
-            slices: slices.map {
-                SliceSpan(
-                    partition: $0.source.partition, start: $0.start, end: $0.end,
-                    isBeginning: $0.isAtBeginning)
-            })
+            slices: slices.map(\.span))
+    }
+}
+
+extension PartitionSlice {
+    /// The slice as the protocol sees it.
+    var span: SliceSpan {
+        SliceSpan(partition: source.partition, start: start, end: end, isBeginning: isAtBeginning)
     }
 }

@@ -46,14 +46,16 @@ struct UserStates {
     private var windows: [UserWindow] = []
     /// Encoded base windows, one after the other.
     private var bases: [UInt8] = []
-    /// The batch's events that are folded, with their user's slot.
-    private var events: [(slot: Int32, event: WindowEvent)] = []
+    /// The batch's events that are folded, with their user's slot and the offset below which they do not count.
+    private var events: [(slot: Int32, offset: Int64, event: WindowEvent)] = []
     /// Users without a window, where an older version may have one.
     private(set) var absent: [Int] = []
     /// For each slice, how many users have a window of an older version.
     private(set) var adopted: [Int]
     private(set) var damaged: [Int] = []
 
+    /// What the offset of a pending record takes in a blob, as a rule: it lies less than 8,192 from the one before.
+    private static let offsetSize = 2
     private static let count30d = FeatureSchema.index(of: "count_30d")
 
     init(capacity: Int, slices: Int) {
@@ -130,23 +132,27 @@ struct UserStates {
         _ bytes: UnsafeRawBufferPointer, _ slot: Int, _ partition: PartitionStates.Partition
     ) throws(WindowStoreError) -> Taken {
         let blob = try WindowBlob(bytes, owner: users[slot].hash)
+        let place = BlobPlace(partition: blob.partition, baseOffset: blob.baseOffset)
         var user = users[slot]
-        var isCommitted = true
+        var limit = Int64.max
         if blob.partition == WindowBlob.noPartition {
             user.origin = .elsewhere
         } else if blob.partition == partition.slice.source.partition {
             user.origin = blob.format == 1 ? .elsewhere : .epoch(blob.epoch)
-            isCommitted = blob.endOffset <= partition.committedOffset
-            let known = isCommitted ? blob.endOffset : blob.baseOffset
-            if max(known, blob.baseOffset) > partition.slice.start {
-                user.marks.insert(.windowAhead)
-                user.baseOffset = max(known, blob.baseOffset)
+            let span = partition.slice.span
+            let start = WindowStart(place, in: span, committedElsewhere: [:])
+            (limit, user.baseOffset) = (start.foldsBelow, start.countsFrom)
+            if !blob.hasOffsets {
+                // They count as a whole: also when offsets were set back into what is known to have been committed.
+                limit = partition.committedOffset
+                if blob.endOffset <= limit { user.baseOffset = max(user.baseOffset, blob.endOffset) }
             }
+            if user.baseOffset > span.start { user.marks.insert(.windowAhead) }
         } else {
-            return .moved(BlobPlace(partition: blob.partition, baseOffset: blob.baseOffset))
+            return .moved(place)
         }
         user.missing = blob.missing
-        let window = try blob.window(foldingPending: isCommitted)
+        let window = try blob.window(foldingBelow: limit)
         users[slot] = user
         return .window(window)
     }
@@ -182,8 +188,7 @@ struct UserStates {
         let result = moved.bytes.withUnsafeBytes { bytes in
             Result { () throws(WindowStoreError) -> (UserWindow, MissingHistory) in
                 let blob = try WindowBlob(bytes, owner: owner)
-                let isCommitted = committed[blob.partition].map { blob.endOffset <= $0 } ?? false
-                return (try blob.window(foldingPending: isCommitted), blob.missing)
+                return (try blob.window(foldingBelow: committed[blob.partition] ?? .min), blob.missing)
             }
         }
         return try result.get()
@@ -233,7 +238,9 @@ struct UserStates {
         }
         if windows[slot].fold(event) { marks.insert(.late) }
         users[slot].pendingCount += 1
-        events.append((Int32(slot), event))
+        // A record of another slice counts with the batch as a whole: offsets of two partitions do not compare.
+        let isOwn = partition == users[slot].partition
+        events.append((Int32(slot), isOwn ? offset : users[slot].endOffset - 1, event))
         return marks
     }
 
@@ -256,17 +263,20 @@ struct UserStates {
         }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(
-            bases.count + users.count * WindowBlob.headerSize + events.count * WindowEvent.encodedSize)
+            bases.count + users.count * (WindowBlob.headerSize + 1)
+                + events.count * (WindowEvent.encodedSize + Self.offsetSize))
         var ends: [Int] = []
         ends.reserveCapacity(users.count)
         for (slot, user) in users.enumerated() {
             let start = bytes.count
+            let pending = first[slot]..<first[slot] + user.pendingCount
             WindowBlob.appendHeader(
                 to: &bytes, token: token, epoch: partitions[user.slice].epoch, partition: user.partition,
                 baseOffset: user.baseOffset, endOffset: user.endOffset, missing: user.missing,
-                pendingCount: user.pendingCount, baseSize: user.baseRange.count)
+                pendingOffsets: pending.lazy.map { events[Int(sorted[$0])].offset },
+                baseSize: user.baseRange.count)
             bytes.append(contentsOf: bases[user.baseRange])
-            for place in first[slot]..<first[slot] + user.pendingCount {
+            for place in pending {
                 events[Int(sorted[place])].event.encode(into: &bytes)
             }
             WindowChecksum.seal(&bytes, from: start, owner: user.hash)

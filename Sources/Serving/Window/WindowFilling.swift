@@ -76,7 +76,7 @@ public struct WindowFilling {
     private mutating func merged(_ stored: [UInt8], _ window: UserWindow, _ owner: UInt64) -> [UInt8]? {
         stored.withUnsafeBytes { bytes in
             guard let blob = try? WindowBlob(bytes, owner: owner), !blob.missing.marks.isEmpty,
-                var base = try? blob.window(foldingPending: false)
+                var base = try? blob.window(foldingBelow: .min)
             else {
                 outcome.kept += 1
                 return nil

@@ -211,12 +211,12 @@ public struct WindowRebuild {
                 return .write(whole, expected)
             }
             if blob.endOffset <= end {
-                let isRight = try blob.window(foldingPending: true) == made.window
+                let isRight = try blob.window(foldingBelow: .max) == made.window
                 return isRight && blob.missing == missing ? .none : .write(whole, expected)
             }
             guard blob.baseOffset == end else { return .later }
             // The user is in the batch that begins there: it stays, on the base that it should have had.
-            if try blob.window(foldingPending: false) == made.window, blob.missing == missing { return .none }
+            if try blob.window(foldingBelow: .min) == made.window, blob.missing == missing { return .none }
             return .write(blob.replacingBase(with: made.window, missing: missing, owner: owner), expected)
         }
     }
@@ -285,7 +285,7 @@ extension MemoryWindowStore {
                     guard let bytes else { return nil }
                     let blob = try WindowBlob(bytes, owner: TextHash.hash(key))
                     return MadeWindow(
-                        partition: blob.partition, window: try blob.window(foldingPending: true))
+                        partition: blob.partition, window: try blob.window(foldingBelow: .max))
                 }
             }
         }

@@ -5,10 +5,10 @@ import Transactions
 ///
 /// Two steps, since the stream is asked in between where users come from: see `BatchProtocol`.
 ///
-/// This is the batch protocol of the window store: for a batch `[c, d)` of a partition, a blob whose end offset
-/// is at most c has pending records that the stream has committed, and they are folded into the base; a blob
-/// whose end is beyond c has pending records of a batch that was never committed, and they are dropped. Either
-/// way the window is exactly that of the records below c, whoever was killed when. `PartitionStates` has the rules for
+/// This is the batch protocol of the window store: for a batch `[c, d)` of a partition, those pending records of a blob
+/// whose offset is below c are committed, and are folded into the base; the others belong to a batch that was never
+/// committed, and are dropped. So the window is exactly that of the records below c, whoever was killed when
+/// (`WindowStart`). `PartitionStates` has the rules for
 /// stores that have forgotten and for offsets that were moved by hand.
 public final class WindowStage {
     public struct Settings: Sendable {

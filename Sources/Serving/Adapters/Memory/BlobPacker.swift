@@ -24,7 +24,7 @@ struct BlobPacker {
     /// Lends what a blob is packed into; nil: it is none that can be.
     ///
     /// - Parameters:
-    ///   - blob: Of format 2.
+    ///   - blob: Of the newest format.
     ///   - window: The blob's, with the pending records folded in.
     mutating func pack<Result>(
         _ blob: WindowBlob, _ window: UserWindow, _ body: (UnsafeRawBufferPointer) throws -> Result

@@ -178,7 +178,7 @@ public final class MemoryWindowStore: WindowStore {
                     }), parsed.endOffset <= record.baseOffset
                 else { return .later }
             }
-            guard let window = try? parsed.window(foldingPending: true) else { return .never }
+            guard let window = try? parsed.window(foldingBelow: .max) else { return .never }
             return .pack(parsed, window)
         }
     }
@@ -210,7 +210,7 @@ public final class MemoryWindowStore: WindowStore {
                 let record = state.partitions[parsed.partition]?.withUnsafeBytes({
                     try? PartitionRecord($0, partition: parsed.partition)
                 }), parsed.endOffset <= record.baseOffset,
-                var window = try? parsed.window(foldingPending: true)
+                var window = try? parsed.window(foldingBelow: .max)
             else { return nil }
             window.decay(asOfMilliseconds: asOf)
             return (
