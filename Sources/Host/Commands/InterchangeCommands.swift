@@ -83,7 +83,9 @@ extension Models {
             let header = try await blocking {
                 let parts = try Parts(settings)
                 let onnx = ONNXImport(
-                    file: URL(filePath: path).lastPathComponent, bytes: try Self.read(path), features: names,
+                    file: URL(filePath: path).lastPathComponent,
+                    bytes: [UInt8](try InputFile.read(path, limit: ONNXImport.maximumSize + 1)),
+                    features: names,
                     userID: tenant.userID)
                 let (header, payload) = try onnx.artifact(
                     registry: parts.registry, parent: try parts.catalogue.active(tenant),
@@ -98,17 +100,6 @@ extension Models {
             print("\(tenant) v\(header.version)\(promote ? ", active" : ", a candidate")")
             let parameters = header.parameters.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
             print("  \(parameters.joined(separator: ", ")), threshold \(header.threshold)")
-        }
-
-        /// No more of a file than can be a model.
-        private static func read(_ path: String) throws -> [UInt8] {
-            do {
-                let handle = try FileHandle(forReadingFrom: URL(filePath: path))
-                defer { try? handle.close() }
-                return [UInt8](try handle.read(upToCount: ONNXImport.maximumSize + 1) ?? Data())
-            } catch {
-                throw UsageError("\(path) cannot be read: \(error.localizedDescription)")
-            }
         }
     }
 }

@@ -57,7 +57,7 @@ struct Replay: AsyncParsableCommand {
             // A failing stream ends a replay; only serving tries again.
             let opened = try FileTransactionStream(files)
             if let verdicts {
-                try again(opened, try RecordedVerdicts(path: verdicts), session)
+                try again(opened, try RecordedVerdicts(InputFile.read(verdicts), name: verdicts), session)
             } else {
                 try replay(opened, session)
             }

@@ -98,15 +98,7 @@ struct RulesCommand: AsyncParsableCommand {
 
         func run() async throws {
             let settings = try await options.settings()
-            let data: Data
-            do {
-                data =
-                    file == "-"
-                    ? FileHandle.standardInput.readDataToEndOfFile()
-                    : try Data(contentsOf: URL(filePath: file))
-            } catch {
-                throw UsageError("\(file) cannot be read: \(error.localizedDescription)")
-            }
+            let data = try InputFile.read(file)
             guard (1...100).contains(author.utf8.count) else {
                 throw UsageError("--author has 1 to 100 bytes")
             }

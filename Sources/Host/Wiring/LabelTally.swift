@@ -45,9 +45,7 @@ final class LabelTally: Sendable {
     /// - Parameter path: CSV with columns `transaction_id` and `is_fraud` (yes or no as `ValueText.boolean` has them), as `generate` writes it.
     /// - Throws: `UsageError` for a file that is something else.
     init(path: String) throws {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw UsageError("--labels: there is no file \(path)")
-        }
+        let data = try InputFile.read(path)
         var header: [String]?
         var isFraud: [String: Bool] = [:]
         func take(_ record: CSVParser.Record) throws {

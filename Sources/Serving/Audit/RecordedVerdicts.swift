@@ -116,18 +116,18 @@ public struct RecordedVerdicts: Sendable {
         for verdict in verdicts.reversed() { add(verdict) }
     }
 
-    /// Reads a file of verdicts, one a line.
+    /// Reads verdicts, one a line.
     ///
+    /// - Parameter name: What they are of, for errors.
     /// - Throws: `RecordedVerdictError` naming the line.
-    public init(path: String) throws {
-        let data = try Data(contentsOf: URL(filePath: path), options: .alwaysMapped)
+    public init(_ data: Data, name: String) throws {
         let lines = data.split(separator: 0x0A)
         // From the last, so that the first is the last in its list and is taken first.
         for (index, line) in lines.enumerated().reversed() {
             do {
                 add(try RecordedVerdict(json: line))
             } catch {
-                throw RecordedVerdictError("\(path), line \(index + 1): \(error)")
+                throw RecordedVerdictError("\(name), line \(index + 1): \(error)")
             }
         }
     }
