@@ -44,14 +44,14 @@ private struct Tenancy {
     }
 
     private func process(_ cache: String, memory: Int = Tenancy.memoryBytes) throws -> (
-        promotion: Promotion, router: ModelRouter
+        promotion: Promotion, router: ModelRouter, cache: ModelCache
     ) {
         let cache = try ModelCache(path: folder + "/" + cache, maximumSize: 64 << 30, logger: logger)
         let router = ModelRouter(
             store: store, cache: cache, registry: registry, maximumSize: memory, logger: logger)
         let promotion = Promotion(
             store: store, catalogue: catalogue, cache: cache, router: router, events: InProcessModelEvents())
-        return (promotion, router)
+        return (promotion, router, cache)
     }
 
     private func id(_ user: Int) -> String { "user-\(user)" }
@@ -126,7 +126,7 @@ private struct Tenancy {
     }
 
     func serve() throws {
-        let (promotion, router) = try process("cache.sqlite")
+        let (promotion, router, _) = try process("cache.sqlite")
         _ = try promotion.start(logger: logger)
         var random = SeededGenerator(seed: 7)
         // What nobody has asked for yet comes from its pack, the same again from SQLite.
@@ -134,54 +134,101 @@ private struct Tenancy {
         let cold = try process("cache.sqlite", memory: 0)
         _ = try cold.promotion.start(logger: logger)
         Self.tellTimes("cold load from a pack", try some.map { try load($0, cold.router) })
+        cold.cache.writeUnwritten()
         Self.tellTimes("cold load from SQLite", try some.map { try load($0, cold.router) })
+        let begun = Self.processorMicroseconds()
+        let wall = ContinuousClock.now
+        for start in stride(from: 0, to: some.count, by: Self.batch) {
+            try load(Array(some[start..<min(start + Self.batch, some.count)]), cold.router)
+        }
+        Self.tell(
+            "the same in batches of 500 users", "%.0f us a user, %.0f us of processor time",
+            (ContinuousClock.now - wall) / .microseconds(1) / Double(some.count),
+            (Self.processorMicroseconds() - begun) / Double(some.count))
 
-        // Everybody once, by two threads.
+        // Everybody once, by two threads, each with batches as a worker has them.
         let count = min(users, 400_000)
         let start = ContinuousClock.now
         let group = DispatchGroup()
         for half in 0..<2 {
             group.enter()
             Thread {
-                for user in stride(from: 1 + half, through: count, by: 2) { _ = try? load(user, router) }
+                var batch: [Int] = []
+                for user in stride(from: 1 + half, through: count, by: 2) {
+                    batch.append(user)
+                    guard batch.count == Self.batch || user + 2 > count else { continue }
+                    try? load(batch, router)
+                    batch = []
+                }
                 group.leave()
             }.start()
         }
         group.wait()
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         Self.tell("distinct users scored a minute, two threads", "%.0f", Double(count) / seconds * 60)
+        Self.tell(
+            "models in memory", "%.0f MB of %.0f, by count", Double(router.sizeBytes) / 1e6,
+            Double(Self.memoryBytes) / 1e6)
+        Self.tell("resident", "%.0f MB", Double(Self.residentBytes()) / 1e6)
 
         // Zipf's law: the r-th most active user has 1 / r of the first one's traffic.
         var hits = 0
         let draws = 1_000_000
-        let begun = ContinuousClock.now
+        let traffic = ContinuousClock.now
         for _ in 0..<draws {
             let user = Int(exp(random.unit() * log(Double(users) + 1)))
-            if try load(max(1, min(user, users)), router) < Self.hitMicroseconds { hits += 1 }
+            if try load(max(1, min(user, users)), router).wall < Self.hitMicroseconds { hits += 1 }
         }
-        let rate = Double(draws) / ((ContinuousClock.now - begun) / .seconds(1))
+        let rate = Double(draws) / ((ContinuousClock.now - traffic) / .seconds(1))
         Self.tell(
             "Zipf traffic, one thread", "%.0f scores a second, %.1f %% from memory", rate,
             Double(hits) / Double(draws) * 100)
-        Self.tell(
-            "models in memory", "%.0f MB of %.0f", Double(router.sizeBytes) / 1e6,
-            Double(Self.memoryBytes) / 1e6)
         Self.tell("resident", "%.0f MB", Double(Self.residentBytes()) / 1e6)
     }
+
+    /// Different users of a worker's batch.
+    private static let batch = 500
 
     /// A load takes longer.
     private static let hitMicroseconds = 20.0
 
+    private struct Took {
+        /// Microseconds.
+        let wall: Double
+        let processor: Double
+    }
+
     /// Routes and scores a row of a user.
-    ///
-    /// - Returns: Microseconds.
-    private func load(_ user: Int, _ router: ModelRouter) throws -> Double {
+    private func load(_ user: Int, _ router: ModelRouter) throws -> Took {
         var id = id(user)
+        let processor = Self.processorMicroseconds()
         let start = ContinuousClock.now
         let route = try id.withUTF8 {
             try router.model(
                 for: $0, hash: TextHash.hash(UnsafeRawBufferPointer($0)), in: router.snapshot())
         }
+        try Self.score(route, id)
+        return Took(
+            wall: (ContinuousClock.now - start) / .microseconds(1),
+            processor: Self.processorMicroseconds() - processor)
+    }
+
+    /// Routes and scores a row of each of some users.
+    private func load(_ users: [Int], _ router: ModelRouter) throws {
+        let ids = users.map { Array(id($0).utf8) }
+        let bytes = ids.flatMap { $0 }
+        try bytes.withUnsafeBufferPointer { bytes in
+            var end = 0
+            let keys = ids.map { id -> (id: UnsafeBufferPointer<UInt8>, hash: UInt64) in
+                let key = UnsafeBufferPointer(rebasing: bytes[end..<end + id.count])
+                end += id.count
+                return (key, TextHash.hash(UnsafeRawBufferPointer(key)))
+            }
+            for route in try router.models(for: keys, in: router.snapshot()) { try Self.score(route, "") }
+        }
+    }
+
+    private static func score(_ route: Route, _ id: String) throws {
         guard case .user(let ready) = route else { throw ModelLoadError.notFound(tenant: id, version: 1) }
         let row = [Float](repeating: 0, count: ready.model.columns)
         var score = 0.0
@@ -192,19 +239,29 @@ private struct Tenancy {
                     into: UnsafeMutableBufferPointer(start: $0, count: 1))
             }
         }
-        return (ContinuousClock.now - start) / .microseconds(1)
+    }
+
+    /// Of this thread.
+    private static func processorMicroseconds() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return Double(time.tv_sec) * 1e6 + Double(time.tv_nsec) / 1e3
     }
 
     private static func tell(_ name: String, _ format: String, _ values: any CVarArg...) {
         print("  \(name): " + String(format: format, arguments: values))
     }
 
-    private static func tellTimes(_ name: String, _ times: [Double]) {
-        let times = times.sorted()
-        func at(_ share: Double) -> Double { times[min(times.count - 1, Int(Double(times.count) * share))] }
-        tell(
-            name, "p50 %.0f us, p99 %.0f us, p99.9 %.0f us, of %ld", at(0.5), at(0.99), at(0.999), times.count
-        )
+    private static func tellTimes(_ name: String, _ times: [Took]) {
+        func quantiles(_ times: [Double]) -> String {
+            let times = times.sorted()
+            return [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)].map { name, share in
+                let time = times[min(times.count - 1, Int(Double(times.count) * share))]
+                return String(format: "\(name) %.0f us", time)
+            }.joined(separator: ", ")
+        }
+        print("  \(name): \(quantiles(times.map(\.wall))), of \(times.count)")
+        print("      of processor time: \(quantiles(times.map(\.processor)))")
     }
 
     private static func residentBytes() -> Int {

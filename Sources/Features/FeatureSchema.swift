@@ -109,6 +109,12 @@ public enum FeatureSchema {
     /// Position in `all`; nil when there is no such feature.
     public static func index(of name: String) -> Int? { positions[name] }
 
+    /// The same, looked for behind another one first: names mostly come in the schema's order.
+    static func index(of name: String, from place: Int) -> Int? {
+        for next in place..<min(place + 4, all.count) where all[next].name == name { return next }
+        return positions[name]
+    }
+
     private static let positions = Dictionary(
         uniqueKeysWithValues: all.enumerated().map { ($1.name, $0) })
 

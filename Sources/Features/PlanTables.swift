@@ -7,8 +7,9 @@ struct ColumnScale {
     /// 1 / scale.
     let factor: Float
 
-    init(_ column: Preprocessing.NumericColumn) throws(PreprocessingError) {
-        source = FeatureSchema.index(of: column.feature) ?? 0
+    /// - Parameter source: The feature's position in the schema.
+    init(_ column: Preprocessing.NumericColumn, source: Int) throws(PreprocessingError) {
+        self.source = source
         centre = Float(column.centre)
         factor = Float(1 / column.scale)
         guard centre.isFinite, column.scale.isFinite, column.scale > 0, factor.isFinite, factor > 0 else {

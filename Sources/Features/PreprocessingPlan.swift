@@ -6,7 +6,7 @@ import Transactions
 public struct PreprocessingPlan: Sendable {
     public let preprocessing: Preprocessing
     /// The encoded columns, in order.
-    public let columns: [FeatureColumnInfo]
+    public var columns: [FeatureColumnInfo] { preprocessing.columns }
     let groups: [CategoryGroup]
     private let tables: PlanTables
 
@@ -14,7 +14,7 @@ public struct PreprocessingPlan: Sendable {
     public static var categoryCount: Int { FeatureSchema.categorical.count }
 
     /// Columns of an encoded row.
-    public var columnCount: Int { columns.count }
+    public let columnCount: Int
 
     /// How many of the schema's numeric features, the first ones, the model may look at: those of the version that it
     /// was fitted to, and of references only if it uses any.
@@ -31,9 +31,12 @@ public struct PreprocessingPlan: Sendable {
         guard FeatureSchema.versions.contains(preprocessing.schemaVersion) else {
             throw .unsupportedSchema(preprocessing.schemaVersion)
         }
-        try Self.checkNames(preprocessing)
+        let sources = try Self.sources(preprocessing)
         var scales: [ColumnScale] = []
-        for column in preprocessing.numeric { scales.append(try ColumnScale(column)) }
+        scales.reserveCapacity(sources.count)
+        for (column, source) in zip(preprocessing.numeric, sources) {
+            scales.append(try ColumnScale(column, source: source))
+        }
         var groups: [CategoryGroup] = []
         var slots: [CategorySlot] = []
         var column = scales.count
@@ -46,28 +49,43 @@ public struct PreprocessingPlan: Sendable {
         }
         guard column > 0 else { throw .noColumns }
         self.preprocessing = preprocessing
-        self.columns = preprocessing.columns
+        columnCount = column
         usesReferences = scales.contains { UserWindow.referenceRange.contains($0.source) }
         self.groups = groups
-        let cold = preprocessing.numeric.indices.filter {
-            preprocessing.coldBelow != nil
-                && Preprocessing.coldFeatures.contains(preprocessing.numeric[$0].feature)
-        }
+        let cold =
+            preprocessing.coldBelow == nil
+            ? [] : sources.indices.filter { Self.coldFeatures.contains(sources[$0]) }
         tables = PlanTables(
             scales: scales, groups: groups, slots: slots, coldBelow: preprocessing.coldBelow ?? 0,
             coldColumns: cold)
     }
 
-    private static func checkNames(_ preprocessing: Preprocessing) throws(PreprocessingError) {
-        var seen: Set<String> = []
-        let numbers = preprocessing.numeric.map { ($0.feature, Feature.Kind.numeric) }
-        for (name, kind) in numbers + preprocessing.categorical.map({ ($0.feature, .categorical) }) {
-            guard let index = FeatureSchema.index(of: name), FeatureSchema.all[index].kind == kind,
-                kind == .categorical
-                    || index < FeatureSchema.numericCount(version: preprocessing.schemaVersion)
-            else { throw .unknownFeature(name) }
-            guard seen.insert(name).inserted else { throw .repeatedFeature(name) }
+    private static let coldFeatures = Set(Preprocessing.coldFeatures.compactMap(FeatureSchema.index))
+
+    /// Checks the names of all features.
+    ///
+    /// - Returns: Where the numeric ones stand in the schema.
+    private static func sources(_ preprocessing: Preprocessing) throws(PreprocessingError) -> [Int] {
+        var isSeen = [Bool](repeating: false, count: FeatureSchema.all.count)
+        var place = 0
+        func find(_ name: String, in range: Range<Int>) throws(PreprocessingError) {
+            guard let index = FeatureSchema.index(of: name, from: place), range.contains(index) else {
+                throw .unknownFeature(name)
+            }
+            guard !isSeen[index] else { throw .repeatedFeature(name) }
+            isSeen[index] = true
+            place = index + 1
         }
+        let numeric = 0..<FeatureSchema.numericCount(version: preprocessing.schemaVersion)
+        let categorical = FeatureSchema.numeric.count..<FeatureSchema.all.count
+        var sources: [Int] = []
+        sources.reserveCapacity(preprocessing.numeric.count)
+        for column in preprocessing.numeric {
+            try find(column.feature, in: numeric)
+            sources.append(place - 1)
+        }
+        for column in preprocessing.categorical { try find(column.feature, in: categorical) }
+        return sources
     }
 
     /// Encodes a row.

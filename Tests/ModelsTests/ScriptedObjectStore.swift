@@ -9,6 +9,7 @@ final class ScriptedObjectStore: ObjectStore {
         var isDeadAfterPut: @Sendable (String) -> Bool = { _ in false }
         var isDead = false
         var gets: [String] = []
+        var ranges: [Range<Int>] = []
     }
 
     private let objects: any ObjectStore
@@ -20,6 +21,8 @@ final class ScriptedObjectStore: ObjectStore {
 
     /// Keys that have been read, in order.
     var gets: [String] { state.withLock { $0.gets } }
+    /// That have been asked for, in order.
+    var ranges: [Range<Int>] { state.withLock { $0.ranges } }
 
     /// - Parameter isAway: By key, or prefix for listings.
     func setAway(_ isAway: @escaping @Sendable (String) -> Bool) { state.withLock { $0.isAway = isAway } }
@@ -56,6 +59,7 @@ final class ScriptedObjectStore: ObjectStore {
     }
 
     func get(_ key: String, range: Range<Int>) throws(ObjectStoreError) -> [UInt8] {
+        state.withLock { $0.ranges.append(range) }
         try check(key)
         return try objects.get(key, range: range)
     }

@@ -156,8 +156,26 @@ extension ModelRouter {
     }
 
     /// `user v2`, `global v1 no-user-model`, `none`.
-    func description(_ user: String) throws -> String {
-        switch try route(user) {
+    func description(_ user: String) throws -> String { Self.description(try route(user)) }
+
+    /// The same of a batch.
+    func descriptions(_ users: [String]) throws -> [String] {
+        let bytes = users.flatMap { Array($0.utf8) }
+        return try bytes.withUnsafeBufferPointer { bytes in
+            var end = 0
+            let keys = users.map { user -> (id: UnsafeBufferPointer<UInt8>, hash: UInt64) in
+                let start = end
+                end += user.utf8.count
+                return (
+                    UnsafeBufferPointer(rebasing: bytes[start..<end]), ModelKey(.user(user), version: 0).user
+                )
+            }
+            return try models(for: keys, in: snapshot()).map(Self.description)
+        }
+    }
+
+    private static func description(_ route: Route) -> String {
+        switch route {
         case .user(let model): "user v\(model.version)"
         case .global(let model, let fallback): "global v\(model.version) \(fallback.rawValue)"
         case .none: "none"

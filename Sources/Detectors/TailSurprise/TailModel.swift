@@ -1,21 +1,31 @@
 import DetectorAPI
 
 /// Fitted columns, ready to score. Immutable.
-final class TailModel: Explaining {
-    private let payload: TailPayload
+///
+/// Of the payload it keeps the bytes: its columns as values are some hundred arrays, and many models are in memory.
+final class TailModel: Explaining, Sizing {
+    private let encoded: [UInt8]
     private let table: TailTable
 
     init(_ payload: TailPayload) {
-        self.payload = payload
+        encoded = payload.encode()
         table = TailTable(payload.columns, lowLimit: Double(payload.lowLimit), law: payload.law)
     }
 
-    var columns: Int { payload.columns.count }
+    /// - Parameter payload: What the bytes say.
+    init(_ payload: TailPayload, from bytes: UnsafeRawBufferPointer) {
+        encoded = Array(bytes)
+        table = TailTable(payload.columns, lowLimit: Double(payload.lowLimit), law: payload.law)
+    }
+
+    var columns: Int { table.columns }
+
+    var sizeInMemory: Int { encoded.count + table.sizeBytes + 256 }
 
     /// The score of a row of missing values.
     var expectedScore: Double { -0.5 }
 
-    func encode() -> [UInt8] { payload.encode() }
+    func encode() -> [UInt8] { encoded }
 
     func score(_ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>) throws {
         try check(rows, places: scores.count)

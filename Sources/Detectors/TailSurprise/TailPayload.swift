@@ -62,6 +62,7 @@ struct TailPayload: Hashable, Sendable {
             throw .invalidArtifact("its header is damaged")
         }
         var columns: [TailColumn] = []
+        columns.reserveCapacity(min(count, bytes.count / 9))  // nine bytes a column at least
         for place in 0..<count {
             let tag = try reader.number(UInt8.self)
             let weight = Double(bitPattern: try reader.number(UInt64.self))
@@ -150,6 +151,8 @@ private struct TailReader {
         let count = Int(try number(UInt8.self))
         guard (1...TailSide.maximumKnots).contains(count) else { throw damaged }
         var (values, surprises): ([Float], [Float]) = ([], [])
+        values.reserveCapacity(count)
+        surprises.reserveCapacity(count)
         for _ in 0..<count {
             let (value, surprise) = (try float(), try float())
             guard value.isFinite, surprise >= 0, surprise <= Float(TailSide.greatest),
@@ -174,6 +177,7 @@ private struct TailReader {
             throw .invalidArtifact("column \(column) has \(count) codes")
         }
         var surprises: [Float] = []
+        surprises.reserveCapacity(min(count, bytes.count / 4))
         for _ in 0..<count {
             let surprise = try float()
             guard surprise.isNaN || (surprise >= 0 && surprise <= Float(TailSide.greatest)) else {

@@ -38,7 +38,7 @@ public struct TailSurprise: Detector {
     ///
     /// - Throws: `DetectorError.invalidArtifact`.
     public func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
-        TailModel(try TailPayload.decode(artifact.bytes))
+        TailModel(try TailPayload.decode(artifact.bytes), from: artifact.bytes)
     }
 }
 

@@ -43,6 +43,7 @@ struct TailTable: Sendable {
     init(_ columns: [TailColumn], lowLimit: Double, law: TailLaw = .excess) {
         self.law = law
         var numbers: [Float] = []
+        numbers.reserveCapacity(columns.reduce(0) { $0 + $1.shape.numberCount })
         cells = columns.map { column in
             var cell = Cell(weight: column.weight)
             cell.first = numbers.count
@@ -75,6 +76,10 @@ struct TailTable: Sendable {
     }
 
     var columns: Int { cells.count }
+
+    var sizeBytes: Int {
+        cells.capacity * MemoryLayout<Cell>.stride + numbers.capacity * MemoryLayout<Float>.stride
+    }
 
     func isCosine(_ column: Int) -> Bool { cells[column].kind == .cosine }
 

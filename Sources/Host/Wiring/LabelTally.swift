@@ -99,7 +99,7 @@ final class LabelTally: Sendable {
     private static func model(_ scored: ScoredBatch, _ row: Int) -> String {
         let group = scored.groups[Int(scored.groupIndex[row])]
         return group.fallback == nil
-            ? "users' own models" : "global v\(group.model.version), \(group.model.header.detectorID)"
+            ? "users' own models" : "global v\(group.model.version), \(group.model.brief.detectorID)"
     }
 
     /// For people: a line of all, and one for each model where there were several.

@@ -32,6 +32,8 @@ public struct Artifact: Sendable {
     public let header: ArtifactHeader
     /// Part of the file's own memory.
     public let payload: ArtifactBytes
+    /// The header's bytes.
+    let headerJSON: [UInt8]
 
     /// The bytes of a model. The same header, payload and key give the same bytes.
     ///
@@ -93,9 +95,10 @@ public struct Artifact: Sendable {
         }
     }
 
-    /// Opens bytes that have passed `init(decoding:key:)` before and have not changed since.
+    /// Opens bytes that have passed `init(decoding:key:)` before and have not changed since. Of the header it reads what
+    /// scoring needs, see `ArtifactHeader.brief`.
     init(checked file: ArtifactBytes) throws {
-        try self.init(Parts(of: file.bytes), of: file)
+        try self.init(Parts(of: file.bytes), of: file, isBrief: true)
     }
 
     /// The header alone, from the beginning of a file.
@@ -125,9 +128,10 @@ public struct Artifact: Sendable {
         }
     }
 
-    private init(_ parts: Parts, of file: ArtifactBytes) throws {
+    private init(_ parts: Parts, of file: ArtifactBytes, isBrief: Bool = false) throws {
+        headerJSON = Array(parts.header)
         do {
-            header = try ArtifactHeader(json: parts.header)
+            header = try ArtifactHeader(json: parts.header, isBrief: isBrief)
         } catch {
             throw ArtifactError.damaged("its header cannot be read: \(error)")
         }

@@ -5,8 +5,10 @@ extension ArtifactHeader {
     /// hand, because `JSONDecoder` takes ten times as long, which would be most of loading a model. Members that are not
     /// known are passed over.
     ///
+    /// - Parameter isBrief: What scoring has no use for stays empty, see `brief`. For bytes that were read as a whole
+    ///   before.
     /// - Throws: When a member is missing or of the wrong type.
-    init(json: UnsafeRawBufferPointer) throws {
+    init(json: UnsafeRawBufferPointer, isBrief: Bool = false) throws {
         var (userID, jobID, parent): (String?, String?, Int?)
         var (version, rowCount, seed, created): (Int?, Int?, UInt64?, Int?)
         var (detectorID, detectorVersion, payloadSHA256): (String?, String?, String?)
@@ -23,7 +25,9 @@ extension ArtifactHeader {
         var labelsAsOf: Int?
         var deciles: [HoldoutDecile] = []
         var reader = JSONReader(json)
+        if isBrief { (parameters, metrics) = ([:], [:]) }
         try reader.object { reader, name in
+            if isBrief, Self.isLeftOutOfBrief(name) { return try reader.passKnown() }
             switch name {
             case "userID": userID = try reader.optional { try $0.text() }
             case "version": version = try reader.integer()
@@ -71,6 +75,37 @@ extension ArtifactHeader {
         (self.candidates, self.gate, self.profile) = (candidates, gate, profile)
         uncappedThreshold = uncapped
         (labelsAsOfMilliseconds, self.deciles) = (labelsAsOf.map(Int64.init), deciles)
+    }
+
+    private static func isLeftOutOfBrief(_ name: JSONReader.Name) -> Bool {
+        switch name {
+        case "candidates", "deciles", "gate", "metrics", "parameters", "profile", "source": true
+        default: false
+        }
+    }
+
+    /// Without what scoring has no use for: half of a header, and most of reading one.
+    var brief: ArtifactHeader {
+        var brief = self
+        (brief.candidates, brief.deciles, brief.gate) = ([], [], [])
+        (brief.metrics, brief.parameters) = ([:], [:])
+        (brief.profile, brief.source) = (nil, nil)
+        return brief
+    }
+}
+
+extension JSONReader {
+    /// The name of a feature: the schema's own text, if it is one of the next few there.
+    ///
+    /// - Parameter place: Where in the schema it is looked for; then behind it.
+    fileprivate mutating func feature(from place: inout Int) throws -> String {
+        let names = FeatureSchema.all
+        for next in place..<min(place + 4, names.count) {
+            guard let name = text(ifEqual: names[next].name) else { continue }
+            place = next + 1
+            return name
+        }
+        return try text()
     }
 }
 
@@ -141,7 +176,9 @@ extension Preprocessing {
             switch name {
             case "schemaVersion": schemaVersion = try reader.integer()
             case "scaling": scaling = Scaling(rawValue: try reader.text())
-            case "numeric": numeric = try reader.elements { try NumericColumn(from: &$0) }
+            case "numeric":
+                var place = 0
+                numeric = try reader.elements { try NumericColumn(from: &$0, &place) }
             case "coldBelow": coldBelow = try reader.optional { try $0.integer() }
             case "unseenAsUsual":
                 unseenAsUsual = try reader.optional { try $0.elements { try $0.text() } }
@@ -158,13 +195,14 @@ extension Preprocessing {
 }
 
 extension Preprocessing.NumericColumn {
-    fileprivate init(from reader: inout JSONReader) throws {
+    /// - Parameter schemaPlace: Where in the schema its name is looked for.
+    fileprivate init(from reader: inout JSONReader, _ schemaPlace: inout Int) throws {
         var (feature, centre, scale, usual): (String?, Double?, Double?, Double?)
         if reader.isAtArray {
             var place = 0
             try reader.array { reader in
                 switch place {
-                case 0: feature = try reader.text()
+                case 0: feature = try reader.feature(from: &schemaPlace)
                 case 1: centre = try reader.number()
                 case 2: scale = try reader.number()
                 case 3: usual = try reader.number()

@@ -132,6 +132,11 @@ enum CacheFile {
         try add(size, db)
     }
 
+    static func isActive(_ tenant: Tenant, _ db: Database) throws -> Bool {
+        let statement = try db.cachedStatement(sql: "SELECT 1 FROM active WHERE tenant = ?")
+        return try Row.fetchOne(statement, arguments: [tenant.cacheKey]) != nil
+    }
+
     static func delete(artifact id: Int64, _ db: Database) throws {
         let size = try Int.fetchOne(db, sql: "SELECT size FROM artifact WHERE id = ?", arguments: [id])
         // Whatever its size says, it goes: an eviction that removed nothing would never end.

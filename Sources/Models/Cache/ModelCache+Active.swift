@@ -52,12 +52,17 @@ extension ModelCache {
     }
 
     /// What is active for a tenant.
-    func active(_ tenant: Tenant) throws -> ActiveModel? {
-        try database.read { db in
-            let row = try Row.fetchOne(
-                db, sql: "SELECT version, sha256, sequence, place FROM active WHERE tenant = ?",
-                arguments: [tenant.cacheKey])
-            return try row.map(Self.model)
+    func active(_ tenant: Tenant) throws -> ActiveModel? { try active([tenant])[0] }
+
+    /// What is active for tenants, in their order; nil also where the row is damaged.
+    func active(_ tenants: [Tenant]) throws -> [ActiveModel?] {
+        try database.unsafeRead { db in
+            let statement = try db.cachedStatement(
+                sql: "SELECT version, sha256, sequence, place FROM active WHERE tenant = ?")
+            return try tenants.map { tenant in
+                let row = try Row.fetchOne(statement, arguments: [tenant.cacheKey])
+                return row.flatMap { try? Self.model($0) }
+            }
         }
     }
 
@@ -79,6 +84,8 @@ extension ModelCache {
     /// Replaces the rows of some manifests; forgets manifests that are gone, and artifacts of tenants that are.
     func replace(_ shards: [Catalogue.Shard], keys: Set<String>) throws {
         try database.write { db in
+            // Those of tenants who are gone: they are not looked for among all.
+            if !shards.isEmpty { forgetUnwritten { _ in true } }
             for key in try String.fetchAll(db, sql: "SELECT key FROM shard") where !keys.contains(key) {
                 try db.execute(sql: "DELETE FROM active WHERE shard = ?", arguments: [key])
                 try db.execute(sql: "DELETE FROM shard WHERE key = ?", arguments: [key])

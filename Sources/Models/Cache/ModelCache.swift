@@ -16,10 +16,13 @@ public final class ModelCache: Sendable {
     private let maximumSize: Int
     private let logger: Logger
     private let state = Mutex(State())
+    /// What is written here nobody waits for.
+    private let behind = DispatchQueue(label: "model-cache-writes", qos: .utility)
 
     private struct State {
         /// Artifacts, by row, used since the last write of their times. So reading does not write.
         var used: Set<Int64> = []
+        var unwritten = UnwrittenArtifacts()
         var isFailing = false
     }
 
@@ -27,8 +30,11 @@ public final class ModelCache: Sendable {
     private let misses = Counter(label: "ml_model_cache_misses_total", dimensions: [("cache", "disk")])
     private let evictions = Counter(label: "ml_model_cache_evictions_total", dimensions: [("cache", "disk")])
     private let failures = Counter(label: "ml_model_cache_failures_total")
+    private let unwritten = Counter(label: "ml_model_cache_unwritten_total")
 
     private static let maximumUnwrittenUses = 10_000
+    /// So that a write has many artifacts: the pages of the index that it changes are the same for several.
+    private static let gatheringMilliseconds = 200
 
     /// - Parameters:
     ///   - path: The SQLite file, made when it is not there; others beside it start with the same name.
@@ -61,22 +67,42 @@ public final class ModelCache: Sendable {
     ///
     /// - Parameter signers: The keys of which it has to have been checked with one, see `SigningKeys.signers`.
     func artifact(_ tenant: Tenant, version: Int, signers: [Data]) -> Artifact? {
-        guard let row = attempt({ try read(tenant, version) }) ?? nil else {
-            misses.increment()
-            return nil
+        artifacts([(tenant, version)], signers: signers)[0]
+    }
+
+    /// The same of many, in their order, by one use of the database.
+    func artifacts(_ wanted: [(tenant: Tenant, version: Int)], signers: [Data]) -> [Artifact?] {
+        let read = attempt {
+            // Statements that each stand for themselves need no transaction around them.
+            try database.unsafeRead { db in try wanted.map { try Self.read($0.tenant, $0.version, db) } }
         }
-        guard row.isSound, signers.contains(row.signer) else {
-            misses.increment()
-            attempt { try delete(row.id) }
-            return nil
+        guard let rows = read else {
+            // A damaged page is that of a few.
+            if wanted.count > 1 {
+                return wanted.map { artifact($0.tenant, version: $0.version, signers: signers) }
+            }
+            misses.increment(by: wanted.count)
+            return wanted.map { _ in nil }
         }
-        hits.increment()
+        var found: [Int64] = []
+        let artifacts = rows.map { row -> Artifact? in
+            guard let row else { return nil }
+            guard row.isSound, signers.contains(row.signer) else {
+                attempt { try delete(row.id) }
+                return nil
+            }
+            found.append(row.id)
+            return row.artifact
+        }
+        hits.increment(by: found.count)
+        misses.increment(by: wanted.count - found.count)
         let isFull = state.withLock { state in
-            state.used.insert(row.id)
-            return state.used.count >= Self.maximumUnwrittenUses
+            let wasFull = state.used.count >= Self.maximumUnwrittenUses
+            state.used.formUnion(found)
+            return !wasFull && state.used.count >= Self.maximumUnwrittenUses
         }
-        if isFull { attempt { try database.write { try writeUses($0) } } }
-        return row.artifact
+        if isFull { behind.async { [self] in attempt { try database.write { try writeUses($0) } } } }
+        return artifacts
     }
 
     private struct StoredArtifact {
@@ -86,34 +112,31 @@ public final class ModelCache: Sendable {
         let isSound: Bool
     }
 
-    private func read(_ tenant: Tenant, _ version: Int) throws -> StoredArtifact? {
-        // One statement needs no transaction around it.
-        try database.unsafeRead { db -> StoredArtifact? in
-            let statement = try db.cachedStatement(
-                sql: """
-                    SELECT id, bytes, artifact.sha256 AS hash, checksum, signer, active.sha256 AS promoted
-                    FROM artifact LEFT JOIN active USING (tenant, version)
-                    WHERE tenant = ? AND version = ?
-                    """)
-            let rows = try Row.fetchCursor(statement, arguments: [tenant.cacheKey, version])
-            guard let row = try rows.next() else { return nil }
-            // Texts give their bytes here, and NULL none: then the checksum is another.
-            let bytes = try row.withUnsafeData(atIndex: 1) { data in
-                let data = data ?? Data()
-                return ArtifactBytes(count: data.count) { target in
-                    data.withUnsafeBytes { target.copyMemory(from: $0) }
-                }
+    private static func read(_ tenant: Tenant, _ version: Int, _ db: Database) throws -> StoredArtifact? {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT id, bytes, artifact.sha256 AS hash, checksum, signer, active.sha256 AS promoted
+                FROM artifact LEFT JOIN active USING (tenant, version)
+                WHERE tenant = ? AND version = ?
+                """)
+        let rows = try Row.fetchCursor(statement, arguments: [tenant.cacheKey, version])
+        guard let row = try rows.next() else { return nil }
+        // Texts give their bytes here, and NULL none: then the checksum is another.
+        let bytes = try row.withUnsafeData(atIndex: 1) { data in
+            let data = data ?? Data()
+            return ArtifactBytes(count: data.count) { target in
+                data.withUnsafeBytes { target.copyMemory(from: $0) }
             }
-            let hash = ArtifactHash(stored: try? row.storedIfAny("hash", as: Data.self))
-            let promoted = ArtifactHash(stored: try? row.storedIfAny("promoted", as: Data.self))
-            let isSound =
-                hash != nil && (promoted == nil || promoted == hash)
-                && (try? row.stored("checksum", as: Int64.self)) == CacheFile.checksum(bytes)
-            return StoredArtifact(
-                id: try row.stored("id"),
-                artifact: Artifact(bytes: bytes, sha256: hash ?? ArtifactHash(of: bytes.bytes)),
-                signer: (try? row.stored("signer", as: Data.self)) ?? Data(), isSound: isSound)
         }
+        let hash = ArtifactHash(stored: try? row.storedIfAny("hash", as: Data.self))
+        let promoted = ArtifactHash(stored: try? row.storedIfAny("promoted", as: Data.self))
+        let isSound =
+            hash != nil && (promoted == nil || promoted == hash)
+            && (try? row.stored("checksum", as: Int64.self)) == CacheFile.checksum(bytes)
+        return StoredArtifact(
+            id: try row.stored("id"),
+            artifact: Artifact(bytes: bytes, sha256: hash ?? ArtifactHash(of: bytes.bytes)),
+            signer: (try? row.stored("signer", as: Data.self)) ?? Data(), isSound: isSound)
     }
 
     /// An artifact that was checked.
@@ -137,6 +160,44 @@ public final class ModelCache: Sendable {
                 evictions.increment(by: evicted)
             }
         }
+    }
+
+    /// Keeps artifacts of users' active models a little later, together with others. What the process ends before, or there
+    /// is no room for, is read from the object store again.
+    func storeBehind(_ checked: [Checked]) {
+        let (isFirst, dropped) = state.withLock { $0.unwritten.add(checked) }
+        unwritten.increment(by: dropped)
+        guard isFirst else { return }
+        let pause = DispatchTimeInterval.milliseconds(Self.gatheringMilliseconds)
+        behind.asyncAfter(deadline: .now() + pause) { [self] in writeUnwritten() }
+    }
+
+    /// Writes what waits, in as many transactions as it takes.
+    public func writeUnwritten() {
+        while true {
+            let isWritten: Void? = attempt {
+                try database.write { db in
+                    // Taken in here, so that whoever is erased is no longer among them, or already in the table.
+                    let artifacts = state.withLock { $0.unwritten.take() }
+                    try writeUses(db)
+                    for artifact in artifacts where try CacheFile.isActive(artifact.tenant, db) {
+                        try CacheFile.insert(artifact, db)
+                    }
+                    evictions.increment(by: try CacheFile.evict(downTo: maximumSize, db))
+                }
+            }
+            let isDone = state.withLock { state in
+                // A cache that fails is done without.
+                if isWritten == nil { state.unwritten.forget { _ in true } }
+                return state.unwritten.finish()
+            }
+            if isDone { return }
+        }
+    }
+
+    /// Lets go of artifacts that are still to be written. To be called where nothing else is written meanwhile.
+    func forgetUnwritten(where isGone: (Tenant) -> Bool) {
+        state.withLock { $0.unwritten.forget { isGone($0.tenant) } }
     }
 
     private func writeUses(_ db: Database) throws {
@@ -175,6 +236,7 @@ public final class ModelCache: Sendable {
     @discardableResult
     public func remove(_ tenant: Tenant) throws -> Int {
         try overwriting { db in
+            forgetUnwritten { $0 == tenant }
             try db.execute(sql: "DELETE FROM active WHERE tenant = ?", arguments: [tenant.cacheKey])
             let artifacts = try Int64.fetchAll(
                 db, sql: "SELECT id FROM artifact WHERE tenant = ?", arguments: [tenant.cacheKey])

@@ -11,8 +11,8 @@ struct JSONReader {
 
     static let maximumDepth = 32
 
-    private let bytes: UnsafeRawBufferPointer
-    private var at = 0
+    let bytes: UnsafeRawBufferPointer
+    var at = 0
     private var depth = 0
 
     /// - Parameter bytes: Valid while this reader is used.
@@ -98,7 +98,7 @@ struct JSONReader {
         return isTrue
     }
 
-    /// Passes over a value.
+    /// Passes over a value, checking it.
     mutating func skip() throws {
         switch peek() {
         case UInt8(ascii: "{"): try object { reader, _ in try reader.skip() }
@@ -109,6 +109,26 @@ struct JSONReader {
         case UInt8(ascii: "n"): try word("null")
         default: _ = try numberToken()
         }
+    }
+
+    /// Passes over a value that was read as a whole before: looks at texts and brackets alone.
+    mutating func passKnown() throws {
+        var open = 0
+        repeat {
+            switch peek() {
+            case UInt8(ascii: "{"), UInt8(ascii: "["): open += 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"): open -= 1
+            case UInt8(ascii: "\""):
+                at += 1
+                _ = try passText()
+                continue
+            case nil: throw malformed("no value")
+            default:
+                if open == 0 { return try skip() }
+            }
+            at += 1
+        } while open > 0
+        if open < 0 { throw malformed("no value") }
     }
 
     /// - Throws: When something follows the value.
@@ -150,7 +170,7 @@ struct JSONReader {
     }
 
     /// The next byte that is not white space.
-    private mutating func peek() -> UInt8? {
+    mutating func peek() -> UInt8? {
         while at < bytes.count {
             switch bytes[at] {
             case UInt8(ascii: " "), UInt8(ascii: "\n"), UInt8(ascii: "\r"), UInt8(ascii: "\t"): at += 1
@@ -160,7 +180,7 @@ struct JSONReader {
         return nil
     }
 
-    private func malformed(_ reason: String) -> Malformed {
+    func malformed(_ reason: String) -> Malformed {
         Malformed(description: "no JSON that can be read: \(reason) at byte \(at)")
     }
 }
@@ -181,6 +201,19 @@ extension JSONReader {
             throw malformed("a text is not UTF-8")
         }
         return text
+    }
+
+    /// A text, if it is this one: then no other is made of it. Nothing is read if not.
+    mutating func text(ifEqual expected: String) -> String? {
+        guard peek() == UInt8(ascii: "\""), let found = bytes.baseAddress else { return nil }
+        var expected = expected
+        let end = at + 1 + expected.utf8.count
+        guard end < bytes.count, bytes[end] == UInt8(ascii: "\"") else { return nil }
+        let start = found + at + 1
+        let isEqual = expected.withUTF8 { $0.baseAddress.map { memcmp(start, $0, end - at - 1) == 0 } }
+        guard isEqual ?? false else { return nil }
+        at = end + 1
+        return expected
     }
 
     private mutating func name() throws -> Name {
@@ -263,98 +296,5 @@ extension JSONReader {
             code = code << 4 | UInt32(digit)  // fits: four bits
         }
         return code
-    }
-}
-
-// MARK: - Numbers
-
-extension JSONReader {
-    mutating func number() throws -> Double {
-        if peek() == UInt8(ascii: "\"") {
-            switch try text() {
-            case "nan": return .nan
-            case "inf": return .infinity
-            case "-inf": return -.infinity
-            default: throw malformed("no number")
-            }
-        }
-        let token = try numberToken()
-        if let whole = Self.whole(token), whole.magnitude < 1 << 53 { return Double(whole) }
-        // strtod wants a zero after the digits, which bytes from outside may lack.
-        let capacity = 48
-        guard token.count < capacity else { throw malformed("a number has too many digits") }
-        let value = withUnsafeTemporaryAllocation(of: CChar.self, capacity: capacity) { digits in
-            for (index, byte) in token.enumerated() { digits[index] = CChar(byte) }
-            digits[token.count] = 0
-            return digits.baseAddress.map { strtod($0, nil) }
-        }
-        guard let value, value.isFinite else { throw malformed("a number is too large") }
-        return value
-    }
-
-    mutating func integer() throws -> Int {
-        guard let value = Self.whole(try numberToken()) else { throw malformed("no whole number") }
-        return value
-    }
-
-    mutating func integer(in range: ClosedRange<Int>) throws -> Int {
-        let value = try integer()
-        guard range.contains(value) else {
-            throw malformed("\(value) is not from \(range.lowerBound) to \(range.upperBound)")
-        }
-        return value
-    }
-
-    mutating func unsignedInteger() throws -> UInt64 {
-        let token = try numberToken()
-        guard let value = UInt64(Substring(decoding: token, as: UTF8.self)) else {
-            throw malformed("no whole number")
-        }
-        return value
-    }
-
-    /// A whole number without a fraction or an exponent.
-    private static func whole(_ token: UnsafeRawBufferPointer) -> Int? {
-        let isNegative = token.first == UInt8(ascii: "-")
-        let digits = token.dropFirst(isNegative ? 1 : 0)
-        guard digits.count < 19 else { return Int(Substring(decoding: token, as: UTF8.self)) }
-        var value = 0
-        for byte in digits {
-            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
-            value = value * 10 + Int(byte - UInt8(ascii: "0"))
-        }
-        // -0 is a number that is not whole.
-        return isNegative ? (value == 0 ? nil : -value) : value
-    }
-
-    /// Passes over a number, checking that it is one.
-    private mutating func numberToken() throws -> UnsafeRawBufferPointer {
-        _ = peek()
-        let start = at
-        pass(UInt8(ascii: "-"))
-        let isZero = at < bytes.count && bytes[at] == UInt8(ascii: "0")
-        let whole = passDigits()
-        guard whole > 0, !isZero || whole == 1 else { throw malformed("no number") }
-        if pass(UInt8(ascii: ".")) {
-            guard passDigits() > 0 else { throw malformed("no number") }
-        }
-        if pass(UInt8(ascii: "e")) || pass(UInt8(ascii: "E")) {
-            if !pass(UInt8(ascii: "+")) { pass(UInt8(ascii: "-")) }
-            guard passDigits() > 0 else { throw malformed("no number") }
-        }
-        return UnsafeRawBufferPointer(rebasing: bytes[start..<at])
-    }
-
-    @discardableResult
-    private mutating func pass(_ byte: UInt8) -> Bool {
-        guard at < bytes.count, bytes[at] == byte else { return false }
-        at += 1
-        return true
-    }
-
-    private mutating func passDigits() -> Int {
-        let start = at
-        while at < bytes.count, bytes[at] >= UInt8(ascii: "0"), bytes[at] <= UInt8(ascii: "9") { at += 1 }
-        return at - start
     }
 }

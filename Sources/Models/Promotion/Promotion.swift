@@ -82,7 +82,7 @@ public final class Promotion: Sendable {
             } else { nil }
         func add(_ model: ReadyModel, _ place: PackPlace?) {
             let (tenant, version) = (model.tenant, model.version)
-            let job = model.header.jobID.map { "job \($0)" }
+            let job = model.brief.jobID.map { "job \($0)" }
             var activation = Activation(
                 tenant, version: version, sha256: model.hash, place: place, reason: reason ?? job)
             activation.gate = model.header.gate
@@ -104,7 +104,7 @@ public final class Promotion: Sendable {
             } else {
                 for tenant in tenants {
                     guard let version = versions[tenant] else { continue }
-                    let fetched = try router.loader.fetch(tenant, version: version, isPromoted: false)
+                    let fetched = try router.loader.fetch(tenant, version: version)
                     add(fetched.model, fetched.place)
                 }
             }

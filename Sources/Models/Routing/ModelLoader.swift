@@ -22,10 +22,76 @@ final class ModelLoader: Sendable {
     ///
     /// - Throws: `ObjectStoreError` when the store is away; anything else says that the version cannot serve.
     func load(_ tenant: Tenant, version: Int) throws -> ReadyModel {
-        if let cached = cache.artifact(tenant, version: version, signers: store.keys.signers) {
-            return try counted { try named(tenant, version, ReadyModel(cached, registry: registry)) }
+        try load([(tenant, version)])[0].get()
+    }
+
+    /// Versions as they were promoted, in their order: from this machine's disk by one use of it, the rest from the object
+    /// store. Those are written to the disk behind the answer; nothing depends on it.
+    ///
+    /// - Returns: Failures as `load(_:version:)` throws them, each its model's own.
+    func load(_ wanted: [(tenant: Tenant, version: Int)]) -> [Result<ReadyModel, any Error>] {
+        let cached = cache.artifacts(wanted, signers: store.keys.signers)
+        var absent: [Int] = []
+        var models = zip(wanted.indices, cached).map { place, artifact -> Result<ReadyModel, any Error>? in
+            guard let artifact else {
+                absent.append(place)
+                return nil
+            }
+            let (tenant, version) = wanted[place]
+            return Result {
+                try counted { try named(tenant, version, ReadyModel(artifact, registry: registry)) }
+            }
         }
-        return try fetch(tenant, version: version, isPromoted: true).model
+        let fetched = fetchPromoted(absent.map { wanted[$0] })
+        for (place, model) in zip(absent, fetched) { models[place] = model }
+        return models.compactMap { $0 }
+    }
+
+    private func fetchPromoted(
+        _ wanted: [(tenant: Tenant, version: Int)]
+    ) -> [Result<ReadyModel, any Error>] {
+        guard !wanted.isEmpty else { return [] }
+        let active = (try? cache.active(wanted.map(\.tenant))) ?? wanted.map { _ in nil }
+        let meant = zip(wanted, active).map { $1?.version == $0.version ? $1 : nil }
+        let packed = store.bytes(at: meant.map { $0?.place })
+        var checked: [ModelCache.Checked] = []
+        var away: ObjectStoreError?
+        let models = wanted.indices.map { place -> Result<ReadyModel, any Error> in
+            let (tenant, version) = wanted[place]
+            return Result {
+                try counted {
+                    var bytes = try packed[place]?.get()
+                    if bytes == nil {
+                        // Not asked again for each of many.
+                        if let away { throw away }
+                        do {
+                            bytes = try store.find(tenant, version: version)?.bytes
+                        } catch let error as ObjectStoreError where error.isRetryable {
+                            away = error
+                            throw error
+                        }
+                    }
+                    guard let bytes else {
+                        throw ModelLoadError.notFound(tenant: tenant.description, version: version)
+                    }
+                    let (artifact, signer) = try store.open(bytes)
+                    let model = try named(
+                        tenant, version, ReadyModel(opened: artifact, file: bytes, registry: registry))
+                    if let promoted = meant[place]?.sha256, promoted != model.hash {
+                        throw ModelLoadError.notAsPromoted(expected: "\(promoted)", found: model.sha256)
+                    }
+                    checked.append(
+                        ModelCache.Checked(
+                            bytes: bytes, sha256: model.hash, signer: signer, tenant: tenant,
+                            version: version))
+                    return model
+                }
+            }
+        }
+        // The table says that the global model is active only when it can be loaded without the store.
+        cache.store(checked.filter { $0.tenant == .global })
+        cache.storeBehind(checked.filter { $0.tenant != .global })
+        return models
     }
 
     /// A model, and where its artifact lies.
@@ -34,22 +100,15 @@ final class ModelLoader: Sendable {
         let place: PackPlace?
     }
 
-    /// The version as the object store has it, whatever the cache has.
-    ///
-    /// - Parameter isPromoted: It has to be what the active table means.
-    func fetch(_ tenant: Tenant, version: Int, isPromoted: Bool) throws -> Fetched {
+    /// The version as the object store has it, whatever the cache has, and whether it is active or not.
+    func fetch(_ tenant: Tenant, version: Int) throws -> Fetched {
         try counted {
-            let active = isPromoted ? ((try? cache.active(tenant)) ?? nil) : nil
-            let meant = active?.version == version ? active : nil
-            guard let found = try store.find(tenant, version: version, at: meant?.place) else {
+            guard let found = try store.find(tenant, version: version) else {
                 throw ModelLoadError.notFound(tenant: tenant.description, version: version)
             }
             let (artifact, signer) = try store.open(found.bytes)
             let model = try named(
                 tenant, version, ReadyModel(opened: artifact, file: found.bytes, registry: registry))
-            if let promoted = meant?.sha256, promoted != model.hash {
-                throw ModelLoadError.notAsPromoted(expected: "\(promoted)", found: model.sha256)
-            }
             cache.store([
                 ModelCache.Checked(
                     bytes: found.bytes, sha256: model.hash, signer: signer, tenant: tenant,

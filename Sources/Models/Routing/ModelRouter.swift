@@ -35,7 +35,7 @@ public final class ModelRouter: Sendable {
     let logger: Logger
 
     private let hits = Counter(label: "ml_model_cache_hits_total", dimensions: [("cache", "memory")])
-    private let misses = Counter(label: "ml_model_cache_misses_total", dimensions: [("cache", "memory")])
+    let misses = Counter(label: "ml_model_cache_misses_total", dimensions: [("cache", "memory")])
     private let evictions = Counter(
         label: "ml_model_cache_evictions_total", dimensions: [("cache", "memory")])
     private let fallbacks = Counter(label: "ml_detector_away_total")
@@ -86,14 +86,14 @@ public final class ModelRouter: Sendable {
     ///
     /// - Throws: As loading does; `ObjectStoreError` when the store is away.
     public func model(of tenant: Tenant, version: Int) throws -> ReadyModel {
-        try loader.fetch(tenant, version: version, isPromoted: false).model
+        try loader.fetch(tenant, version: version).model
     }
 
     /// - Throws: `ObjectStoreError` when it has to be fetched and the store is away.
     public func globalModel() throws -> ReadyModel? { try globalModel(in: snapshot()) }
 
     /// The active one; while that cannot be loaded here, the one that served before.
-    private func globalModel(in table: RoutingTable) throws -> ReadyModel? {
+    func globalModel(in table: RoutingTable) throws -> ReadyModel? {
         guard let version = table.global else { return nil }
         switch try find(ModelKey(user: 0, version: version), { .global }) {
         case .model(let model): return model
@@ -133,7 +133,7 @@ public final class ModelRouter: Sendable {
         }
     }
 
-    private func lookUp(_ key: ModelKey, in state: inout State) -> Found? {
+    func lookUp(_ key: ModelKey, in state: inout State) -> Found? {
         if !state.quarantine.isEmpty, let entry = state.quarantine[key] {
             guard let detector = entry.missingDetector, loader.has(detector: detector) else {
                 return .unusable(entry.model.fallback)
@@ -157,9 +157,14 @@ public final class ModelRouter: Sendable {
     }
 
     /// - Throws: `ObjectStoreError`: the store is to blame, not the model.
-    private func load(_ key: ModelKey, _ tenant: Tenant) throws -> Found {
+    func load(_ key: ModelKey, _ tenant: Tenant) throws -> Found {
+        try settle(key, tenant, loader.load([(tenant, key.version)])[0])
+    }
+
+    /// Takes a model that cannot be loaded out of service.
+    func settle(_ key: ModelKey, _ tenant: Tenant, _ loaded: Result<ReadyModel, any Error>) throws -> Found {
         do {
-            return .model(try loader.load(tenant, version: key.version))
+            return .model(try loaded.get())
         } catch let error as ObjectStoreError {
             throw error
         } catch is DetectorAway {
@@ -207,7 +212,7 @@ public final class ModelRouter: Sendable {
             logger.error(
                 "a detector's process has ended",
                 metadata: [
-                    "detector": "\(model.header.detectorID)", "tenant": "\(model.tenant)",
+                    "detector": "\(model.brief.detectorID)", "tenant": "\(model.tenant)",
                     "version": "\(model.version)", "reason": "\(away)",
                 ])
         }

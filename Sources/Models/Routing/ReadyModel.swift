@@ -5,7 +5,9 @@ import Plugins
 
 /// A model that can score: its artifact checked, its detector found, its preprocessing compiled. Immutable.
 public final class ReadyModel: Sendable {
-    public let header: ArtifactHeader
+    /// The header without what scoring has no use for: candidates, deciles, gate, metrics, parameters, profile and source
+    /// are empty.
+    public let brief: ArtifactHeader
     public let tenant: Tenant
     /// Of the whole artifact, hexadecimal: names the model in verdicts.
     public let sha256: String
@@ -15,9 +17,16 @@ public final class ReadyModel: Sendable {
     public let sizeBytes: Int
     let hash: ArtifactHash
     private let scale: SeverityScale?
+    private let headerJSON: [UInt8]
 
-    public var version: Int { header.version }
-    public var threshold: Double { header.threshold }
+    public var version: Int { brief.version }
+    public var threshold: Double { brief.threshold }
+
+    /// The whole header. Read anew each time: in memory it would be a third of a user's model.
+    public var header: ArtifactHeader {
+        // It was read as a whole when the artifact came to this machine, maybe by a release that knew less of it.
+        (try? headerJSON.withUnsafeBytes { try ArtifactHeader(json: $0) }) ?? brief
+    }
 
     /// How severe a score of this model is, 0 to 1 on the scale of all models; nil when its artifact does not say.
     public func severity(of score: Double) -> Double? { scale?.severity(of: score) }
@@ -55,7 +64,7 @@ public final class ReadyModel: Sendable {
     private init(
         _ artifact: Artifact, sizeBytes: Int, hash: ArtifactHash, registry: DetectorRegistry
     ) throws {
-        let header = artifact.header
+        let header = artifact.header.brief
         guard let detector = registry.detector(id: header.detectorID, sha256: header.detectorSHA256) else {
             let known = registry.detectors.map(\.info.id).sorted().joined(separator: ", ")
             throw ModelLoadError.unknownDetector(header.detectorID, known: known)
@@ -66,7 +75,8 @@ public final class ReadyModel: Sendable {
             throw ModelLoadError.columnsDiffer(model: model.columns, preprocessing: plan.columnCount)
         }
         guard header.threshold.isFinite else { throw ModelLoadError.noThreshold }
-        self.header = header
+        brief = header
+        headerJSON = artifact.headerJSON
         scale = header.severity.map(SeverityScale.init)
         tenant = header.tenant
         self.hash = hash

@@ -134,15 +134,67 @@ extension ModelStore {
 
     /// An artifact of a pack, unchecked; nil when there is no such pack any more, or it ends before.
     func bytes(at place: PackPlace) throws -> ArtifactBytes? {
-        guard let size = try objects.head(place.pack)?.sizeBytes, place.range.upperBound <= size else {
-            return nil
-        }
         do {
             return ArtifactBytes(copying: try objects.get(place.pack, range: place.range))
         } catch ObjectStoreError.notFound {
             return nil
+        } catch {
+            // A range that passes the end is an error like others.
+            guard let size = try objects.head(place.pack)?.sizeBytes, place.range.upperBound <= size else {
+                return nil
+            }
+            throw error
         }
     }
+
+    /// The same of many, in their order: neighbours in a pack by one read.
+    ///
+    /// When the store does not answer it is not asked for the rest: each question would take as long as the first.
+    ///
+    /// - Parameter places: nil gives nil.
+    func bytes(at places: [PackPlace?]) -> [Result<ArtifactBytes?, any Error>?] {
+        var found = [Result<ArtifactBytes?, any Error>?](repeating: nil, count: places.count)
+        var away: (any Error)?
+        let packed = places.enumerated().compactMap { index, place in place.map { (index: index, place: $0) }
+        }
+        for (pack, wanted) in Dictionary(grouping: packed, by: \.place.pack) {
+            let sorted = wanted.sorted { $0.place.offset < $1.place.offset }
+            var first = 0
+            while first < sorted.count {
+                var (next, end) = (first + 1, sorted[first].place.range.upperBound)
+                let start = sorted[first].place.offset
+                while next < sorted.count, sorted[next].place.offset <= end + Self.neighbourGap,
+                    sorted[next].place.range.upperBound - start <= Self.neighbourRead
+                {
+                    end = max(end, sorted[next].place.range.upperBound)
+                    next += 1
+                }
+                let run = sorted[first..<next]
+                // Whatever is wrong with a read of several, each for itself may be right, or says what is wrong.
+                let isOne = run.count == 1 || away != nil
+                let bytes = isOne ? nil : try? objects.get(pack, range: start..<end)
+                for (index, place) in run {
+                    let result = Result<ArtifactBytes?, any Error> {
+                        if let away { throw away }
+                        guard let bytes else { return try self.bytes(at: place) }
+                        return ArtifactBytes(
+                            copying: bytes[place.offset - start..<place.range.upperBound - start])
+                    }
+                    if case .failure(let error as ObjectStoreError) = result, error.isRetryable {
+                        away = error
+                    }
+                    found[index] = result
+                }
+                first = next
+            }
+        }
+        return found
+    }
+
+    /// Artifacts with at most so many bytes between them are read together: less than a request costs.
+    private static let neighbourGap = 64 << 10
+    /// Of one read of several.
+    private static let neighbourRead = 8 << 20
 
     /// A whole pack; nil when there is none.
     func pack(_ key: String) throws -> ArtifactBytes? {

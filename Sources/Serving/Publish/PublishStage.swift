@@ -93,7 +93,7 @@ private struct VerdictWriter {
         json.beginObject("model")
         json.field("tenant", group.model.tenant.description)
         json.field("version", Int64(group.model.version))
-        json.field("detector", group.model.header.detectorID)
+        json.field("detector", group.model.brief.detectorID)
         json.field("sha256", group.model.sha256)
         json.endObject()
         if let fallback = group.fallback {
@@ -146,7 +146,7 @@ private struct VerdictWriter {
         json.beginArray("marks")
         let marks = scored.windowed.marks[row]
         for (mark, name) in TransactionMarks.names where marks.contains(mark) { json.element(name) }
-        if scored.groups[group].model.header.uncappedThreshold != nil { json.element("capped") }
+        if scored.groups[group].model.brief.uncappedThreshold != nil { json.element("capped") }
         let plan = scored.groups[group].model.plan
         if plan.usesReferences { writeReferenceMark(row, into: &json) }
         json.endArray()

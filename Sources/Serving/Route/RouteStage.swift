@@ -31,7 +31,8 @@ public struct RouteStage: Sendable {
         ageHours = referenceAgeHours
     }
 
-    /// The users' own models, or the global one. One lookup a user, none a transaction.
+    /// The users' own models, or the global one. One lookup a user, none a transaction; what is not in memory is read
+    /// together.
     ///
     /// - Throws: `ServingError.noGlobalModel` when a user has no model and there is no global one; what the router
     ///   throws when a model's store is away.
@@ -43,8 +44,13 @@ public struct RouteStage: Sendable {
         let table = router.snapshot()
         var groups: [RouteGroup] = []
         var groupOf: [Choice: Int32] = [:]
-        let groupOfSlot = try (0..<windowed.users.count).map { slot -> Int32 in
-            let (model, fallback) = try chooseModel(windowed, slot: slot, table)
+        let groupOfSlot = try routes(windowed, table).map { route -> Int32 in
+            let (model, fallback): (ReadyModel, FallbackReason?)
+            switch route {
+            case .user(let own): (model, fallback) = (own, nil)
+            case .global(let global, let reason): (model, fallback) = (global, reason)
+            case .none: throw ServingError.noGlobalModel
+            }
             let choice = Choice(model: ObjectIdentifier(model), fallback: fallback)
             if let group = groupOf[choice] { return group }
             let group = Int32(groups.count)
@@ -79,18 +85,15 @@ public struct RouteStage: Sendable {
         current?.current.map { BatchReferences(ready: $0, ageHours: ageHours) }
     }
 
-    private func chooseModel(
-        _ windowed: WindowedBatch, slot: Int, _ table: RoutingTable
-    ) throws -> (ReadyModel, FallbackReason?) {
-        let route = try windowed.users.bytes.withUnsafeBufferPointer { bytes in
-            try router.model(
-                for: UnsafeBufferPointer(rebasing: bytes[windowed.users.range(slot)]),
-                hash: windowed.userHashes[slot], in: table)
-        }
-        switch route {
-        case .user(let model): return (model, nil)
-        case .global(let model, let fallback): return (model, fallback)
-        case .none: throw ServingError.noGlobalModel
+    private func routes(_ windowed: WindowedBatch, _ table: RoutingTable) throws -> [Route] {
+        try windowed.users.bytes.withUnsafeBufferPointer { bytes in
+            try router.models(
+                for: (0..<windowed.users.count).map { slot in
+                    (
+                        UnsafeBufferPointer(rebasing: bytes[windowed.users.range(slot)]),
+                        windowed.userHashes[slot]
+                    )
+                }, in: table)
         }
     }
 }

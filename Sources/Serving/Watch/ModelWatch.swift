@@ -143,7 +143,7 @@ public final class ModelWatch: Sendable {
     public func floods() -> [Flood] {
         state.withLock { state in
             state.models.values.filter { isFlood($0) }.map { watched in
-                let budget = watched.model.header.contamination
+                let budget = watched.model.brief.contamination
                 let scores = watched.drift?.scores ?? []
                 return Flood(
                     tenant: watched.model.tenant, version: watched.model.version,
@@ -161,7 +161,7 @@ public final class ModelWatch: Sendable {
             guard let watched = state.models[Key(tenant: tenant, version: version)] else { return nil }
             return Report(
                 tenant: tenant, version: version, transactions: watched.rate.transactionCount,
-                alerts: watched.rate.alertCount, budget: watched.model.header.contamination,
+                alerts: watched.rate.alertCount, budget: watched.model.brief.contamination,
                 isFlood: isFlood(watched), driftRows: watched.drift?.rows ?? 0,
                 scoreShift: watched.drift?.scoreShift, featureShifts: watched.drift?.featureShifts ?? [:],
                 unseenShares: watched.drift?.unseenShares(watched.model.plan) ?? [:])
@@ -186,7 +186,7 @@ public final class ModelWatch: Sendable {
 
     /// Beyond what chance gives: three deviations of a Poisson number above the factor's share.
     private func isFlood(_ watched: Watched) -> Bool {
-        let (count, budget) = (Double(watched.rate.transactionCount), watched.model.header.contamination)
+        let (count, budget) = (Double(watched.rate.transactionCount), watched.model.brief.contamination)
         guard count >= Double(settings.minimumTransactions), budget > 0 else { return false }
         let expected = budget * count
         let limit = max(settings.floodFactor * expected, expected + 3 * expected.squareRoot())
