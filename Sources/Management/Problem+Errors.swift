@@ -69,6 +69,8 @@ extension Problem {
         case .keyReused:
             self.init(.conflict, "idempotency-key-reused", "\(error)", field: "Idempotency-Key")
         case .queueFull: self = .later("queue-full", "\(error)", seconds: 30, status: .tooManyRequests)
+        case .tooManyJobs(_, let seconds):
+            self = .later("too-many-jobs", "\(error)", seconds: seconds, status: .tooManyRequests)
         case .scratch: self = .later("scratch-failed", "\(error)", seconds: 30)
         case .cancelled: self.init(.conflict, "cancelled", "\(error)")
         case .damagedJob: self.init(.internalServerError, "record-damaged", "\(error)")

@@ -12,6 +12,8 @@ public enum TrainingError: Retryable, Sendable, Hashable, CustomStringConvertibl
     case keyReused(String)
     /// The queue is full: `limit` jobs wait.
     case queueFull(limit: Int)
+    /// Of one of those who submit jobs: too many wait, or came within an hour.
+    case tooManyJobs(String, retrySeconds: Int)
     /// The folder for temporary files cannot be written or read.
     case scratch(folder: String, reason: String)
     case cancelled
@@ -21,7 +23,7 @@ public enum TrainingError: Retryable, Sendable, Hashable, CustomStringConvertibl
     /// Whether the same call may succeed later.
     public var isRetryable: Bool {
         switch self {
-        case .scratch, .queueFull: true
+        case .scratch, .queueFull, .tooManyJobs: true
         case .invalidRequest, .noData, .insufficientHistory, .keyReused, .cancelled, .damagedJob: false
         }
     }
@@ -33,6 +35,7 @@ public enum TrainingError: Retryable, Sendable, Hashable, CustomStringConvertibl
         case .insufficientHistory(_, let reason): "insufficient_history: \(reason)"
         case .keyReused(let key): "the idempotency key \(key) was used for another request"
         case .queueFull(let limit): "\(limit) training jobs wait already; try again later"
+        case .tooManyJobs(let reason, let seconds): "\(reason); try again in \(seconds) s"
         case .scratch(let folder, let reason): "temporary files in \(folder): \(reason); is the disk full?"
         case .cancelled: "cancelled"
         case .damagedJob(let id, let reason): "the record of job \(id) is damaged: \(reason); submit it again"

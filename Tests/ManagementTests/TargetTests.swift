@@ -83,6 +83,7 @@ import Training
 
     @Test(arguments: [
         (TrainingError.queueFull(limit: 1) as any Error, 429, true),
+        (TrainingError.tooManyJobs("a has many", retrySeconds: 7), 429, true),
         (TrainingError.scratch(folder: "f", reason: "r"), 503, true),
         (TrainingError.noData("n"), 422, false), (TrainingError.keyReused("k"), 409, false),
         (TrainingError.damagedJob(id: "i", reason: "r"), 500, false),

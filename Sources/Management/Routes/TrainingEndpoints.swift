@@ -32,7 +32,10 @@ func trainingEndpoints() -> [Endpoint] {
             }
             try training.check(services.registry)
             let key = call.header("Idempotency-Key")
-            let job = try await services.blocking { try services.jobs.submit(training, key: key) }
+            let submitter = call.identity?.name ?? ""
+            let job = try await services.blocking {
+                try services.jobs.submit(training, key: key, submitter: submitter)
+            }
             return try .json(
                 ["job_id": job.id, "state": job.state.rawValue], status: .accepted,
                 headers: [.location: "/v1/train/\(job.id)"])

@@ -11,23 +11,26 @@ public final class JobStore: Sendable {
     /// A job that took its worker down so often, or found a store away, fails.
     public static let maximumStrikes = 5
     /// Jobs that may wait.
-    public static let maximumQueued = 10_000
+    public static let maximumQueued = 40_000
     /// Jobs that have ended are kept up to this number, with their idempotency keys.
-    public static let maximumFinished = 10_000
+    public static let maximumFinished = 20_000
 
     private let database: DatabaseQueue
+    private let limits: JobLimits
     private let now: @Sendable () -> Int64
     /// Why records were damaged that this start moved out of the way, into the table `damaged`.
     public let setAside: [String]
 
     /// - Parameters:
     ///   - path: The database; nil: in memory.
+    ///   - limits: Of each of those who submit jobs.
     ///   - now: Epoch milliseconds.
     public init(
-        path: String?,
+        path: String?, limits: JobLimits = JobLimits(),
         now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1_000) }
     ) throws {
         self.now = now
+        self.limits = limits
         var configuration = Configuration()
         configuration.busyMode = .timeout(5)
         database =
@@ -40,9 +43,12 @@ public final class JobStore: Sendable {
 
     /// Puts a request into the queue; the same key gives the same job.
     ///
-    /// - Throws: `TrainingError.keyReused` when the key came with another request, `.queueFull`.
+    /// - Parameter submitter: Whose turn and limits it counts for; empty: nobody's.
+    /// - Throws: `TrainingError.keyReused` when the key came with another request, `.queueFull`, `.tooManyJobs`.
     @discardableResult
-    public func submit(_ request: TrainingRequest, key: String? = nil) throws -> TrainingJob {
+    public func submit(
+        _ request: TrainingRequest, key: String? = nil, submitter: String = ""
+    ) throws -> TrainingJob {
         try database.write { db in
             if let key, let job = try JobTable.job(db, where: "key = ?", [key]) {
                 guard job.request == request else { throw TrainingError.keyReused(key) }
@@ -51,9 +57,10 @@ public final class JobStore: Sendable {
             guard try JobTable.count(db, state: .queued) < Self.maximumQueued else {
                 throw TrainingError.queueFull(limit: Self.maximumQueued)
             }
+            if !submitter.isEmpty { try JobTable.check(db, limits, submitter, now: now()) }
             let job = TrainingJob(
                 id: UUID().uuidString.lowercased(), request: request, createdMilliseconds: now())
-            try JobTable.insert(db, job, key: key)
+            try JobTable.insert(db, job, key: key, submitter: submitter)
             return job
         }
     }
@@ -86,7 +93,8 @@ public final class JobStore: Sendable {
 
     // MARK: For workers
 
-    /// Takes the oldest job that waits, or whose worker is dead; nil when there is none.
+    /// Takes a job that waits, or whose worker is dead; nil when there is none. Those who submit jobs take turns: the one
+    /// whose latest job was begun longest ago is next, with their oldest.
     ///
     /// - Throws: `TrainingError.damagedJob`, or what decoding a column throws, for a record that was in the way, and is out of it now.
     func claim(worker: String) throws -> ClaimedJob? {
@@ -102,13 +110,7 @@ public final class JobStore: Sendable {
 
     private func claimNext(_ worker: String) throws -> ClaimedJob? {
         try database.write { db in
-            while var job = try JobTable.job(
-                db,
-                where: """
-                    (state = 'queued' AND available <= :now) OR (state = 'running' AND lease <= :now)
-                    ORDER BY sequence LIMIT 1
-                    """, ["now": now()])
-            {
+            while var job = try JobTable.next(db, now: now()) {
                 guard try JobTable.strikes(db, job) < Self.maximumStrikes else {
                     job.state = .failed
                     job.error =

@@ -41,21 +41,67 @@ enum JobTable {
             try db.execute(
                 sql: "CREATE TABLE damaged (found INTEGER NOT NULL, reason TEXT NOT NULL, job, content)")
         }
+        migrator.registerMigration("3") { db in
+            try db.execute(
+                sql: """
+                    ALTER TABLE job ADD COLUMN submitter TEXT NOT NULL DEFAULT '';
+                    CREATE INDEX job_by_submitter ON job (submitter, state, sequence);
+                    CREATE INDEX job_by_start ON job (submitter, started);
+                    CREATE INDEX job_by_creation ON job (submitter, created);
+                    """)
+        }
         return migrator
     }
 
     // MARK: Jobs
 
-    static func insert(_ db: Database, _ job: TrainingJob, key: String?) throws {
+    static func insert(_ db: Database, _ job: TrainingJob, key: String?, submitter: String) throws {
         try db.execute(
             sql: """
-                INSERT INTO job (id, sequence, key, request, state, progress, attempts, created, updated)
-                VALUES (?, (SELECT coalesce(max(sequence), 0) + 1 FROM job), ?, ?, ?, 0, 0, ?, ?)
+                INSERT INTO job (id, sequence, key, request, state, progress, attempts, created, updated, submitter)
+                VALUES (?, (SELECT coalesce(max(sequence), 0) + 1 FROM job), ?, ?, ?, 0, 0, ?, ?, ?)
                 """,
             arguments: [
                 job.id, key, try json(job.request), job.state.rawValue, job.createdMilliseconds,
-                job.updatedMilliseconds,
+                job.updatedMilliseconds, submitter,
             ])
+    }
+
+    /// The next job to be run, by whose turn it is.
+    static func next(_ db: Database, now: Int64) throws -> TrainingJob? {
+        let isDue = "((state = 'queued' AND available <= :now) OR (state = 'running' AND lease <= :now))"
+        let turn = try DatabaseValue.fetchOne(
+            db,
+            sql: """
+                SELECT submitter FROM (SELECT submitter, min(sequence) AS first FROM job WHERE \(isDue)
+                    GROUP BY submitter) AS due
+                ORDER BY (SELECT coalesce(max(started), 0) FROM job WHERE job.submitter = due.submitter), first
+                LIMIT 1
+                """, arguments: ["now": now])
+        guard let turn else { return nil }
+        return try job(
+            db, where: "\(isDue) AND submitter = :turn ORDER BY sequence LIMIT 1", ["now": now, "turn": turn])
+    }
+
+    /// - Throws: `TrainingError.tooManyJobs`.
+    static func check(_ db: Database, _ limits: JobLimits, _ submitter: String, now: Int64) throws {
+        let waiting = try Int.fetchOne(
+            db, sql: "SELECT count(*) FROM job WHERE submitter = ? AND state = 'queued'",
+            arguments: [submitter])
+        guard waiting ?? 0 < limits.waiting else {
+            throw TrainingError.tooManyJobs(
+                "\(limits.waiting) training jobs of \(submitter) wait already", retrySeconds: 30)
+        }
+        let hour: Int64 = 3_600_000
+        // The oldest of the last so many: when it is an hour old there is room for one more.
+        let oldest = try Int64.fetchOne(
+            db, sql: "SELECT created FROM job WHERE submitter = ? ORDER BY created DESC LIMIT 1 OFFSET ?",
+            arguments: [submitter, max(0, limits.anHour - 1)])
+        guard let oldest, oldest > now - hour else { return }
+        let wait = min(hour, max(0, oldest - (now - hour)))
+        throw TrainingError.tooManyJobs(
+            "\(submitter) has submitted \(limits.anHour) training jobs within an hour",
+            retrySeconds: Int(wait / 1_000) + 1)
     }
 
     /// Writes what may change.
