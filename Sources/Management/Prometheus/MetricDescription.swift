@@ -117,6 +117,8 @@ extension MetricDescription {
         .counter("ml_model_cache_misses_total", "Models not found in a cache.", labels: ["cache"]),
         .counter("ml_model_cache_evictions_total", "Models that a cache let go of.", labels: ["cache"]),
         .counter("ml_model_cache_failures_total", "Times that the cache on disk could not be used."),
+        .counter(
+            "ml_model_cache_unwritten_total", "Models that did not come to the disk: too many waited for it."),
         .counter("ml_model_loads_total", "Models opened."),
         .counter("ml_model_load_failures_total", "Models that could not be opened."),
         .counter("ml_detector_away_total", "Batches that an isolated detector's process missed."),
