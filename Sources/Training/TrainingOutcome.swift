@@ -28,6 +28,8 @@ public struct TrainingOutcome: Codable, Sendable, Hashable {
     public var candidates: [CandidateJudgement]?
     /// By what it was let through to serving, or not; of one model.
     public var gate: [GateCheck]?
+    /// What a backtest found.
+    public var backtest: BacktestComparison?
 
     public init(
         models: [Model], metrics: [String: Double], detector: String? = nil,
@@ -42,4 +44,13 @@ public struct TrainingOutcome: Codable, Sendable, Hashable {
     }
 
     public static let maximumModels = 10_000
+
+    /// Takes out what names a user.
+    ///
+    /// - Returns: Whether there was anything.
+    mutating func erase(userID: String) -> Bool {
+        let before = models.count
+        models.removeAll { $0.tenant.utf8.elementsEqual(userID.utf8) }
+        return (backtest?.erase(userID: userID) ?? false) || models.count < before
+    }
 }

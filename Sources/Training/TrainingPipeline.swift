@@ -82,10 +82,13 @@ public final class TrainingPipeline: Sendable {
         isCancelled: @escaping @Sendable () -> Bool,
         report: @escaping @Sendable (TrainingStage, Double) -> Void
     ) throws -> TrainingOutcome {
-        let run = Run(
-            request: request, jobID: jobID, journal: journal, candidates: try request.candidates(registry),
-            isCancelled: isCancelled, report: report)
         do {
+            if let backtest = request.backtest {
+                return try compare(backtest, request, isCancelled: isCancelled, report: report)
+            }
+            let run = Run(
+                request: request, jobID: jobID, journal: journal,
+                candidates: try request.candidates(registry), isCancelled: isCancelled, report: report)
             if request.allUsers { return try trainUsers(run) }
             guard request.userID != nil else { return try trainGlobal(run) }
             guard let result = try trainNamed([0: run])[0] else { throw TrainingError.cancelled }

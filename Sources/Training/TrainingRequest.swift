@@ -30,6 +30,8 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     public var changedSince: LakeDay?
     /// Make the model active: by the gate, unless `promotion` says otherwise.
     public var promote: Bool
+    /// Instead of training: two versions compared on these days. nil: training.
+    public internal(set) var backtest: BacktestRequest?
     /// nil: by the gate with `promote`, else by hand.
     private var chosenPromotion: Promotion?
 
@@ -48,7 +50,7 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     private enum CodingKeys: String, CodingKey {
         case changedSince, userID, allUsers, from, to, detectorID, parameters, seed, contamination, encoding,
             promote
-        case leftOut, asOfMilliseconds
+        case leftOut, asOfMilliseconds, backtest
         case chosenPromotion = "promotion"
     }
 

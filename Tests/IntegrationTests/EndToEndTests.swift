@@ -144,6 +144,18 @@ import Testing
             Array(lines[...10]), store: "s3://\(Stack.variable("S3_BUCKET"))/\(deployment.run)")
         #expect(Fixtures.comparable(second) == Fixtures.comparable(undisturbed))
 
+        // What rolling back would change is asked first: a job, and the answer has the command's members.
+        let backtest = try await service.job(
+            "/v1/models/1/backtest",
+            #"{"date_range":{"start":"2026-02-01","end":"2026-02-08"},"alert_cost":2}"#)
+        #expect(backtest.value("kind") as? String == "backtest")
+        #expect(backtest.value("backtest", "candidate", "version") as? Int == 1, "\(backtest.text)")
+        #expect(backtest.value("backtest", "active", "version") as? Int == globalVersion)
+        #expect(backtest.value("backtest", "candidate", "transactions") as? Int ?? 0 > 0)
+        #expect(backtest.value("backtest", "alert_cost") as? Double == 2)
+        #expect(try await service.post("/v1/models/1/backtest", #"{"days":7,"against":"v99"}"#).status == 422)
+        #expect(try await service.post("/v1/models/99/backtest", #"{"days":7}"#).status == 404)
+
         // Rolling back is promoting an older one; a version that is not there changes nothing.
         #expect(try await service.post("/v1/models/1/promote").status == 200)
         #expect(try await service.post("/v1/models/99/promote").status == 404)

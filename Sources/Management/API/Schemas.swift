@@ -20,6 +20,7 @@ enum Schemas {
                 "reason": string("What it waits for"),
             ], required: ["ready", "state"]),
         "TrainRequest": trainRequest,
+        "BacktestRequest": backtestRequest,
         "JobAccepted": object(
             ["job_id": string(), "state": jobState], required: ["job_id", "state"]),
         "Job": job,
@@ -174,9 +175,39 @@ enum Schemas {
         ],
     ]
 
+    private static let backtestRequest: JSONValue = [
+        "type": "object", "additionalProperties": false,
+        "properties": [
+            "days": [
+                "type": ["integer", "null"], "minimum": 1,
+                "description": "The last days that the lake has, so many; or name a `date_range`.",
+            ],
+            "date_range": [
+                "type": ["object", "null"], "required": ["start", "end"],
+                "properties": [
+                    "start": ["type": "string", "format": "date"],
+                    "end": ["type": "string", "format": "date"],
+                ],
+            ],
+            "against": [
+                "type": ["string", "null"], "default": "active",
+                "description": "The version to compare with, `v3`, or `active`: the one that serves.",
+            ],
+            "as_of": [
+                "type": ["string", "null"],
+                "description":
+                    "Judge by the labels known at this moment, a day or RFC 3339; default: by all.",
+            ],
+            "alert_cost": [
+                "type": ["number", "null"], "minimum": 0, "default": 0,
+                "description": "What looking at an alert costs, in the amounts' unit.",
+            ],
+        ],
+    ]
+
     private static let job = object(
         [
-            "job_id": string(), "state": jobState,
+            "job_id": string(), "kind": choice(["train", "backtest"]), "state": jobState,
             "stage": choice(["lake", "prepare", "fit", "evaluate", "store", "promote"]),
             "progress": number("Of the stage, 0 to 1"), "attempts": integer, "user_id": string(),
             "all_users": flag, "detector": string(),
@@ -188,9 +219,15 @@ enum Schemas {
                     ["tenant": string(), "version": version, "promoted": flag],
                     required: ["tenant", "version", "promoted"])),
             "model_count": integer, "metrics": metrics, "candidates": array(of: ["type": "object"]),
-            "gate": array(of: ["type": "object"]), "error": string(), "created_ms": integer,
+            "gate": array(of: ["type": "object"]),
+            "backtest": [
+                "type": "object",
+                "description":
+                    "What a backtest found: `active`, `candidate`, `by_activity`, `by_category`, `new`, `dropped`, ...",
+            ],
+            "error": string(), "created_ms": integer,
             "finished_ms": integer,
-        ], required: ["job_id", "state", "progress", "attempts", "all_users", "detector", "created_ms"])
+        ], required: ["job_id", "kind", "state", "progress", "attempts", "all_users", "created_ms"])
 
     private static let model = object(
         [

@@ -1,8 +1,8 @@
 /// Every route of the service.
 func allEndpoints() -> [Endpoint] {
     let endpoints =
-        consoleEndpoints() + healthEndpoints() + modelEndpoints() + trainingEndpoints() + userEndpoints()
-        + labelEndpoints() + ruleEndpoints()
+        consoleEndpoints() + healthEndpoints() + modelEndpoints() + backtestEndpoints()
+        + trainingEndpoints() + userEndpoints() + labelEndpoints() + ruleEndpoints()
         + anomalyEndpoints() + eventEndpoints() + detectorEndpoints() + scoreEndpoints()
         + inferenceEndpoints()
     return endpoints + [descriptionEndpoint(of: endpoints)]

@@ -47,14 +47,19 @@ func trainingEndpoints() -> [Endpoint] {
         ) { call, services in
             let limit = call.integer("limit") ?? 100
             return try .json(
-                try await services.blocking { try services.jobs.jobs(limit: limit) }.map(JobView.init))
+                try await services.blocking { try services.jobs.jobs(limit: limit) }.map { JobView($0) })
         },
         Endpoint(
             .get, "/v1/train/{job_id}", name: "job",
-            summary: "A training job: state, stage, progress, metrics, error", scope: .read,
+            summary: "A job: state, stage, progress, metrics, what a backtest found, error", scope: .read,
             parameters: [jobID],
             answers: [.ok("The job", "Job"), .problem(.notFound, "There is no such job")]
-        ) { call, services in try .json(JobView(try await job(call, services))) },
+        ) { call, services in
+            let job = try await job(call, services)
+            // What it found names transactions of all users.
+            if job.request.backtest != nil { try call.identity?.check(userID: nil) }
+            return try .json(JobView(job, showsBacktest: true))
+        },
         Endpoint(
             .delete, "/v1/train/{job_id}", name: "cancelJob",
             summary: "Cancel a job; one that has ended stays as it is", scope: .train, parameters: [jobID],
@@ -87,13 +92,16 @@ struct JobView: Encodable {
     }
 
     let jobId: String
+    /// `train` or `backtest`.
+    let kind: String
     let state: String
     let stage: String?
     let progress: Double
     let attempts: Int
     let userId: String?
     let allUsers: Bool
-    let detector: String
+    /// Of a backtest the candidate's, once it is known.
+    let detector: String?
     /// The version that it made current, of a job for one tenant.
     let version: String?
     let models: [Model]?
@@ -103,19 +111,23 @@ struct JobView: Encodable {
     /// What `auto` chose from, and by what the model was let through to serving, or not.
     let candidates: [CandidateView]?
     let gate: [GateView]?
+    /// Of a job that is asked for alone.
+    let backtest: BacktestComparison?
     let error: String?
     let createdMs: Int64
     let finishedMs: Int64?
 
-    init(_ job: TrainingJob) {
+    init(_ job: TrainingJob, showsBacktest: Bool = false) {
+        let isBacktest = job.request.backtest != nil
         jobId = job.id
+        kind = isBacktest ? "backtest" : "train"
         state = job.state.rawValue
         stage = job.stage?.rawValue
         progress = job.state == .succeeded ? 1 : job.progress
         attempts = job.attempts
         userId = job.request.userID
         allUsers = job.request.allUsers
-        detector = job.outcome?.detector ?? job.request.detectorID
+        detector = job.outcome?.detector ?? (isBacktest ? nil : job.request.detectorID)
         candidates = job.outcome?.candidates?.map(CandidateView.init)
         gate = job.outcome?.gate?.map(GateView.init)
         let made = job.outcome?.models ?? []
@@ -127,6 +139,7 @@ struct JobView: Encodable {
         }
         modelCount = job.outcome?.models.count
         metrics = job.outcome?.metrics
+        backtest = showsBacktest ? job.outcome?.backtest : nil
         error = job.error
         createdMs = job.createdMilliseconds
         finishedMs = job.finishedMilliseconds

@@ -308,9 +308,7 @@ enum JobTable {
                 try db.execute(sql: "DELETE FROM job WHERE id = ?", arguments: [job.id])
                 touched += 1
             } else if var outcome = job.outcome {
-                let before = outcome.models.count
-                outcome.models.removeAll { $0.tenant.utf8.elementsEqual(userID.utf8) }
-                guard outcome.models.count < before else { continue }
+                guard outcome.erase(userID: userID) else { continue }
                 try db.execute(
                     sql: "UPDATE job SET outcome = ? WHERE id = ?", arguments: [try json(outcome), job.id])
                 touched += 1

@@ -30,6 +30,9 @@ public struct LabelledTransactions: Sendable {
         self.book = book
     }
 
+    /// The last day that the lake has; nil: it is empty.
+    public func lastDay() throws -> LakeDay? { try reader.days().last }
+
     /// Newest first.
     ///
     /// - Parameters:

@@ -90,6 +90,7 @@ try:
     version = row.find_element(By.CSS_SELECTOR, "td").text
     row.find_element(By.CSS_SELECTOR, "button").click()
     wait("it is asked whether to", lambda: one("#sure").get_attribute("open"))
+    wait("the backtest says what would change", lambda: "alerts instead of" in one("#sure-more").text, 120)
     one("#sure input").send_keys("tried in the console")
     one("#sure button.strong").click()
     wait("it is active", lambda: f"{version} active" in one("#versions").text)

@@ -130,8 +130,13 @@ final class ServiceProcess {
     /// Asks for training and waits for its end.
     ///
     /// - Returns: The finished job.
-    func train(_ body: String) async throws -> Answer {
-        let accepted = try await post("/v1/train", body)
+    func train(_ body: String) async throws -> Answer { try await job("/v1/train", body) }
+
+    /// Asks for a job and waits for its end.
+    ///
+    /// - Returns: The finished job.
+    func job(_ path: String, _ body: String) async throws -> Answer {
+        let accepted = try await post(path, body)
         #expect(accepted.status == 202, "\(accepted.text)")
         let id = try #require(accepted.value("job_id") as? String)
         var job = try await get("/v1/train/\(id)")

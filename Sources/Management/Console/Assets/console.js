@@ -84,11 +84,17 @@ function login() {
   return loggingIn;
 }
 
-/** Asks whether to go on; gives the reason, or null. */
-function sure(text) {
+/** Asks whether to go on; gives the reason, or null. `more(signal)` gives a text that comes later; the signal ends it. */
+function sure(text, more = null) {
   return new Promise((resolve) => {
     const dialog = $("sure");
+    const closed = new AbortController();
+    dialog.addEventListener("close", () => closed.abort(), { once: true });
     $("sure-text").textContent = text;
+    $("sure-more").textContent = "";
+    more?.(closed.signal).catch((error) => `No backtest: ${error.message}`).then((found) => {
+      if (!closed.signal.aborted) $("sure-more").textContent = found;
+    });
     const reason = dialog.querySelector("input");
     reason.value = "";
     dialog.returnValue = "no";
@@ -262,7 +268,9 @@ async function models() {
     const change = element("button", { type: "button", textContent: isOlder ? "Roll back" : "Promote" });
     change.setAttribute("aria-label", `${change.textContent} ${version.version}`);
     change.addEventListener("click", () => attempt(async () => {
-      const reason = await sure(`Make ${version.version} the active global model, in place of ${active ?? "none"}?`);
+      const reason = await sure(
+        `Make ${version.version} the active global model, in place of ${active ?? "none"}?`,
+        active === null ? null : (signal) => backtest(version.version, signal));
       if (reason === null) return;
       const query = reason ? `?${new URLSearchParams({ reason })}` : "";
       const done = await post(`/v1/models/${version.version}/promote${query}`);
@@ -278,6 +286,37 @@ async function models() {
     return made;
   }));
   await drift();
+}
+
+const backtestDays = 7;
+
+/** What would change on the lake's last days, in words; a job that is still under way when the dialog closes is cancelled. */
+async function backtest(version, signal) {
+  const { job_id: id } = await post(`/v1/models/${version}/backtest`, { days: backtestDays });
+  for (;;) {
+    if (signal.aborted) {
+      await ask(`/v1/train/${id}`, { method: "DELETE" });
+      return "";
+    }
+    const job = await get(`/v1/train/${id}`);
+    if (job.state === "succeeded") return changes(job.backtest);
+    if (job.state === "failed" || job.state === "cancelled") throw new Error(job.error ?? job.state);
+    if (!signal.aborted) $("sure-more").textContent = `Backtest on the lake's last ${backtestDays} days: ${job.state} ${percent(job.progress)}`;
+    await new Promise((resolve) => { setTimeout(resolve, 500); });
+  }
+}
+
+function changes({ active: now, candidate: then, ...found }) {
+  const lines = [
+    `On ${then.from} to ${then.to}: ${number(then.alerts, 6)} alerts instead of ${number(now.alerts, 6)}; `
+      + `${number(found.new_alerts, 6)} are new, ${number(found.dropped_alerts, 6)} are none any more.`,
+  ];
+  if (then.frauds > 0) {
+    lines.push(`Of ${number(then.frauds, 6)} known frauds it finds ${percent(then.alert_recall)} instead of ${percent(now.alert_recall)}; `
+      + `of its labelled alerts ${percent(then.alert_precision)} are frauds instead of ${percent(now.alert_precision)}.`);
+  }
+  if (then.is_trained_on_them) lines.push("It was trained on some of these days: its figures are better than they will be.");
+  return lines.join("\n");
 }
 
 async function drift() {
@@ -308,7 +347,7 @@ async function drift() {
 function jobRow(job) {
   const result = job.version ? `made ${job.version}` : (job.error ?? job.stage ?? "");
   const made = element("li", { className: job.state === "failed" ? "bad" : "" },
-    `${job.state} ${job.detector} ${job.user_id ?? (job.all_users ? "all users" : "global")} ${result}`,
+    `${job.state} ${job.kind === "backtest" ? "backtest" : job.detector} ${job.user_id ?? (job.all_users ? "all users" : "global")} ${result}`,
     job.state === "running" ? bar(job.progress, "progress") : null);
   made.dataset.id = job.job_id;
   return made;

@@ -1,0 +1,57 @@
+import Exact
+import Foundation
+import Lake
+
+/// Reads JSON bodies, and names the field that is missing, wrong or unknown.
+enum BodyFields {
+    /// - Parameters:
+    ///   - data: JSON, its names in snake case.
+    ///   - fields: All that the body may have.
+    /// - Throws: `Problem`.
+    static func decoded<Value: Decodable>(
+        _ type: Value.Type, _ data: Data, fields: Set<String>
+    ) throws -> Value {
+        guard let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
+            throw Problem(.badRequest, "invalid-json", "the body must be a JSON object")
+        }
+        if let stranger = object.keys.filter({ !fields.contains($0) }).min() {
+            throw Problem.invalid(
+                "there is no such field; there are \(fields.sorted().joined(separator: ", "))",
+                field: stranger)
+        }
+        do {
+            let decoder = JSONDecoder()
+            decoder.keyDecodingStrategy = .convertFromSnakeCase
+            return try decoder.decode(type, from: data)
+        } catch DecodingError.keyNotFound(let key, let context) {
+            throw Problem.invalid("it is missing", field: path(context.codingPath + [key]))
+        } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
+            DecodingError.dataCorrupted(let context)
+        {
+            throw Problem.invalid("it has the wrong type", field: path(context.codingPath))
+        }
+    }
+
+    private static func path(_ keys: [any CodingKey]) -> String {
+        keys.map { key in
+            // As the caller wrote them.
+            key.stringValue.map { $0.isUppercase ? "_\($0.lowercased())" : "\($0)" }.joined()
+        }.joined(separator: ".")
+    }
+
+    /// A day's first moment, or a moment. Milliseconds since 1970 UTC.
+    static func moment(_ text: String, _ field: String) throws -> Int64 {
+        guard let moment = LakeDay(parsing: text)?.startMilliseconds ?? TimeText.milliseconds(text) else {
+            throw Problem.invalid(
+                "'\(text)' is no moment; write 2026-01-31 or 2026-01-31T12:00:00Z", field: field)
+        }
+        return moment
+    }
+
+    static func day(_ text: String, _ field: String) throws -> LakeDay {
+        guard let day = LakeDay(parsing: text) else {
+            throw Problem.invalid("'\(text)' is no day; write 2026-01-31", field: field)
+        }
+        return day
+    }
+}
