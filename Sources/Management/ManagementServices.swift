@@ -55,6 +55,8 @@ public struct ManagementServices: Sendable {
     public let serving: ServingStatus?
     /// What the models that score here say of the stream; nil: this process does not serve.
     public let watch: ModelWatch?
+    /// What a candidate would say; nil: this process does not score.
+    public let shadow: ShadowScoring?
     /// nil: this process does not score.
     public let recent: RecentAnomalies?
     /// nil: this process has no part in windows.
@@ -80,7 +82,8 @@ public struct ManagementServices: Sendable {
 
     public init(
         jobs: JobStore, registry: DetectorRegistry, models: ModelStore, catalogue: Catalogue,
-        promotion: Promotion, serving: ServingStatus?, watch: ModelWatch?, recent: RecentAnomalies?,
+        promotion: Promotion, serving: ServingStatus?, watch: ModelWatch?,
+        shadow: ShadowScoring? = nil, recent: RecentAnomalies?,
         windows: WindowErasing?, scoring: OnDemandScoring? = nil, labels: LabelBook,
         labelled: LabelledTransactions, rules: RuleStore, currentRules: CurrentRules? = nil,
         events: EventHub = EventHub(),
@@ -94,6 +97,7 @@ public struct ManagementServices: Sendable {
         self.promotion = promotion
         self.serving = serving
         self.watch = watch
+        self.shadow = shadow
         self.recent = recent
         self.windows = windows
         self.scoring = scoring

@@ -20,6 +20,7 @@ extension Problem {
         case let error as TrainingError: self.init(training: error)
         case let error as ObjectStoreError: self.init(store: error)
         case let error as CatalogueError: self.init(catalogue: error)
+        case let error as ShadowError: self.init(shadow: error)
         case let error as RuleError: self.init(rules: error)
         case let error as ModelLoadError:
             switch error {
@@ -86,6 +87,14 @@ extension Problem {
         case .tooLarge: self.init(.internalServerError, "object-too-large", "\(error)")
         case .invalidKey: self = .invalid("\(error)")
         case .invalidLocation, .failed: self.init(.badGateway, "store-failed", "\(error)")
+        }
+    }
+
+    private init(shadow error: ShadowError) {
+        switch error {
+        case .taken: self.init(.conflict, "shadow-taken", "\(error)", field: "version")
+        case .contended: self = .later("shadow-contended", "\(error)", seconds: 1)
+        case .damaged: self.init(.internalServerError, "shadow-damaged", "\(error)")
         }
     }
 

@@ -128,6 +128,11 @@ import Testing
         let after = try await service.get("/v1/models?user_id=user-000002")
         #expect(after.value(0, "active") as? Bool == true)
 
+        // A shadow looks on, and the verdicts are those of an undisturbed replay all the same.
+        let shadow = try await service.post("/v1/models/1/shadow?minutes=5")
+        #expect(shadow.status == 200 && shadow.value("state") as? String == "running", "\(shadow.text)")
+        #expect(try await service.post("/v1/models/\(globalVersion)/shadow").status == 422)
+
         try deployment.produce(Array(lines[..<10]))
         let first = try deployment.consume("anomalies", count: 10)
         #expect(

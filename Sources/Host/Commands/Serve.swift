@@ -181,6 +181,7 @@ struct Serve: AsyncParsableCommand {
         var streams: Streams?
         var watch: ModelWatch?
         var recent: RecentAnomalies?
+        var shadow: ShadowScoring?
         if roles.contains(.inference) {
             let serving = ServingStatus()
             var watching = ModelWatch.Settings()
@@ -192,9 +193,20 @@ struct Serve: AsyncParsableCommand {
                 path: data.file("anomalies.sqlite"), groups: groups, logger: logger)
             services.append(
                 ThreadService("recent anomalies", stop: { anomalies.stop() }, work: { anomalies.run() }))
+            let candidate = ShadowScoring(
+                store: ShadowStore(objects: parts.models.objects), router: parts.router,
+                references: references, logger: logger)
+            let pollSeconds = settings.integer("models.seconds")
+            services.append(
+                ThreadService("shadow", stop: { candidate.stop() }, work: { candidate.run() }))
+            services.append(
+                ThreadService(
+                    "shadow follower", stop: { candidate.stop() },
+                    work: { candidate.follow(everySeconds: pollSeconds) }))
             services.append(
                 try scoring(
-                    settings, wired, parts, references, rules, serving, models, anomalies, events, display))
+                    settings, wired, parts, references, rules, serving, models, candidate, anomalies, events,
+                    display))
             if let watch = try groupWatch(settings, serving, logger) {
                 services.append(
                     ThreadService("group watch", stop: { watch.stop() }, work: { watch.run() }))
@@ -205,6 +217,7 @@ struct Serve: AsyncParsableCommand {
                     policy: FloodPolicy(rawValue: settings.text("flood.policy")) ?? .report, events: events,
                     interval: .seconds(settings.integer("flood.seconds")), threads: threads, logger: logger))
             recent = anomalies
+            shadow = candidate
             status = serving
             watch = models
             streams = wired
@@ -213,10 +226,11 @@ struct Serve: AsyncParsableCommand {
         let follower = ModelFollower(
             events: parts.events, promotion: parts.promotion,
             pollSeconds: settings.integer("models.seconds"), logger: logger,
-            erasures: windows.map { [recent] windows in
+            erasures: windows.map { [recent, shadow] windows in
                 ErasureFollower(notices: ErasureNotices(objects: parts.models.objects)) {
                     try windows.remove(userID: $0)
                     _ = try recent?.erase(userID: $0)
+                    shadow?.erase(userID: $0)
                     events.erase(userID: $0)
                 }
             }, onHeard: { events.note($0) })
@@ -228,7 +242,7 @@ struct Serve: AsyncParsableCommand {
         if roles.contains(.management) {
             let useCases = ManagementServices(
                 jobs: jobs, registry: parts.registry, models: parts.models, catalogue: parts.catalogue,
-                promotion: parts.promotion, serving: status, watch: watch, recent: recent,
+                promotion: parts.promotion, serving: status, watch: watch, shadow: shadow, recent: recent,
                 windows: try windowErasing(settings, streams),
                 scoring: try onDemandScoring(settings, streams, parts, references, rules), labels: book,
                 labelled: LabelledTransactions(lake: lake, book: book, zone: try settings.zone()),
@@ -248,8 +262,8 @@ struct Serve: AsyncParsableCommand {
 
     private static func scoring(
         _ settings: Settings, _ streams: Streams, _ parts: Parts, _ references: CurrentReferences,
-        _ rules: CurrentRules, _ status: ServingStatus, _ watch: ModelWatch, _ recent: RecentAnomalies,
-        _ events: EventHub,
+        _ rules: CurrentRules, _ status: ServingStatus, _ watch: ModelWatch, _ shadow: ShadowScoring,
+        _ recent: RecentAnomalies, _ events: EventHub,
         _ display: ServingDisplay?
     ) throws -> ThreadService {
         var scoring = try workerSettings(settings)
@@ -261,6 +275,7 @@ struct Serve: AsyncParsableCommand {
             onDelivered: { (scored: ScoredBatch, stream: any TransactionStream) in
                 snapshots?.writeIfDue(stream)
                 watch.observe(scored)
+                shadow.note(scored)
                 recent.note(scored)
                 events.note(scored)
                 display?.show(scored)

@@ -59,6 +59,7 @@ enum Schemas {
             required: [
                 "tenant", "version", "transactions", "alerts", "alert_rate", "alert_budget", "flood", "rows",
             ]),
+        "Shadow": shadow,
         "Receipt": receipt,
         "Labels": ["oneOf": [label, ["type": "array", "maxItems": 10_000, "items": label]]],
         "LabelReceipt": object(
@@ -246,6 +247,30 @@ enum Schemas {
             "number": integer, "group": string("The same for alerts of one user within one window of time"),
             "verdict": ["type": "object", "description": "As it was published"],
         ], required: ["number", "group", "verdict"])
+
+    private static let shadow: JSONValue = {
+        let changes = array(
+            of: object(
+                [
+                    "transaction_id": string(), "user_id": string(), "time_ms": integer,
+                    "severity": figure,
+                ], required: ["transaction_id", "user_id", "time_ms"]))
+        return object(
+            [
+                "version": version, "against": version, "state": choice(["running", "ended"]),
+                "ended_because": string(), "by": string(), "started_ms": integer, "ends_ms": integer,
+                "maximum_transactions": integer, "transactions": integer, "skipped": integer,
+                "alerts": integer, "against_alerts": integer, "budget": figure, "against_budget": figure,
+                "new_alerts": integer, "dropped_alerts": integer, "new": changes, "dropped": changes,
+                "rank_correlation": number("Spearman's, of the two versions' scores"),
+                "seconds": number("That the candidate's scoring took"),
+            ],
+            required: [
+                "version", "state", "by", "started_ms", "ends_ms", "maximum_transactions", "transactions",
+                "skipped", "alerts", "against_alerts", "new_alerts", "dropped_alerts", "new", "dropped",
+                "seconds",
+            ])
+    }()
 
     private static let receipt: JSONValue = {
         let part = object(

@@ -92,6 +92,9 @@ extension MetricDescription {
         .counter("ml_recent_anomalies_left_out_total", "Anomalies delivered, but not kept for the HTTP API."),
         .counter("ml_anomalies_suppressed_total", "Anomalies that a rule kept from being alerts."),
         .counter("ml_alerts_by_rule_total", "Transactions that a rule made alerts."),
+        .counter("ml_shadow_transactions_total", "Transactions that a shadow has scored."),
+        .counter(
+            "ml_shadow_transactions_skipped_total", "Transactions that a shadow left out to keep up."),
         .gauge("ml_rules_version", "Version of the rules that serve."),
         .counter("ml_rules_failures_total", "Times that newer rules could not be used."),
         .gauge("ml_ready", "1 where this process would answer /readyz with 200, else 0."),

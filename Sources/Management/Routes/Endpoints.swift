@@ -1,7 +1,7 @@
 /// Every route of the service.
 func allEndpoints() -> [Endpoint] {
     let endpoints =
-        consoleEndpoints() + healthEndpoints() + modelEndpoints() + backtestEndpoints()
+        consoleEndpoints() + healthEndpoints() + modelEndpoints() + backtestEndpoints() + shadowEndpoints()
         + trainingEndpoints() + userEndpoints() + labelEndpoints() + ruleEndpoints()
         + anomalyEndpoints() + eventEndpoints() + detectorEndpoints() + scoreEndpoints()
         + inferenceEndpoints()

@@ -127,6 +127,7 @@ private func erase(_ userID: String, by caller: String, _ services: ManagementSe
     let jobs = try services.jobs.erase(userID: userID)
     receipt.parts.append(.init(what: "jobs", where: "this machine", removed: jobs))
 
+    services.shadow?.erase(userID: userID)
     let erased = try services.promotion.erase(.user(userID))
     let store = services.models.objects.location
     receipt.parts += [

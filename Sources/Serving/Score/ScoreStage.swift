@@ -76,6 +76,18 @@ public struct ScoreStage: Sendable {
     }
 }
 
+extension ScoreStage {
+    /// Scores rows with a model that may serve nobody.
+    ///
+    /// - Returns: One score for each of the group's rows, finite.
+    /// - Throws: A reason, when the model throws or gives a score that is not finite.
+    static func scores(of group: RouteGroup, _ windowed: WindowedBatch) throws -> [Double] {
+        var encoded = EncodedRows(group, windowed, categoryHashes(windowed.consumed.transactions))
+        try encoded.score()
+        return encoded.scores
+    }
+}
+
 /// Hashes of the categorical features, row-major.
 private func categoryHashes(_ transactions: TransactionBatch) -> [UInt64] {
     var hashes: [UInt64] = []
@@ -86,7 +98,8 @@ private func categoryHashes(_ transactions: TransactionBatch) -> [UInt64] {
     return hashes
 }
 
-private struct ScoringFailure: Error {
+private struct ScoringFailure: Error, CustomStringConvertible {
+    var description: String { reason }
     let reason: String
     /// What the model threw; nil: it gave a score that is not finite.
     let cause: (any Error)?
