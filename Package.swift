@@ -228,7 +228,8 @@ let package = Package(
             name: "Benchmarks",
             dependencies: [
                 "Serving", "Training", "Models", "Plugins", "Features", "Transactions", "Kafka", "Redis",
-                "ObjectStore", "Lake", "IsolationForest", "ZScoreBaseline", detectorAPI, logging,
+                "ObjectStore", "Lake", "IsolationForest", "BoostedTrees", "ZScoreBaseline", detectorAPI,
+                logging,
             ], path: "benchmarks", exclude: ["peers", "allocations"],
             swiftSettings: strict, linkerSettings: nativeLibraries),
 

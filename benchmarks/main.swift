@@ -5,7 +5,8 @@ import Foundation
 //   Benchmarks [parse] [fold] [detectors] [score] [models] [end-to-end] [latency]   all when none is named
 //   Benchmarks tenancy                       BENCH_USERS users with models of their own (100,000); only when named
 //   Benchmarks rows FOLDER                                                writes the rows that detectors are measured on
-//   Benchmarks peer [name=value ...]                                      answers benchmarks/speed.py
+//   Benchmarks peer [name=value ...]                                      answers benchmarks/peers/speed.py
+//   Benchmarks boosted-peer                                               answers benchmarks/peers/boosted.py
 let environment = ProcessInfo.processInfo.environment
 let arguments = Array(CommandLine.arguments.dropFirst())
 let wanted = Set(arguments)
@@ -15,6 +16,11 @@ func isWanted(_ name: String) -> Bool { wanted.isEmpty || wanted.contains(name) 
 if arguments.first == "rows", arguments.count == 2 {
     try BenchmarkRows.large().write(to: arguments[1] + "/large.f32")
     try BenchmarkRows.users().write(to: arguments[1] + "/users.f32")
+    try BoostedPeer().write(to: arguments[1])
+    exit(0)
+}
+if arguments.first == "boosted-peer" {
+    try BoostedPeer().run()
     exit(0)
 }
 if arguments.first == "peer" {

@@ -90,10 +90,9 @@ extension TrainingPipeline {
             for run in all { run.report(stage, progress) }
         }
         report(.lake, 0)
-        // One user's rows say nothing of merchants.
         let scan = try historyScan(
             any.request.from...any.request.to, userIDs: Set(byUser.keys),
-            asOf: any.request.asOfMilliseconds, usesReferences: false)
+            asOf: any.request.asOfMilliseconds, usesReferences: try needsReferences)
         let history = try scan.run(
             isCancelled: { all.allSatisfy { $0.isCancelled() } }, progress: { report(.lake, $0) })
         report(.prepare, 0)
@@ -101,7 +100,9 @@ extension TrainingPipeline {
         let names = HistoryNames(history)
         var made: [Int: Result<Made, any Error>] = [:]
         for part in 0..<History.partCount {
-            let ofUsers = try history.takePart(part).byUser(history.labelsOfUser)
+            let ofUsers = try history.takePart(part).byUser(history.labelsOfUser) {
+                byUser[names.users.id($0)] != nil
+            }
             for start in stride(from: 0, to: ofUsers.count, by: settings.threads) {
                 let few = ofUsers[start..<min(start + settings.threads, ofUsers.count)]
                 let results = try onThreads(Array(few)) { [self] user in
@@ -165,6 +166,14 @@ extension TrainingPipeline {
 
     // MARK: From the store to serving
 
+    /// Takes the version that served when this one was made out of serving, if it no longer pays.
+    private func retireParent(of header: ArtifactHeader, _ run: Run) throws -> String? {
+        guard let userID = header.userID, let version = header.parent,
+            let retired = UsersPart.Retired(version: version, header.metrics)
+        else { return nil }
+        return try retire([(userID, retired)], run)
+    }
+
     /// Promotes those that may serve by one write of each manifest they lie in; where that fails, one by one, so that each
     /// job hears of its own model.
     private func promoteNamed(
@@ -196,8 +205,10 @@ extension TrainingPipeline {
                 guard let one else { throw TrainingError.cancelled }
                 let isPromoted = run.request.promotes(one.header)
                 if isPromoted, let failure = failures[one.header.tenant] { throw failure }
+                let note = isPromoted ? nil : try retireParent(of: one.header, run)
                 run.report(.promote, 1)
-                return outcome(one.header, isPromoted: isPromoted, notes: one.notes)
+                return outcome(
+                    one.header, isPromoted: isPromoted, notes: one.notes + (note.map { [$0] } ?? []))
             }
         }
     }

@@ -23,6 +23,7 @@ extension TrainingPipeline {
         }
         var outcome = try promote(Array(parts.values), rowCount: rowCount, run)
         outcome.metrics.merge(known) { $1 }
+        notes += outcome.notes ?? []
         outcome.notes = notes.isEmpty ? nil : notes
         return outcome
     }
@@ -86,17 +87,18 @@ extension TrainingPipeline {
         let own = try HoldoutScores(fitted.model, fitted.plan, set)
         let comparison = try earned(own, fitted, set, run)
         let isEarned = comparison.metrics[Self.earned] == 1
+        let standing = try standing(userID, set, global: comparison.global, run)
         let metrics = own.metrics(
             threshold: fitted.threshold, contamination: run.request.contamination
-        ).merging(comparison.metrics) { $1 }
+        ).merging(comparison.metrics) { $1 }.merging(standing?.metrics ?? [:]) { $1 }
         let header = header(run.candidates[0], fitted, set, userID: userID, metrics: metrics, run)
         if let global = try router.globalModel(), let theirs = comparison.global {
             ranking.add(
                 own: own, threshold: fitted.threshold, header.severity.map(SeverityScale.init),
                 global: theirs, global,
-                isEarned: isEarned)
+                isEarned: isEarned, kept: standing.flatMap { $0.retired == nil ? $0 : nil })
         }
-        try packing.add(header, fitted.model, isEarned: isEarned)
+        try packing.add(header, fitted.model, isEarned: isEarned, retired: standing?.retired)
     }
 
     private func promote(_ parts: [UsersPart], rowCount: Int, _ run: Run) throws -> TrainingOutcome {
@@ -113,8 +115,12 @@ extension TrainingPipeline {
             places: Dictionary(
                 promoted.compactMap { model in model.place.map { (.user(model.userID), $0) } }
             ) { $1 })
-        run.report(.promote, 1)
         let isPromoted = Set(promoted.map(\.userID))
+        let retired = models.compactMap { model in
+            isPromoted.contains(model.userID) ? nil : model.retired.map { (model.userID, $0) }
+        }
+        let note = try retire(retired, run)
+        run.report(.promote, 1)
         let listed = models.map {
             TrainingOutcome.Model(
                 tenant: $0.userID, version: $0.version, isPromoted: isPromoted.contains($0.userID))
@@ -124,7 +130,8 @@ extension TrainingPipeline {
             metrics: [
                 "users": Double(parts.reduce(0) { $0 + $1.users }), "users_trained": Double(models.count),
                 "users_earned": Double(earned.count), "users_promoted": Double(promoted.count),
+                "users_retired": Double(run.request.promote ? retired.count : 0),
                 "rows": Double(rowCount), "users_set_passed": isBetter ? 1 : 0,
-            ].merging(ranking.metrics) { $1 })
+            ].merging(ranking.metrics) { $1 }, notes: note.map { [$0] } ?? [])
     }
 }

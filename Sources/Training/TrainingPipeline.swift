@@ -178,7 +178,13 @@ public final class TrainingPipeline: Sendable {
         let userID = run.request.userID
         var metrics = chosen.scores.metrics(
             threshold: chosen.fitted.threshold, contamination: run.request.contamination)
-        if userID != nil { metrics.merge(try earned(chosen.scores, chosen.fitted, set, run).metrics) { $1 } }
+        if let userID {
+            let comparison = try earned(chosen.scores, chosen.fitted, set, run)
+            metrics.merge(comparison.metrics) { $1 }
+            metrics.merge(
+                try standing(userID, set, global: comparison.global, run)?.metrics ?? [:]
+            ) { $1 }
+        }
         metrics.merge(known.metrics) { $1 }
         metrics["score_stability"] = try Stability.acrossSeeds(chosen.fitted, set, chosen.settings)
         metrics["score_shift"] = try scoreShift(chosen, serving, set)
@@ -222,7 +228,8 @@ public final class TrainingPipeline: Sendable {
         let days = run.request.from...run.request.to
         let scan = try historyScan(
             days, asOf: run.request.asOfMilliseconds,
-            usesReferences: run.candidates.contains { $0.detector.info.learnsFromReferences })
+            usesReferences: try needsReferences
+                || run.candidates.contains { $0.detector.info.learnsFromReferences })
         let history = try scan.run(isCancelled: run.isCancelled, progress: { run.report(.lake, $0) })
         guard history.span != nil else {
             let why = try LakeNotes(lake, days, history).lines.map { " \($0)" }.joined(separator: ";")
@@ -231,6 +238,9 @@ public final class TrainingPipeline: Sendable {
         }
         return history
     }
+
+    /// Whether the model that new ones are judged against looks at references: without them it would look worse than it is.
+    var needsReferences: Bool { get throws { try router.globalModel()?.plan.usesReferences ?? false } }
 
     /// The days with the labels that were known at a moment.
     func historyScan(

@@ -118,6 +118,23 @@ public final class Promotion: Sendable {
         return changes
     }
 
+    /// Takes users' own versions out of serving: the global model judges their transactions from then on. The versions stay
+    /// stored, and can be promoted again. One that is not active any more is left alone.
+    ///
+    /// - Parameter reasons: For the history, by tenant.
+    /// - Returns: What changed.
+    @discardableResult
+    public func retire(
+        _ versions: [Tenant: Int], by: String, reasons: [Tenant: String]
+    ) throws -> [ModelChange] {
+        let activations = versions.map { tenant, version in
+            var activation = Activation(tenant, version: nil, reason: reasons[tenant])
+            activation.before = .version(version)
+            return activation
+        }
+        return try change(activations, ready: [:], by: by, reason: "")
+    }
+
     /// What `erase` removed.
     public struct Erased: Sendable, Hashable {
         /// Whether the catalogue knew the tenant.

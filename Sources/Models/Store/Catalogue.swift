@@ -181,6 +181,8 @@ public final class Catalogue: Sendable {
         // The same number with other bytes is a change: the tenant was erased and began anew elsewhere.
         guard before?.version != activation.version || before?.sha256 != activation.sha256 else { return nil }
         if let meant = activation.before, meant != before.map({ .version($0.version) }) ?? .nothing {
+            // What was to be taken out of serving does not serve any more.
+            guard activation.version != nil else { return nil }
             throw CatalogueError.overtaken(
                 tenant: tenant.description, active: before?.version,
                 by: entry.changes.last?.by ?? "somebody")

@@ -54,8 +54,8 @@ public struct Activation: Sendable, Hashable {
     public var reason: String?
     /// What its header says.
     public var gate: [GateCheck] = []
-    /// What was active when this was decided: if somebody else has changed it since, nothing is changed. nil: it does not
-    /// matter.
+    /// What was active when this was decided: if somebody else has changed it since, nothing is changed, which is an error
+    /// unless this only takes a version out of serving. nil: it does not matter.
     public var before: Before?
 
     public enum Before: Sendable, Hashable {

@@ -22,6 +22,8 @@ struct EarnedComparison {
     let global: Double
     let keepsBudget: Bool
     let isEarned: Bool
+    /// A smaller difference is chance.
+    let margin: Double
 
     /// A holdout of fewer rows says nothing.
     static let minimumRows = 10
@@ -34,6 +36,7 @@ struct EarnedComparison {
         own: HoldoutScores, global: HoldoutScores, threshold: Double, contamination: Double, margin: Double
     ) {
         guard own.scores.count >= Self.minimumRows else { return nil }
+        self.margin = margin
         if let ownValue = own.averagePrecision, let globalValue = global.averagePrecision {
             measure = .averagePrecision
             self.own = ownValue

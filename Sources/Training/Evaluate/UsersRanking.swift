@@ -121,33 +121,45 @@ struct UsersRanking: Codable, Sendable, Hashable {
 
     /// Adds a user's holdout; nothing where a model's severities are not known.
     ///
-    /// - Parameter threshold: The user's own model's.
+    /// - Parameters:
+    ///   - threshold: The user's own model's.
+    ///   - isEarned: Whether that is to serve.
+    ///   - kept: The user's model that serves now, if it goes on where the new one does not take its place.
     mutating func add(
         own: HoldoutScores, threshold: Double, _ ownScale: SeverityScale?, global: HoldoutScores,
         _ globalModel: ReadyModel,
-        isEarned: Bool
+        isEarned: Bool, kept: TrainingPipeline.Standing? = nil
     ) {
         guard let ownScale, globalModel.severity(of: globalModel.threshold) != nil else { return }
-        func add(_ way: inout Ways, _ row: (own: Double, global: Double), isFraud: Bool) {
+        func add(_ way: inout Ways, _ row: (own: Double, global: Double, kept: Double?), isFraud: Bool) {
             let mine = ownScale.severity(of: row.own)
             let theirs = globalModel.severity(of: row.global) ?? 0
+            let keeps = row.kept.flatMap { kept?.model.severity(of: $0) }
             way.global.add(theirs, isFraud: isFraud)
             way.own.add(mine, isFraud: isFraud)
-            way.earned.add(isEarned ? mine : theirs, isFraud: isFraud)
+            way.earned.add(isEarned ? mine : keeps ?? theirs, isFraud: isFraud)
         }
         for (row, label) in own.labels.enumerated() {
-            let scores = (own: own.scores[row], global: global.scores[row])
+            let scores = (own: own.scores[row], global: global.scores[row], kept: kept?.scores.scores[row])
             add(&known, scores, isFraud: label == 1)
             if label != 1 { add(&injected, scores, isFraud: false) }
         }
         for row in own.injected.indices {
-            add(&injected, (own: own.injected[row], global: global.injected[row]), isFraud: true)
+            let scores = (
+                own: own.injected[row], global: global.injected[row], kept: kept?.scores.injected[row]
+            )
+            add(&injected, scores, isFraud: true)
         }
         let usual = own.labels.indices.filter { own.labels[$0] != 1 }
         guard !usual.isEmpty, own.amounts.count == own.labels.count else { return }
         let amount = usual.reduce(0.0) { $0 + Double(own.amounts[$1]) } / Double(usual.count)
         let theirs = usual.count { global.scores[$0] < globalModel.threshold }
-        let mine = isEarned ? usual.count { own.scores[$0] < threshold } : theirs
+        let mine =
+            if isEarned {
+                usual.count { own.scores[$0] < threshold }
+            } else if let kept {
+                usual.count { kept.scores.scores[$0] < kept.model.threshold }
+            } else { theirs }
         for (way, alerts) in [theirs, mine].enumerated() {
             falseAlerts[way].add(transactions: usual.count, meanAmount: amount, falseAlerts: alerts)
         }

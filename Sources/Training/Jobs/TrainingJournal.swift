@@ -18,13 +18,25 @@ public struct UsersPart: Codable, Sendable, Hashable {
         public let isEarned: Bool
         /// In which pack it lies; nil: it is an object of its own, as of jobs that were begun before there were packs.
         public let place: PackPlace?
+        /// The user's active version, and why it is to serve no longer; nil: it may, or there is none.
+        public let retired: Retired?
 
-        init(userID: String, version: Int, isEarned: Bool, place: PackPlace? = nil) {
+        init(
+            userID: String, version: Int, isEarned: Bool, place: PackPlace? = nil, retired: Retired? = nil
+        ) {
             self.userID = userID
             self.version = version
             self.isEarned = isEarned
             self.place = place
+            self.retired = retired
         }
+    }
+
+    /// A version that no longer pays.
+    public struct Retired: Codable, Sendable, Hashable {
+        public let version: Int
+        /// A sentence, for the history of the user's models.
+        public let reason: String
     }
 
     /// Users with rows in range.

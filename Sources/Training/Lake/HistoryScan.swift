@@ -90,12 +90,20 @@ struct HistoryPart: Sendable {
         let known: KnownLabels
     }
 
-    /// The rows of each user apart, by the users' numbers; without references.
-    func byUser(_ labels: [UInt32: History.LabelsOfUser]?) -> [OfUser] {
-        Dictionary(grouping: rows, by: \.user).map { number, rows in
-            OfUser(
-                number: number, rows: HistoryPart(rows: rows),
-                known: labels?[number]?.known ?? KnownLabels())
+    /// The rows of each user apart, by the users' numbers.
+    func byUser(
+        _ labels: [UInt32: History.LabelsOfUser]?, where isWanted: (UInt32) -> Bool
+    ) -> [OfUser] {
+        let width = ReferencePast.width
+        var parts: [UInt32: HistoryPart] = [:]
+        for (index, row) in rows.enumerated() {
+            parts[row.user, default: HistoryPart()].rows.append(row)
+            guard !references.isEmpty else { continue }
+            parts[row.user, default: HistoryPart()].references.append(
+                contentsOf: references[index * width..<(index + 1) * width])
+        }
+        return parts.filter { isWanted($0.key) }.map { number, rows in
+            OfUser(number: number, rows: rows, known: labels?[number]?.known ?? KnownLabels())
         }.sorted { $0.number < $1.number }
     }
 }
@@ -121,7 +129,7 @@ struct HistoryScan {
     let days: ClosedRange<LakeDay>
     /// Days before the range, which fill the windows and give no rows.
     let warmUpDays: Int
-    /// nil: everybody's.
+    /// Whose rows are wanted; nil: everybody's. With references all are read: one user's rows say nothing of merchants.
     let userIDs: Set<String>?
     let scratch: String
     let memoryBytes: Int
@@ -140,7 +148,8 @@ struct HistoryScan {
         var readBytes = 0
         try reader.scan(
             files: files, columns: TransactionColumns.required,
-            optionalColumns: TransactionColumns.optional, userIDs: userIDs, isCancelled: isCancelled,
+            optionalColumns: TransactionColumns.optional,
+            userIDs: references == nil ? userIDs : nil, isCancelled: isCancelled,
             begin: { file in
                 if file.day != rows.day { try rows.finishDay() }
                 rows.day = file.day

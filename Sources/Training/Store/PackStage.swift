@@ -12,8 +12,8 @@ struct PackStage {
     private let versions: ModelStore.ShardVersions
     private var writer: PackWriter
     private var packs = 0
-    /// Whether each user's model has earned its place, in the order in which they came.
-    private var trained: [(userID: String, isEarned: Bool)] = []
+    /// In the order in which they came.
+    private var trained: [(userID: String, isEarned: Bool, retired: UsersPart.Retired?)] = []
     private var written: [Tenant: ModelStore.PackedVersion] = [:]
 
     /// Of a pack: it is made in memory, on several threads at once.
@@ -29,12 +29,17 @@ struct PackStage {
         writer = store.packWriter(createdMilliseconds: createdMilliseconds)
     }
 
-    mutating func add(_ header: ArtifactHeader, _ model: any DetectorModel, isEarned: Bool) throws {
+    /// - Parameters:
+    ///   - isEarned: Whether the user's model has earned its place.
+    ///   - retired: The user's active version, if it is to serve no longer.
+    mutating func add(
+        _ header: ArtifactHeader, _ model: any DetectorModel, isEarned: Bool, retired: UsersPart.Retired?
+    ) throws {
         let userID = header.userID ?? ""
         var header = header
         header.version = versions.next(of: userID)
         try writer.add(header, payload: model.encode())
-        trained.append((userID, isEarned))
+        trained.append((userID, isEarned, retired))
         if writer.sizeBytes >= Self.packBytes { try write() }
     }
 
@@ -43,10 +48,11 @@ struct PackStage {
     /// - Returns: The models that are stored, by user as they came.
     mutating func finish() throws -> [UsersPart.Model] {
         if !writer.isEmpty { try write() }
-        return trained.compactMap { userID, isEarned in
+        return trained.compactMap { userID, isEarned, retired in
             written[.user(userID)].map {
                 UsersPart.Model(
-                    userID: userID, version: $0.version, isEarned: isEarned, place: $0.place)
+                    userID: userID, version: $0.version, isEarned: isEarned, place: $0.place,
+                    retired: retired)
             }
         }
     }
