@@ -96,9 +96,24 @@ extension TrainingPipeline {
             ranking.add(
                 own: own, threshold: fitted.threshold, header.severity.map(SeverityScale.init),
                 global: theirs, global,
-                isEarned: isEarned, kept: standing.flatMap { $0.retired == nil ? $0 : nil })
+                isEarned: isEarned,
+                isEarnedBy: earnedByHalves(own, theirs, threshold: fitted.threshold, run),
+                kept: standing.flatMap { $0.retired == nil ? $0 : nil })
         }
         try packing.add(header, fitted.model, isEarned: isEarned, retired: standing?.retired)
+    }
+
+    /// Whether each half of a user's holdout would have chosen the model.
+    private func earnedByHalves(
+        _ own: HoldoutScores, _ global: HoldoutScores, threshold: Double, _ run: Run
+    ) -> (earlier: Bool, later: Bool)? {
+        guard let own = own.halves, let global = global.halves else { return nil }
+        func isEarned(_ own: HoldoutScores, _ global: HoldoutScores) -> Bool {
+            EarnedComparison(
+                own: own, global: global, threshold: threshold, contamination: run.request.contamination,
+                margin: settings.earnedMargin)?.isEarned ?? false
+        }
+        return (isEarned(own.earlier, global.earlier), isEarned(own.later, global.later))
     }
 
     private func promote(_ parts: [UsersPart], rowCount: Int, _ run: Run) throws -> TrainingOutcome {

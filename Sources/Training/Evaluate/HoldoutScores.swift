@@ -13,6 +13,8 @@ struct HoldoutScores {
     /// Whose each row is, and its amount; empty where that is not known.
     let users: [UInt32]
     let amounts: [Float]
+    /// When each row was, epoch milliseconds; empty where that is not known.
+    let times: [Int64]
 
     /// Scores of the rows that are not known to be frauds, ascending.
     let usualScores: [Double]
@@ -26,12 +28,26 @@ struct HoldoutScores {
             scores: try score(model, set.holdout.encoded(plan), columns: plan.columnCount),
             injected: try score(model, set.injected.encoded(plan), columns: plan.columnCount),
             labels: set.holdout.labels, kinds: set.injected.labels, users: set.holdout.users,
-            amounts: set.holdout.amounts)
+            amounts: set.holdout.amounts, times: set.holdout.times)
+    }
+
+    /// The earlier and the later half of the rows; nil where it is not known when they were.
+    var halves: (earlier: HoldoutScores, later: HoldoutScores)? {
+        guard times.count == scores.count, injected.count == scores.count else { return nil }
+        let order = times.indices.sorted { (times[$0], $0) < (times[$1], $1) }
+        func part(_ rows: ArraySlice<Int>) -> HoldoutScores {
+            HoldoutScores(
+                scores: rows.map { scores[$0] }, injected: rows.map { injected[$0] },
+                labels: rows.map { labels[$0] }, kinds: rows.map { kinds[$0] },
+                times: rows.map { times[$0] })
+        }
+        let middle = order.count / 2
+        return (part(order[..<middle]), part(order[middle...]))
     }
 
     init(
         scores: [Double], injected: [Double], labels: [Int8], kinds: [Int8]? = nil, users: [UInt32] = [],
-        amounts: [Float] = []
+        amounts: [Float] = [], times: [Int64] = []
     ) {
         self.scores = scores
         self.injected = injected
@@ -39,6 +55,7 @@ struct HoldoutScores {
         self.kinds = kinds ?? injected.map { _ in 1 }
         self.users = users
         self.amounts = amounts
+        self.times = times
         var (usual, genuine, frauds): ([Double], [Double], [Double]) = ([], [], [])
         for (score, label) in zip(scores, labels) {
             if label != 1 { usual.append(score) }

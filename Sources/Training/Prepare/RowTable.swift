@@ -8,6 +8,8 @@ struct RowTable: Sendable {
     private(set) var labels: [Int8] = []
     /// Numbers of the users.
     private(set) var users: [UInt32] = []
+    /// Event times, epoch milliseconds.
+    private(set) var times: [Int64] = []
     /// What decides whether a sample keeps the row; see `RowSample`.
     private(set) var priorities: [UInt64] = []
 
@@ -21,6 +23,7 @@ struct RowTable: Sendable {
         row.appendCategories(to: &categories)
         labels.append(Int8(truncatingIfNeeded: row.label))
         users.append(row.user)
+        times.append(row.timestampMilliseconds)
         priorities.append(priority)
     }
 
@@ -29,6 +32,7 @@ struct RowTable: Sendable {
         categories.removeAll(keepingCapacity: true)
         labels.removeAll(keepingCapacity: true)
         users.removeAll(keepingCapacity: true)
+        times.removeAll(keepingCapacity: true)
         priorities.removeAll(keepingCapacity: true)
     }
 
@@ -48,6 +52,7 @@ struct RowTable: Sendable {
         table.categories.append(contentsOf: other.categories)
         table.labels.append(contentsOf: other.labels)
         table.users.append(contentsOf: other.users)
+        table.times.append(contentsOf: other.times)
         table.priorities.append(contentsOf: other.priorities)
         return table
     }
@@ -62,6 +67,7 @@ struct RowTable: Sendable {
             table.categories.append(contentsOf: categories(row))
             table.labels.append(labels[row])
             table.users.append(users[row])
+            table.times.append(times[row])
             table.priorities.append(priorities[row])
         }
         return table
