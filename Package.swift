@@ -215,7 +215,7 @@ let package = Package(
                 "Management", "Serving", "Training", "Interchange", "Models", "Outcomes", "Rules", "Plugins",
                 "Features",
                 "Transactions", "Kafka", "KafkaProxy", "Redis", "ObjectStore", "Lake", "Signing", detectorAPI,
-                exact,
+                "CForestKernels", exact,
                 logging,
                 metrics, lifecycle, nioPosix,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

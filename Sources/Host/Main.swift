@@ -1,4 +1,5 @@
 import ArgumentParser
+import CForestKernels
 import Foundation
 import Glibc
 import Models
@@ -19,7 +20,7 @@ struct MLService: AsyncParsableCommand {
             `ml-service settings` lists them. Exit codes: 0 done, 1 failed, 64 wrong usage, 65 bad data,
             69 a service is away.
             """,
-        version: "ml-service \(Version.current)",
+        version: "ml-service \(Version.current), scoring on \(Version.vectorUnit)",
         subcommands: [
             Serve.self, Replay.self, Train.self, ETL.self, Models.self, Detectors.self, Evaluate.self,
             Backtest.self, References.self, RulesCommand.self, FeaturesCommand.self, Generate.self,
@@ -49,4 +50,7 @@ struct MLService: AsyncParsableCommand {
 
 enum Version {
     static let current = "0.1.0"
+
+    /// The kernels that forests and boosted trees run on here; `detectors list` says it of each.
+    static var vectorUnit: String { String(cString: VectorUnit.inUse.cName) }
 }
