@@ -153,10 +153,17 @@ public final class DetectorRegistry: Sendable {
         let isInPlace = isOwn && state.withLock { $0.current[file.path] == nil }
         let copy = isInPlace ? nil : try PrivateCopy(of: file)
         defer { withExtendedLifetime(copy) {} }
-        if let copy, !isOwn { try probe?.check(copy.path, name: file.path) }
+        // The probe's process is as free as this one: what is to be confined is tried where it is.
+        if let copy, !isOwn, isolation == nil { try probe?.check(copy.path, name: file.path) }
         let detector: any Detector
         if let isolation, let copy, !isOwn {
-            detector = try IsolatedDetector(isolation, library: copy)
+            let isolated = try IsolatedDetector(isolation, library: copy)
+            for complaint in isolated.confinement.complaints {
+                logger.warning(
+                    "the process of a detector is not confined as it should be",
+                    metadata: ["path": "\(file.path)", "what": "\(complaint)"])
+            }
+            detector = isolated
         } else {
             detector = try PluginLibrary.open(copy?.path ?? file.path, name: file.path, stamp: stamp)
         }

@@ -136,6 +136,44 @@ import Testing
         }
     }
 
+    /// What a plugin in this process could do, one in a process of its own cannot.
+    @Test(
+        arguments: [
+            "OPENS_SOCKET", "READS_FILE", "WRITES_FILE", "STARTS_PROGRAM", "SIGNALS_PARENT",
+            "SEES_ENVIRONMENT",
+        ])
+    func aTrespassFails(trespass: String) throws {
+        let error = #expect(throws: (any Error).self) {
+            try CompiledFixture.detector(trespass).fit(randomRows(50, columns: 1), columns: 1)
+        }
+        #expect(error.map { "\($0)" }?.contains("it could") == true)
+        let detector = try #require(try fixture(trespass) as? IsolatedDetector)
+        let isKept =
+            ["READS_FILE", "WRITES_FILE"].contains(trespass)
+            ? detector.confinement.filesFailure == nil
+            : trespass == "SEES_ENVIRONMENT" || detector.confinement.callsFailure == nil
+        // A kernel without the means is named in the log, and this is what then happens.
+        if isKept {
+            #expect(try detector.fit(randomRows(50, columns: 1), columns: 1).columns == 1)
+        } else {
+            #expect(throws: (any Error).self) {
+                try detector.fit(randomRows(50, columns: 1), columns: 1)
+            }
+        }
+    }
+
+    @Test func whatComputingTakesIsLeft() throws {
+        let model = try fixture("STARTS_THREAD").fit(randomRows(50, columns: 1), columns: 1)
+        #expect(try model.scores([0.5]).count == 1)
+    }
+
+    @Test func whatCouldNotBeConfinedIsSaid() {
+        #expect(Confinement(files: 0, calls: 0).complaints.isEmpty)
+        let words = Confinement(files: UInt64(ENOSYS), calls: UInt64(EINVAL))
+        #expect(words.complaints.count == 2 && words.complaints[0].contains("Landlock"))
+        #expect(words.words == (UInt64(ENOSYS), UInt64(EINVAL)))
+    }
+
     @Test func whatFittingDependsOnCrossesWhole() throws {
         let info = DetectorInfo(
             id: "a", version: "1.0.0", summary: "", parameters: [], uses: [.categories, .weights])

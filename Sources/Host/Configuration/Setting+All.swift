@@ -199,7 +199,9 @@ extension Setting {
             meaning: "folders of detector plugins, colon-separated, besides the executable's own"),
         Setting(
             key: "plugins.isolation", kind: .choice(["none", "process"]), defaultValue: "none",
-            meaning: "process: the plugins of those folders run in processes of their own, which may crash"),
+            meaning:
+                "process: the plugins of those folders run in processes of their own, which may crash, without network and files"
+        ),
         Setting(
             key: "plugins.memory", kind: .integer(0...(1 << 20)), defaultValue: "4096",
             meaning: "MiB of address space of such a process; 0: no limit"),

@@ -86,12 +86,13 @@ struct ChildProcess {
         return Outcome(end: killed ?? end, complaint: Self.oneLine(kept))
     }
 
-    /// Starts a process that has the environment of this one.
-    static func spawn(_ executable: String, _ arguments: [String], _ files: process_files) throws(Failure)
-        -> pid_t
-    {
+    /// - Parameter environment: nil: that of this process.
+    static func spawn(
+        _ executable: String, _ arguments: [String], _ files: process_files,
+        environment: [String: String]? = nil
+    ) throws(Failure) -> pid_t {
         // A crash is expected here: no minutes spent on its backtrace.
-        var environment = ProcessInfo.processInfo.environment
+        var environment = environment ?? ProcessInfo.processInfo.environment
         environment["SWIFT_BACKTRACE"] = "enable=no"
         let words = ([executable] + arguments).map { strdup($0) } + [nil]
         let pairs = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]

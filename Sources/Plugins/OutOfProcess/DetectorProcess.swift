@@ -47,13 +47,19 @@ final class DetectorProcess {
             pid = try ChildProcess.spawn(
                 isolation.executable, isolation.arguments + [library, "\(isolation.memoryMiB)"],
                 process_files(
-                    input: ends[1], output: STDERR_FILENO, errors: STDERR_FILENO, shared: region.descriptor))
+                    input: ends[1], output: STDERR_FILENO, errors: STDERR_FILENO, shared: region.descriptor),
+                environment: Self.environment)
         } catch {
             close(ends[0])
             throw IsolationFault(error.description)
         }
         socket = ends[0]
         timeLimitMilliseconds = isolation.timeLimitMilliseconds
+    }
+
+    /// None of this process's, which has keys in its own; but the loader may have to be told where libraries are.
+    private static var environment: [String: String] {
+        ProcessInfo.processInfo.environment.filter { $0.key == "LD_LIBRARY_PATH" }
     }
 
     deinit { _ = end() }

@@ -18,6 +18,8 @@ final class IsolatedDetector: Detector {
     static let maximumCrashes = 3
 
     let info: DetectorInfo
+    /// Of its processes, which all begin alike.
+    let confinement: Confinement
     private let processes: DetectorProcesses
 
     /// Starts a process and asks it what it is.
@@ -25,11 +27,14 @@ final class IsolatedDetector: Detector {
     /// - Throws: `DetectorAway`, `DetectorError`, `IsolationFault`.
     init(_ isolation: PluginIsolation, library: PrivateCopy) throws {
         let processes = DetectorProcesses(isolation, library: library)
-        info = try processes.call { process in
+        (info, confinement) = try processes.call { process in
             let reply = try process.call(IsolationMessage(.describe))
             let json = Data(try process.region.read(min(reply.a, 16 << 20)))
             do {
-                return try JSONDecoder().decode(IsolatedDescription.self, from: json).info()
+                return (
+                    try JSONDecoder().decode(IsolatedDescription.self, from: json).info(),
+                    Confinement(files: reply.b, calls: reply.c)
+                )
             } catch let error as DecodingError {
                 throw IsolationFault("it does not describe itself: \(error)")
             }

@@ -6,14 +6,21 @@ import Glibc
 /// The detector process's work: loads the library that the first argument names and answers the host, which is at
 /// standard input, until that is gone. What the plugin prints goes to standard error.
 ///
-/// - Parameter arguments: The library and its limit of address space in MiB, as `PluginIsolation` gives them.
+/// - Parameter arguments: The library and its limit of address space in MiB, as `PluginIsolation` gives them; a third one,
+///   which this gives itself, once the process has begun anew with its files confined.
 /// - Returns: The status to exit with: 0, or 64 for arguments that `PluginIsolation` did not make.
 public func runIsolatedDetector(arguments: [String]) -> Int32 {
-    guard arguments.count == 2, let memory = UInt64(arguments[1]) else { return 64 }
+    guard arguments.count == 2 || arguments.count == 3, let memory = UInt64(arguments[1]) else { return 64 }
+    guard arguments.count == 3 else {
+        // Only where it fails is anything behind this reached.
+        let failure = Confinement.beginConfined(library: arguments[0], arguments: CommandLine.arguments)
+        return runIsolatedDetector(arguments: arguments + ["\(failure)"])
+    }
     process_limit_memory(memory << 20)
+    let confinement = Confinement(filesFailure: Int32(arguments[2]) ?? EINVAL)
     // A detector that loops for ever does not outlive its host.
     guard process_end_with_peer(STDIN_FILENO) == 0 else { return 1 }
-    var server = IsolationServer(library: arguments[0])
+    var server = IsolationServer(library: arguments[0], confinement: confinement)
     server.run()
     return 0
 }
@@ -21,13 +28,17 @@ public func runIsolatedDetector(arguments: [String]) -> Int32 {
 /// Answers calls one after another.
 private struct IsolationServer {
     private let library: String
+    private let confinement: Confinement
     private let socket = STDIN_FILENO
     private let region = SharedRegion(descriptor: STDERR_FILENO + 1)
     private var detector: (any Detector)?
     private var models: [UInt64: any DetectorModel] = [:]
     private var order: [UInt64] = []
 
-    init(library: String) { self.library = library }
+    init(library: String, confinement: Confinement) {
+        self.library = library
+        self.confinement = confinement
+    }
 
     mutating func run() {
         while let request = IsolationMessage.receive(from: socket) {
@@ -55,7 +66,8 @@ private struct IsolationServer {
             encoder.nonConformingFloatEncodingStrategy = .throw
             let json = [UInt8](try encoder.encode(IsolatedDescription(detector.info)))
             try json.withUnsafeBytes { try region.write($0) }
-            return IsolationMessage(.done, UInt64(json.count))
+            let (files, calls) = confinement.words
+            return IsolationMessage(.done, UInt64(json.count), files, calls)
         case .decode: return try decode(request, detector)
         case .score, .explain: return try score(request)
         case .fit: return try fit(request, detector)

@@ -5,7 +5,7 @@ import Glibc
 /// What host and detector process tell each other over their socket; what is long lies in the shared memory.
 struct IsolationMessage {
     enum Kind: UInt64 {
-        /// → describe; ← size of the JSON.
+        /// → describe; ← size of the JSON, why files and why calls are not confined: error numbers, 0: they are.
         case describe = 1
         /// → model, size of the artifact; ← columns, whether it explains, bits of the expected score.
         case decode

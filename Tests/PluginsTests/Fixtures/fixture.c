@@ -33,6 +33,13 @@
 #define NAN_FAR_AWAY 29     /* a score that is no number, for a feature beyond a million */
 #define CRASH_FAR_AWAY 30   /* SIGSEGV, for a feature beyond a million */
 #define HANG_FAR_AWAY 31    /* for ever, for a feature beyond a million */
+#define OPENS_SOCKET 32     /* in fit, as those that follow: fails with "it could" if it can */
+#define READS_FILE 33       /* /etc/passwd */
+#define WRITES_FILE 34      /* in /tmp, and beside itself */
+#define STARTS_PROGRAM 35
+#define SIGNALS_PARENT 36
+#define SEES_ENVIRONMENT 37 /* PATH or HOME */
+#define STARTS_THREAD 38    /* fails if it cannot */
 
 #ifndef FAULT
 #define FAULT NONE
@@ -41,11 +48,17 @@
 #define VERSION "1.0.0"
 #endif
 
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "detector_plugin.h"
@@ -91,6 +104,30 @@ static detector_model *copy(const detector_model *model) {
     return made;
 }
 
+static void *nothing(void *argument) { return argument; }
+
+/* Whether a plugin could do what it has no business doing. */
+static bool trespasses(void) {
+    int file = -1;
+    if (FAULT == OPENS_SOCKET) file = socket(AF_INET, SOCK_STREAM, 0);
+    if (FAULT == READS_FILE) file = open("/etc/passwd", O_RDONLY);
+    if (FAULT == WRITES_FILE) file = open("/tmp/ml-service-fixture", O_WRONLY | O_CREAT, 0600);
+    if (FAULT == STARTS_PROGRAM) {
+        pid_t child = fork();
+        if (child == 0) _exit(0);
+        if (child > 0) waitpid(child, NULL, 0);
+        return child > 0;
+    }
+    if (FAULT == SIGNALS_PARENT) return kill(getppid(), 0) == 0;
+    if (FAULT == SEES_ENVIRONMENT) return getenv("PATH") != NULL || getenv("HOME") != NULL;
+    if (FAULT == STARTS_THREAD) {
+        pthread_t thread;
+        return pthread_create(&thread, NULL, nothing, NULL) != 0 || pthread_join(thread, NULL) != 0;
+    }
+    if (file >= 0) close(file);
+    return file >= 0;
+}
+
 static detector_status fit(const float *values, uint64_t rows, uint64_t columns, const int8_t *labels,
                            const detector_fit_context *context, detector_model **model, detector_error *error) {
     (void)labels;
@@ -101,6 +138,7 @@ static detector_status fit(const float *values, uint64_t rows, uint64_t columns,
         return fail(error, DETECTOR_INVALID_PARAMETER, "must be on");
     }
     if (context->columns[columns - 1].cardinality == 77) return fail(error, DETECTOR_FAILED, context->columns[0].name);
+    if (trespasses()) return fail(error, DETECTOR_FAILED, "it could");
     if (FAULT == CRASH_IN_FIT) *nowhere = 1;
     if (FAULT == CRASH_ON_WIDE && columns >= 1000) *nowhere = 1;
     while (FAULT == HANG_IN_FIT) sleep(1);

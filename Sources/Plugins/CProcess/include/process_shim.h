@@ -49,6 +49,15 @@ void process_limit_memory(uint64_t memory);
 /* Ends this process, from a thread of its own, when the other end of the socket is closed. 0, or an errno. */
 int process_end_with_peer(int socket);
 
+/* From now on the calling thread and the threads that it starts can open these files, and what is below these folders, for
+ * reading and executing, and nothing else; nor TCP connections, where the kernel knows of that. Paths that are not there are passed over.
+ * What this process has loaded belongs to them. readable ends with NULL. 0, or an errno: ENOSYS or EOPNOTSUPP where the kernel has no Landlock. */
+int process_confine_files(const char *const readable[]);
+
+/* From now on this process has no network, starts no programs or processes, and reaches no other process. 0, or an errno:
+ * ENOSYS or EINVAL where the kernel has no seccomp. */
+int process_confine_calls(void);
+
 /* Bytes that are allocated and not freed. */
 uint64_t process_allocated_bytes(void);
 
