@@ -341,7 +341,7 @@ let package = Package(
             name: "ManagementTests",
             dependencies: [
                 "Management", "Training", "Outcomes", "Rules", "Models", "Plugins", "Features", "ObjectStore",
-                "Lake", "Torture",
+                "Lake", "Serving", "Torture",
                 detectorAPI, crypto, logging, metrics, nioCore, nioPosix, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
             ],

@@ -203,9 +203,12 @@ struct Serve: AsyncParsableCommand {
                 ThreadService(
                     "shadow follower", stop: { candidate.stop() },
                     work: { candidate.follow(everySeconds: pollSeconds) }))
+            let spans = try spanExport(settings, logger: logger)
+            if let spans { services.append(spans) }
             services.append(
                 try scoring(
                     settings, wired, parts, references, rules, serving, models, candidate, anomalies, events,
+                    spans,
                     display))
             if let watch = try groupWatch(settings, serving, logger) {
                 services.append(
@@ -263,10 +266,11 @@ struct Serve: AsyncParsableCommand {
     private static func scoring(
         _ settings: Settings, _ streams: Streams, _ parts: Parts, _ references: CurrentReferences,
         _ rules: CurrentRules, _ status: ServingStatus, _ watch: ModelWatch, _ shadow: ShadowScoring,
-        _ recent: RecentAnomalies, _ events: EventHub,
+        _ recent: RecentAnomalies, _ events: EventHub, _ spans: SpanExport?,
         _ display: ServingDisplay?
     ) throws -> ThreadService {
         var scoring = try workerSettings(settings)
+        if let spans { scoring.onTraced = { spans.note($0) } }
         scoring.prepareWindows = streams.warming(settings, logger: parts.logger)
         let snapshots = streams.snapshots
         let worker = ScoringWorker(

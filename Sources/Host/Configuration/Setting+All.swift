@@ -181,6 +181,11 @@ extension Setting {
             key: "http.keys", kind: .text, defaultValue: "",
             meaning: "file of further keys with names and scopes; `ml-service keys make` writes entries"),
         Setting(
+            key: "telemetry.otlp", kind: .text, defaultValue: "",
+            meaning:
+                "OpenTelemetry collector that gets a span a batch, http://collector:4318; none: no spans"
+        ),
+        Setting(
             key: "webhooks.url", kind: .text, defaultValue: "",
             meaning:
                 "where promotions, models that the gate refused, alert floods and failed jobs are posted to; none: nowhere"

@@ -17,7 +17,10 @@ enum Plaintext {
             warnings.append(
                 "Redis at \(host) is not encrypted: put a TLS tunnel between, or keep to a private network")
         }
-        for (key, what) in [("s3.endpoint", "the object store"), ("webhooks.url", "the webhook")] {
+        for (key, what) in [
+            ("s3.endpoint", "the object store"), ("webhooks.url", "the webhook"),
+            ("telemetry.otlp", "the collector of spans"),
+        ] {
             if let url = settings.optionalText(key).flatMap({ URLComponents(string: $0) }),
                 url.scheme?.lowercased() == "http", let host = url.host, !isLoopback(host)
             {

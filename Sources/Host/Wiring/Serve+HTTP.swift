@@ -36,6 +36,17 @@ extension Serve {
         }
     }
 
+    /// nil: nobody asks for spans.
+    static func spanExport(_ settings: Settings, logger: Logger) throws -> SpanExport? {
+        do {
+            return try settings.optionalText("telemetry.otlp").map {
+                try SpanExport(endpoint: $0, logger: logger)
+            }
+        } catch let error as SpanExportError {
+            throw UsageError("\(error)")
+        }
+    }
+
     static func auditLog(_ settings: Settings, _ data: DataDirectory, _ logger: Logger) throws
         -> AuditLog?
     {

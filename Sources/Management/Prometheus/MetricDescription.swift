@@ -160,6 +160,10 @@ extension MetricDescription {
         .counter("ml_event_listeners_dropped_total", "Clients of /v1/events that did not keep up."),
         .counter("ml_webhooks_sent_total", "Webhooks that the receiver took."),
         .counter("ml_webhooks_failed_total", "Webhooks that were given up."),
+        .counter("ml_spans_sent_total", "Spans of batches that the collector took."),
+        .counter(
+            "ml_spans_dropped_total",
+            "Spans that the collector did not take, or that the queue did not."),
         .counter("ml_audit_log_failures_total", "Entries that could not be written into the audit log."),
         .counter("ml_http_keys_refused_total", "Requests with a key that is none of ours."),
     ]

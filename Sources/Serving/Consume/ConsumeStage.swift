@@ -12,7 +12,7 @@ public final class ConsumeStage {
     public init(zone: PlaceZone? = nil) { parser = TransactionParser(zone: zone) }
 
     public func run(_ records: RawRecords) -> ConsumedBatch {
-        let parsed = records.parsed ?? parser.parsed(records.payloads)
+        let parsed = records.parsed ?? parser.parsed(records.payloads.map(ConfluentFraming.json))
         let (transactions, rejections) = (parsed.transactions, parsed.rejections)
         let deadLetters = rejections.map { rejection in
             let index = Int(rejection.messageIndex)
@@ -32,13 +32,25 @@ public final class ConsumeStage {
                 slices: records.slices, deadLetters: records.unreadable + deadLetters,
                 assignment: records.assignment,
                 wronglyKeyed: records.keys.map { wronglyKeyed(transactions, keys: $0) } ?? 0,
-                recordTimes: records.recordMilliseconds.map { times in messages.map { times[Int($0)] } })
+                recordTimes: records.recordMilliseconds.map { times in messages.map { times[Int($0)] } },
+                traces: traces(messages, records.trace))
         }
     }
 
     /// A copy; nil for what the record does not have.
     private static func bytes(_ buffer: UnsafeRawBufferPointer) -> [UInt8]? {
         buffer.baseAddress == nil ? nil : Array(buffer)
+    }
+
+    private func traces(
+        _ messages: [Int32], _ trace: ((Int) -> TraceContext?)?
+    ) -> [Int32: TraceContext] {
+        var traces: [Int32: TraceContext] = [:]
+        guard let trace else { return traces }
+        for (row, message) in messages.enumerated() {
+            if let context = trace(Int(message)) { traces[Int32(truncatingIfNeeded: row)] = context }
+        }
+        return traces
     }
 
     private func wronglyKeyed(_ transactions: TransactionBatch, keys: [UnsafeRawBufferPointer]) -> Int {

@@ -15,6 +15,8 @@ public struct ConsumedBatch: Sendable {
     /// One for each transaction: when the stream took its record in, milliseconds since 1970 UTC; `.min`: unknown. nil:
     /// the stream knows of none.
     var recordTimes: [Int64]?
+    /// By transaction, of those whose record belongs to one.
+    var traces: [Int32: TraceContext] = [:]
 
     public var count: Int { transactions.count }
 
@@ -52,7 +54,15 @@ extension ConsumedBatch {
                         isAtBeginning: slices[index].isAtBeginning
                             && range(index).lowerBound == slices[index].start)
                 }, deadLetters: [], assignment: assignment, wronglyKeyed: 0,
-                recordTimes: recordTimes.map { times in chosen.map { times[$0] } })
+                recordTimes: recordTimes.map { times in chosen.map { times[$0] } },
+                traces: traces.isEmpty
+                    ? [:]
+                    : Dictionary(
+                        uniqueKeysWithValues: chosen.enumerated().compactMap { place, row in
+                            traces[Int32(truncatingIfNeeded: row)].map {
+                                (Int32(truncatingIfNeeded: place), $0)
+                            }
+                        }))
         }
         return (
             part({ offsets[$0] < cuts[Int(sliceIndex[$0])] }, { slices[$0].start..<cuts[$0] }),

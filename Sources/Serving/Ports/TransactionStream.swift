@@ -113,6 +113,8 @@ public struct RawRecords {
     public let keys: [UnsafeRawBufferPointer]?
     /// A record's own headers, copied; nil: the stream has none.
     public let headers: ((Int) -> [KafkaHeader])?
+    /// Which trace a record belongs to; nil: the stream's records belong to none.
+    let trace: ((Int) -> TraceContext?)?
     /// What lies between the records and could not be read.
     public let unreadable: [DeadLetter]
     /// One for each payload: when the stream took the record in, milliseconds since 1970 UTC; `.min`: unknown.
@@ -125,9 +127,10 @@ public struct RawRecords {
     public init(
         payloads: [UnsafeRawBufferPointer], offsets: [Int64], sliceIndex: [Int32], slices: [PartitionSlice],
         assignment: UInt64, keys: [UnsafeRawBufferPointer]? = nil, recordMilliseconds: [Int64]? = nil,
-        parsed: ParsedRecords? = nil, headers: ((Int) -> [KafkaHeader])? = nil, unreadable: [DeadLetter] = [],
-        owner: AnyObject
+        parsed: ParsedRecords? = nil, headers: ((Int) -> [KafkaHeader])? = nil,
+        trace: ((Int) -> TraceContext?)? = nil, unreadable: [DeadLetter] = [], owner: AnyObject
     ) {
+        self.trace = trace
         self.recordMilliseconds = recordMilliseconds
         self.parsed = parsed
         self.headers = headers
@@ -184,6 +187,8 @@ public struct OutputRecords: Sendable {
     private var places: [(slice: Int32, offset: Int64)] = []
     /// One for each record, or none at all.
     private var identities: [EventIdentity] = []
+    /// Of the records that belong to one.
+    private var traces: [Int: TraceContext] = [:]
 
     public init() {}
 
@@ -195,11 +200,13 @@ public struct OutputRecords: Sendable {
     ///   - slice: Which of the batch's slices the transaction came from.
     ///   - offset: Its offset there.
     ///   - identity: What names it among all events; nil: nobody asks, and it is nil for all records.
+    ///   - trace: Which one it belongs to; nil: none.
     public mutating func append(
         key: UnsafeBufferPointer<UInt8>, slice: Int32, offset: Int64, identity: EventIdentity? = nil,
-        _ write: (inout [UInt8]) -> Void
+        trace: TraceContext? = nil, _ write: (inout [UInt8]) -> Void
     ) {
         if let identity { identities.append(identity) }
+        if let trace { traces[count] = trace }
         bytes.append(contentsOf: key)
         let keyEnd = bytes.count
         write(&bytes)
@@ -209,6 +216,8 @@ public struct OutputRecords: Sendable {
 
     /// Which of the batch's slices a record's transaction came from, and its offset there.
     public func place(_ index: Int) -> (slice: Int32, offset: Int64) { places[index] }
+
+    func trace(_ index: Int) -> TraceContext? { traces.isEmpty ? nil : traces[index] }
 
     public func identity(_ index: Int) -> EventIdentity? {
         identities.indices.contains(index) ? identities[index] : nil

@@ -49,7 +49,8 @@ public func verdicts(
             let consumed = scored.windowed.consumed
             records.append(
                 key: user, slice: consumed.sliceIndex[row], offset: consumed.offsets[row],
-                identity: eventGroups.map { writer.identity(row, user: user, groups: $0) }
+                identity: eventGroups.map { writer.identity(row, user: user, groups: $0) },
+                trace: consumed.traces[Int32(truncatingIfNeeded: row)]
             ) { bytes in
                 var json = JSONWriter(reusing: bytes)
                 bytes = []

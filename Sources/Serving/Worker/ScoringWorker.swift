@@ -1,4 +1,5 @@
 import Exact
+import Foundation
 import Logging
 import Models
 import Outcomes
@@ -26,6 +27,8 @@ public final class ScoringWorker: Sendable {
         public var prepareWindows: (@Sendable (ConsumedBatch) throws -> Void)?
         /// A reference table older than that is marked in verdicts. Hours, of event time.
         public var referenceAgeHours = 48
+        /// Told what became of each batch, on the scoring thread, which it must not hold up; nil: nobody follows.
+        public var onTraced: (@Sendable (BatchTrace) -> Void)?
         /// Waits between two attempts: doubled from the first to the last, milliseconds.
         public var backoffMilliseconds = 100...5_000
 
@@ -155,10 +158,38 @@ public final class ScoringWorker: Sendable {
             logger: logger)
         while !isStopped, let batch = reader.batches.take() {
             try prepareWindows(batch)
-            if case .delivered(let scored) = try driver.run(batch) { onDelivered(scored, stream) }
+            let clock = BatchClock(settings.onTraced == nil ? nil : status)
+            if case .delivered(let scored) = try driver.run(batch) {
+                if let onTraced = settings.onTraced { onTraced(clock.trace(scored, stream.location, status)) }
+                onDelivered(scored, stream)
+            }
             onProgress()
         }
         if !isStopped, let failure = reader.failure { throw failure }
+    }
+
+    /// When a batch was begun, and what the stages had taken until then.
+    private struct BatchClock {
+        private let start = Date().timeIntervalSince1970
+        private let before: [ServingStatus.Stage: Double]
+
+        /// - Parameter status: nil: nobody asks.
+        init(_ status: ServingStatus?) { before = status?.stageSeconds ?? [:] }
+
+        func trace(_ scored: ScoredBatch, _ stream: String, _ status: ServingStatus) -> BatchTrace {
+            let consumed = scored.windowed.consumed
+            // The reader's stage goes on beside, for the next batch.
+            let stages = status.stageSeconds.filter { $0.key != .consume }
+            return BatchTrace(
+                startNanoseconds: UInt64(max(0, start * 1e9)),
+                endNanoseconds: UInt64(max(0, Date().timeIntervalSince1970 * 1e9)),
+                transactions: scored.count, anomalies: (0..<scored.count).count(where: scored.isAnomaly),
+                deadLetters: consumed.deadLetters.count,
+                stageSeconds: stages.merging(before) { $0 - $1 }.filter { stages[$0.key] != nil },
+                stream: stream,
+                links: consumed.traces.sorted { $0.key < $1.key }.prefix(BatchTrace.maximumLinks).map(\.value)
+            )
+        }
     }
 
     private func stages(_ stream: any TransactionStream) -> BatchStages {

@@ -101,6 +101,21 @@ public final class KafkaMessages: @unchecked Sendable {
         return headers
     }
 
+    /// The value of the last header of a name, copied; nil: there is none, or it has more than `maximumSize` bytes. Costs little
+    /// where messages have no headers.
+    public func header(_ name: String, of index: Int, maximumSize: Int) -> [UInt8]? {
+        var list: OpaquePointer?
+        guard rd_kafka_message_headers(message(index), &list) == RD_KAFKA_RESP_ERR_NO_ERROR, let list else {
+            return nil
+        }
+        var value: UnsafeRawPointer?
+        var size = 0
+        guard rd_kafka_header_get_last(list, name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR, let value,
+            size <= maximumSize
+        else { return nil }
+        return Array(UnsafeRawBufferPointer(start: value, count: size))
+    }
+
     /// For each partition the offset to commit once every message of this batch is done: the last one's and
     /// one.
     public var nextOffsets: [TopicPartition: Int64] {

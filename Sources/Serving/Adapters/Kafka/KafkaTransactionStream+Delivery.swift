@@ -221,7 +221,8 @@ extension KafkaTransactionStream {
             let isSent = try send(place, refused, deadline) {
                 try producer.produce(
                     topic: settings.verdictTopic, key: key, payload: payload,
-                    headers: delivery.verdicts.identity(index).map(cloudEvent.headers) ?? [])
+                    headers: (delivery.verdicts.identity(index).map(cloudEvent.headers) ?? [])
+                        + (delivery.verdicts.trace(index)?.headers ?? []))
             }
             guard !isSent else { return }
             letters.append(

@@ -127,7 +127,14 @@ extension KafkaTransactionStream {
         return RawRecords(
             payloads: payloads, offsets: offsets, sliceIndex: sliceIndex, slices: slices,
             assignment: assignment, keys: keys, recordMilliseconds: times,
-            headers: { messages.headers($0) }, owner: messages)
+            headers: { messages.headers($0) },
+            trace: { index in
+                TraceContext(
+                    parent: messages.header(
+                        TraceContext.parentName, of: index, maximumSize: TraceContext.maximumParentSize),
+                    state: messages.header(
+                        TraceContext.stateName, of: index, maximumSize: TraceContext.maximumStateSize))
+            }, owner: messages)
     }
 
     /// A batch of no records and one dead letter: the stretch that cannot be read.
