@@ -44,6 +44,17 @@ enum JSONElements {
         throw malformed("the array does not end")
     }
 
+    /// The bytes of the array that is the object's only member.
+    ///
+    /// - Parameter bytes: An object with this member and no other, which has been read as JSON before.
+    static func member(_ name: String, of bytes: [UInt8]) throws -> [UInt8] {
+        // A name has no bracket in it, so the first one begins the array and the last one ends it.
+        guard let start = bytes.firstIndex(of: UInt8(ascii: "[")),
+            let end = bytes.lastIndex(of: UInt8(ascii: "]")), start < end
+        else { throw malformed("\(name) is no array") }
+        return Array(bytes[start...end])
+    }
+
     private static func isSpace(_ byte: UInt8) -> Bool {
         byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09
     }

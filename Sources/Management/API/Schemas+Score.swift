@@ -43,6 +43,14 @@ extension Schemas {
                     "items": object(["name": string(), "parameters": tensorParameters], required: ["name"]),
                 ],
             ], required: ["inputs"]),
+        "ExplainRequest": object(
+            ["instances": ["type": "array", "items": transaction, "minItems": 1, "maxItems": 1_000]],
+            required: ["instances"]),
+        "ExplainAnswer": object(
+            [
+                "model_name": string(), "model_version": string(),
+                "explanations": array(of: verdict),
+            ], required: ["model_name", "model_version", "explanations"]),
         "InferenceAnswer": object(
             [
                 "model_name": string(), "model_version": string(), "id": string(),

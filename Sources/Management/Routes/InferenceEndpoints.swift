@@ -1,3 +1,5 @@
+import Exact
+import Foundation
 import Hummingbird
 import Models
 import Serving
@@ -95,18 +97,82 @@ private func modelEndpoints(suffix: String, parameters: [Endpoint.Parameter]) ->
                 call.body, headerLength: call.header("Inference-Header-Content-Length"))
             let messages = try InferenceRequest.messages(tensors, limit: OnDemandLimit.transactions)
             let scored = try await services.blocking {
-                try scoring.score(messages, by: model) { userID in
-                    try call.identity?.check(userID: userID)
-                    if let own = model.tenant.userID, !own.utf8.elementsEqual(userID.utf8) {
-                        throw Problem.invalid(
-                            "this model is of \(own) alone; ask global for others", field: "inputs.user_id")
-                    }
-                }
+                try scoring.score(messages, by: model) { try check($0, mayAsk: model, call) }
             }
             return try InferenceAnswer(scored).response(
                 to: request, model: call.text("name") ?? "", version: model.version)
         },
+        Endpoint(
+            .post, "/v2/models/{name}\(suffix)/explain", name: "explain\(ending)",
+            summary: "Why a model would give transactions their scores",
+            details: """
+                Beside the Open Inference Protocol, as KServe's explainers have it: `instances` are transactions as in the \
+                stream, and there is one explanation for each. It is the verdict of `POST /v1/score`, by the named model, and \
+                its reasons are there for what is no anomaly too. Nothing is changed.
+                """,
+            scope: .score, parameters: parameters,
+            body: Endpoint.Body(
+                schema: "ExplainRequest",
+                example: [
+                    "instances": [
+                        [
+                            "transaction_id": "what-if-1", "user_id": "user-000001", "amount": 1_250.5,
+                            "timestamp": "2026-03-01T03:12:00Z",
+                        ]
+                    ]
+                ]),
+            answers: [
+                .ok("Explanations", "ExplainAnswer"), notFound,
+                .problem(.contentTooLarge, "The body has more than a mebibyte"),
+            ]
+        ) { call, services in
+            let model = try await activeModel(call, services)
+            let scoring = try scoring(services)
+            let messages = try instances(call.body)
+            let scored = try await services.blocking {
+                try scoring.score(messages, by: model, explainsAll: true) {
+                    try check($0, mayAsk: model, call)
+                }
+            }
+            var json = JSONWriter()
+            json.beginObject()
+            json.field("model_name", call.text("name") ?? "")
+            json.field("model_version", "\(model.version)")
+            json.key("explanations")
+            json.append("[")
+            for (index, verdict) in verdictsOnDemand(scored).enumerated() {
+                if index > 0 { json.append(",") }
+                verdict.withUnsafeBufferPointer { json.append(plain: $0) }
+            }
+            json.append("]")
+            json.endObject()
+            return .json(bytes: json.bytes)
+        },
     ]
+}
+
+private func check(_ userID: String, mayAsk model: ReadyModel, _ call: Call) throws {
+    try call.identity?.check(userID: userID)
+    if let own = model.tenant.userID, !own.utf8.elementsEqual(userID.utf8) {
+        throw Problem.invalid("this model is of \(own) alone; ask global for others", field: "user_id")
+    }
+}
+
+/// The transactions of `{"instances": [...]}`.
+private func instances(_ body: [UInt8]) throws -> [ArraySlice<UInt8>] {
+    guard let object = try? JSONSerialization.jsonObject(with: Data(body)) as? [String: Any] else {
+        throw Problem(.badRequest, "invalid-json", "the body is no JSON object")
+    }
+    if let stranger = object.keys.filter({ $0 != "instances" }).min() {
+        throw Problem.invalid("there is no such member; there is: instances", field: stranger)
+    }
+    guard let instances = object["instances"] as? [[String: Any]],
+        (1...OnDemandLimit.transactions).contains(instances.count)
+    else {
+        throw Problem.invalid(
+            "it is an array of 1 to \(OnDemandLimit.transactions) transactions", field: "instances")
+    }
+    return try JSONElements.cut(try JSONElements.member("instances", of: body)).values
 }
 
 /// The model that the path names, if it serves.

@@ -63,10 +63,11 @@ public final class OnDemandScoring: Sendable {
     /// - Parameters:
     ///   - messages: One JSON object each.
     ///   - model: Scores all of them; nil: each user's own, or the global one.
+    ///   - explainsAll: What is no anomaly gets reasons too, which no verdict of the stream has.
     ///   - check: Called with every user's id, before anything is read.
     /// - Throws: `RejectedTransaction` for the first message that is none; `ServingError`, and what stores throw.
     public func score(
-        _ messages: [ArraySlice<UInt8>], by model: ReadyModel? = nil,
+        _ messages: [ArraySlice<UInt8>], by model: ReadyModel? = nil, explainsAll: Bool = false,
         check: (_ userID: String) throws -> Void = { _ in }
     ) throws -> ScoredBatch {
         let transactions = try Self.parse(messages, zone: settings.zone)
@@ -78,7 +79,9 @@ public final class OnDemandScoring: Sendable {
         let route = RouteStage(
             router: router, references: references, referenceAgeHours: settings.referenceAgeHours)
         let routed = try model.map { try route.run(windowed, by: $0) } ?? route.run(windowed)
-        let scored = try ScoreStage(router: router, reasonCount: settings.reasonCount).run(routed)
+        let scored = try ScoreStage(
+            router: router, reasonCount: settings.reasonCount, explainsAll: explainsAll
+        ).run(routed)
         return RuleStage(rules).run(scored)
     }
 

@@ -33,9 +33,13 @@ public struct ScoredBatch: Sendable {
 public struct ScoreStage: Sendable {
     private let router: ModelRouter
     private let reasonCount: Int
+    private let explainsAll: Bool
 
-    /// - Parameter reasonCount: Features named for each anomaly.
-    public init(router: ModelRouter, reasonCount: Int = 3) {
+    /// - Parameters:
+    ///   - reasonCount: Features named for each anomaly.
+    ///   - explainsAll: And for what is none.
+    public init(router: ModelRouter, reasonCount: Int = 3, explainsAll: Bool = false) {
+        self.explainsAll = explainsAll
         self.router = router
         self.reasonCount = reasonCount
     }
@@ -58,7 +62,8 @@ public struct ScoreStage: Sendable {
                     groupIndex[Int(row)] = Int32(index)
                     scores[Int(row)] = encoded.scores[position]
                 }
-                try encoded.explainAnomalies(windowed, reasonCount: reasonCount, into: &reasons)
+                try encoded.explain(
+                    windowed, reasonCount: reasonCount, explainsAll: explainsAll, into: &reasons)
             } catch let failure as ScoringFailure {
                 guard group.model.tenant != .global else {
                     throw ServingError.globalModelFails(failure.reason)
@@ -157,12 +162,13 @@ private struct EncodedRows {
         guard scores.allSatisfy(\.isFinite) else { throw ScoringFailure("a score was not finite") }
     }
 
-    /// Attributes the scores below the threshold to features.
-    func explainAnomalies(
-        _ windowed: WindowedBatch, reasonCount: Int, into reasons: inout [Int32: [FeatureReason]]
+    /// Attributes the scores below the threshold, or all of them, to features.
+    func explain(
+        _ windowed: WindowedBatch, reasonCount: Int, explainsAll: Bool,
+        into reasons: inout [Int32: [FeatureReason]]
     ) throws {
         guard let model = group.model.model as? any Explaining else { return }
-        let positions = scores.indices.filter { scores[$0] < group.model.threshold }
+        let positions = scores.indices.filter { explainsAll || scores[$0] < group.model.threshold }
         guard !positions.isEmpty else { return }
         let plan = group.model.plan
         let columns = plan.columnCount

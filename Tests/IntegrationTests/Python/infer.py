@@ -7,6 +7,7 @@ The verdicts are the stream's, of the same transactions; their `source` is not c
 
 import json
 import sys
+import urllib.request
 
 import numpy as np
 import tritonclient.http as triton
@@ -70,6 +71,20 @@ for binary in (True, False):
     assert result.as_numpy("anomaly").tolist() == [v["verdict"] == "ANOMALY" for v in wanted]
     for text, verdict in zip(result.as_numpy("verdict").tolist(), wanted):
         assert without_source(json.loads(text)) == without_source(verdict)
+
+# KServe's way of asking why, beside it.
+request = urllib.request.Request(
+    f"http://{address}/v2/models/global/explain", json.dumps({"instances": rows}).encode(),
+    {**headers, "Content-Type": "application/json"})
+with urllib.request.urlopen(request) as answer:
+    explained = json.load(answer)
+assert explained["model_name"] == "global" and explained["model_version"] == version
+for verdict, known in zip(explained["explanations"], expected, strict=True):
+    assert verdict["reasons"], verdict
+    if known["verdict"] == "ANOMALY":
+        assert without_source(verdict) == without_source(known)
+    else:
+        assert {**without_source(verdict), "reasons": []} == without_source(known)
 
 one = triton.InferRequestedOutput("score")
 result = client.infer("global", inputs(True), outputs=[one], headers=dict(headers))
