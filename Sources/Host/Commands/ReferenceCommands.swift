@@ -78,29 +78,54 @@ struct References: AsyncParsableCommand {
 
         @OptionGroup var options: Options
 
+        @Flag(help: "As JSON.")
+        var json = false
+
+        private struct Line: Encodable {
+            let version: String
+            let serves: Bool
+            var asOf: String?
+            var entries: Int?
+            var frauds: Int?
+            var sha256: String?
+            /// Why it cannot be read.
+            var error: String?
+
+            var cells: [String] {
+                let mark = serves ? "serves" : ""
+                if let error { return [version, mark, error, "", "", ""] }
+                return [
+                    version, mark, asOf ?? "", entries.map(String.init) ?? "",
+                    frauds.map(String.init) ?? "", String((sha256 ?? "").prefix(12)),
+                ]
+            }
+        }
+
         func run() async throws {
             let settings = try await options.settings()
-            let rows = try await blocking { () -> [[String]] in
+            let lines = try await blocking { () -> [Line] in
                 let store = try Parts.referenceStore(settings)
                 let serving = try store.latest()
                 return try store.versions().reversed().map { version in
-                    let mark = version == serving ? "serves" : ""
+                    var line = Line(version: "v\(version)", serves: version == serving)
                     do {
                         let ready = try store.load(version)
-                        return [
-                            "v\(version)", mark,
-                            EventTime.format(ready.table.step * 3_600_000), "\(ready.table.count)",
-                            "\(ready.table.fraudCount)", String(ready.sha256.prefix(12)),
-                        ]
+                        line.asOf = EventTime.format(ready.table.step * 3_600_000)
+                        line.entries = ready.table.count
+                        line.frauds = Int(clamping: ready.table.fraudCount)
+                        line.sha256 = ready.sha256
                     } catch {
-                        return ["v\(version)", mark, "\(error)", "", "", ""]
+                        line.error = "\(error)"
                     }
+                    return line
                 }
             }
-            guard !rows.isEmpty else {
+            if json { return try printJSON(lines, keys: .convertToSnakeCase) }
+            guard !lines.isEmpty else {
                 return print("there are no reference tables; references refresh builds one")
             }
-            print(textTable(["version", "", "as of", "entries", "frauds", "sha256"], rows))
+            print(
+                textTable(["version", "", "as of", "entries", "frauds", "sha256"], lines.map(\.cells)))
         }
     }
 

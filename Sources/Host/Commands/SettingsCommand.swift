@@ -8,13 +8,32 @@ struct SettingsCommand: AsyncParsableCommand {
         discussion: """
             EXAMPLE
               ML_SERVICE_HTTP_PORT=9000 ml-service settings
-              ml-service settings --config service.json
+              ml-service settings --config service.json --json
             """)
 
     @OptionGroup var common: CommonOptions
 
+    @Flag(help: "As JSON; the values of secrets are not shown here either.")
+    var json = false
+
+    private struct Line: Encodable {
+        let name: String
+        let environment: String
+        let value: String
+        let meaning: String
+        let kind: String
+    }
+
     func run() async throws {
         let settings = try await common.settings()
+        if json {
+            return try printJSON(
+                settings.described.map { setting, value in
+                    Line(
+                        name: setting.key, environment: setting.environmentName, value: value,
+                        meaning: setting.meaning, kind: setting.kind.words)
+                })
+        }
         for (setting, value) in settings.described {
             print("\(setting.key) = \(value.isEmpty ? "(none)" : value)")
             print("    \(setting.environmentName): \(setting.meaning) (\(setting.kind.words))")
