@@ -14,7 +14,8 @@ import Testing
         for disturbance in [
             "worker killed", "worker paused", "worker told to end", "worker added", "worker removed",
             "worker added, ended while it joined",
-            "Redis killed", "Redis paused", "broker restarted", "global model promoted",
+            "Redis killed", "Redis paused", "Redis failed over", "S3 server killed", "broker restarted",
+            "global model promoted",
             "users' models promoted",
         ] {
             #expect(text.contains("s  \(disturbance)"), "\(text)")

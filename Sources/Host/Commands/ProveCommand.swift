@@ -7,11 +7,11 @@ struct Prove: AsyncParsableCommand {
         abstract:
             "Show on real servers that nothing is lost, counted twice or different, whatever is killed.",
         discussion: """
-            Several workers score a generated stream from topics of their own, while workers, Redis and the broker are
-            killed, paused, restarted by a seeded plan. Then every committed verdict is compared with those of `replay`
+            Several workers score a generated stream from topics of their own, while workers, Redis, the S3 server and the
+            broker are killed, paused, restarted, failed over by a seeded plan. Then every committed verdict is compared with those of `replay`
             over the same stream. Exit 0: lost 0, duplicated 0, different 0; otherwise 70, and the logs are kept.
 
-            With --stack it starts a broker and a Redis of its own. Otherwise it uses those of the settings
+            With --stack it starts a broker, a Redis and an S3 server of its own. Otherwise it uses those of the settings
             (stream.brokers, redis.url), which it leaves in peace: only workers are disturbed.
 
             EXAMPLE
@@ -21,7 +21,7 @@ struct Prove: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
 
-    @Flag(help: "Start a broker and a Redis of its own, and disturb them too.")
+    @Flag(help: "Start a broker, a Redis and an S3 server of its own, and disturb them too.")
     var stack = false
 
     @Option(help: "How long to disturb; longer if not everything has come once by then.")

@@ -86,7 +86,8 @@ final class ProveDisturbances {
             // One stays, whatever the order.
             guard numbers.count > 1 else { return }
             try end(chosen, disturbance, startsAgain: false)
-        case .redisKilled, .redisPaused, .brokerRestarted, .redisFlushed, .redisSetBack:
+        case .redisKilled, .redisPaused, .redisFailedOver, .storeRestarted, .brokerRestarted, .redisFlushed,
+            .redisSetBack, .redisFailedBehind:
             try disturbServer(disturbance, awaySeconds: 0.5 + Double(step.choice % 40) / 10)
         case .globalPromoted, .usersPromoted:
             guard let promotions else { return }
@@ -140,11 +141,16 @@ final class ProveDisturbances {
     private func disturbServer(_ disturbance: Disturbance, awaySeconds: Double) throws {
         guard let servers else { return }
         // Counted from the part's return, as nothing can move before.
-        let away = "away for \(ProveReport.seconds(awaySeconds))"
+        var away = "away for \(ProveReport.seconds(awaySeconds))"
         switch disturbance {
         case .redisKilled: try servers.restartRedis(awaySeconds: awaySeconds)
         case .redisPaused: servers.pauseRedis(seconds: awaySeconds + 1)
         case .brokerRestarted: try servers.restartBroker(awaySeconds: awaySeconds)
+        case .storeRestarted: try servers.objects.restart(awaySeconds: awaySeconds)
+        case .redisFailedOver:
+            try servers.failRedisOver(behindSeconds: nil)
+            away = ""
+        case .redisFailedBehind: try servers.failRedisOver(behindSeconds: 2)
         case .redisFlushed: try servers.flushRedis()
         default: try servers.setRedisBack(seconds: 2)
         }

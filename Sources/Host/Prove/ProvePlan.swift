@@ -10,22 +10,26 @@ enum Disturbance: String, CaseIterable, Sendable {
     case workerEndedJoining = "worker added, ended while it joined"
     case redisKilled = "Redis killed, started again"
     case redisPaused = "Redis paused"
+    case redisFailedOver = "Redis failed over to a replica"
+    case storeRestarted = "S3 server killed, started again"
     case brokerRestarted = "broker restarted"
     case globalPromoted = "global model promoted"
     case usersPromoted = "users' models promoted"
     case redisFlushed = "Redis flushed"
     case redisSetBack = "Redis set back by 2 s"
+    case redisFailedBehind = "Redis failed over to a replica 2 s behind"
 
     /// The store forgets what it has answered: verdicts may be inexact, and have to be marked then.
-    var losesWindows: Bool { self == .redisFlushed || self == .redisSetBack }
+    var losesWindows: Bool { [.redisFlushed, .redisSetBack, .redisFailedBehind].contains(self) }
 
     fileprivate func isPossible(_ options: ProveOptions) -> Bool {
         switch self {
         case .workerKilled, .workerPaused, .workerEnded, .workerAdded, .workerRemoved, .workerEndedJoining:
             true
-        case .redisKilled, .redisPaused, .brokerRestarted: options.hasOwnServers
+        case .redisKilled, .redisPaused, .redisFailedOver, .storeRestarted, .brokerRestarted:
+            options.hasOwnServers
         case .globalPromoted, .usersPromoted: options.promotes
-        case .redisFlushed, .redisSetBack: options.hasOwnServers && options.losesWindows
+        case .redisFlushed, .redisSetBack, .redisFailedBehind: options.hasOwnServers && options.losesWindows
         }
     }
 }

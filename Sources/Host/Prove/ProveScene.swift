@@ -38,8 +38,8 @@ struct ProveScene {
             "session.timeout.ms": "\(Int(Self.sessionSeconds * 1_000))", "heartbeat.interval.ms": "1500",
         ]
         properties.merge(try base.properties("stream.properties")) { $1 }
-        let store = base.text("store.uri")
-        settings = try base.changing([
+        let store = servers?.objects.uri ?? base.text("store.uri")
+        let changes = [
             "stream.brokers": servers?.proxy.address ?? base.text("stream.brokers"),
             "redis.url": servers?.redisURL ?? base.text("redis.url"), "redis.prefix": "prove-\(run):",
             "stream.file": "", "stream.output": "", "stream.topic": "prove-\(run)-transactions",
@@ -54,7 +54,8 @@ struct ProveScene {
             "lake.uri": "", "windows.warm": "never", "batch.records": "500", "http.host": "127.0.0.1",
             "http.publicread": "yes", "http.auditlog": "none", "http.keys": "",
             "data.directory": folder.appending(path: "promoter").path, "log.level": "notice",
-        ])
+        ]
+        settings = try base.changing(changes.merging(servers?.objects.settings ?? [:]) { $1 })
     }
 
     func path(_ name: String) -> String { folder.appending(path: name).path }

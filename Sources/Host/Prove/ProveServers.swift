@@ -5,7 +5,7 @@ import KafkaProxy
 import Logging
 import Redis
 
-/// A broker and a Redis of a proof's own, which it may kill, pause and restart. Used from one thread.
+/// A broker, a Redis and an S3 server of a proof's own, which it may kill, pause and restart. Used from one thread.
 ///
 /// The broker is the test stack's. It leaves undone some of what Kafka does (docs/kafka.md), so that everybody but the
 /// proof itself reaches it by way of the proxy that does it.
@@ -20,9 +20,13 @@ final class ProveServers {
     private let (brokerPort, redisPort): (Int, Int)
     private var broker: ProveProcess?
     private var redis: ProveProcess?
+    /// Of the Redis of now: a replica that has taken over has one of its own.
+    private var redisFolder: URL
+    private var failovers = 0
+    let objects: ProveObjectStore
     private let logger = Logger(label: "prove") { _ in SwiftLogNoOpLogHandler() }
 
-    /// Starts both, and waits for their answers.
+    /// Starts all, and waits for their answers.
     init(folder: URL, children: ProveChildren) throws {
         self.folder = folder
         self.children = children
@@ -32,10 +36,11 @@ final class ProveServers {
         brokerAddress = "127.0.0.1:\(brokerPort)"
         redisURL = "redis://127.0.0.1:\(redisPort)/0"
         proxy = try KafkaProxy(upstream: brokerAddress)
-        for name in ["broker", "redis"] {
-            try FileManager.default.createDirectory(
-                at: folder.appending(path: name), withIntermediateDirectories: true)
+        redisFolder = folder.appending(path: "redis")
+        for made in [folder.appending(path: "broker"), redisFolder] {
+            try FileManager.default.createDirectory(at: made, withIntermediateDirectories: true)
         }
+        objects = try ProveObjectStore(path: try Self.find("weed"), folder: folder, children: children)
         try startRedis()
         try startBroker()
     }
@@ -57,7 +62,7 @@ final class ProveServers {
         }
         guard let found else {
             throw UsageError(
-                "--stack needs \(name), which is neither in .deps/bin nor in PATH: run scripts/setup --tests, or name a broker and a Redis of yours"
+                "--stack needs \(name), which is neither in .deps/bin nor in PATH: run scripts/setup --tests, or name servers of yours"
             )
         }
         return found
@@ -65,16 +70,19 @@ final class ProveServers {
 
     // MARK: Redis
 
-    private func startRedis() throws {
+    private func redisProcess(port: Int, in data: URL, _ more: [String] = []) throws -> ProveProcess {
         // Every write is with the kernel before it is answered, and not a second later: a kill loses nothing.
-        redis = try ProveProcess(
+        try ProveProcess(
             "redis", redisPath,
             [
-                "--bind", "127.0.0.1", "--port", "\(redisPort)", "--dir",
-                folder.appending(path: "redis").path, "--appendonly", "yes", "--appendfsync", "no", "--save",
-                "",
-            ], environment: ProcessInfo.processInfo.environment,
+                "--bind", "127.0.0.1", "--port", "\(port)", "--dir", data.path, "--appendonly", "yes",
+                "--appendfsync", "no", "--save", "",
+            ] + more, environment: ProcessInfo.processInfo.environment,
             log: folder.appending(path: "redis.log").path, children: children)
+    }
+
+    private func startRedis() throws {
+        redis = try redisProcess(port: redisPort, in: redisFolder)
         let connection = try self.connection
         try proveWait("Redis answers", seconds: 60, check: check) {
             (try? connection.ping()) != nil
@@ -101,7 +109,7 @@ final class ProveServers {
 
     /// Redis as it was some time ago: its files are copied, kept for so long, and put back.
     func setRedisBack(seconds: Double) throws {
-        let (now, copy) = (folder.appending(path: "redis"), folder.appending(path: "redis-before"))
+        let (now, copy) = (redisFolder, folder.appending(path: "redis-before"))
         try? FileManager.default.removeItem(at: copy)
         redis?.signal(SIGSTOP)
         let copied = Result { try FileManager.default.copyItem(at: now, to: copy) }
@@ -112,6 +120,45 @@ final class ProveServers {
         try FileManager.default.removeItem(at: now)
         try FileManager.default.moveItem(at: copy, to: now)
         try startRedis()
+    }
+
+    /// A replica takes over, at the address at which the one before it was.
+    ///
+    /// - Parameter seconds: How long it lacks what was written when that one is killed; nil: it has everything, as clients
+    ///   were held until it had.
+    func failRedisOver(behindSeconds seconds: Double?) throws {
+        failovers += 1
+        let data = folder.appending(path: "redis-\(failovers)")
+        try FileManager.default.createDirectory(at: data, withIntermediateDirectories: true)
+        let port = try FreePort.find()
+        let replica = try redisProcess(port: port, in: data, ["--replicaof", "127.0.0.1", "\(redisPort)"])
+        let there = RedisConnection(address: try RedisAddress(parsing: "redis://127.0.0.1:\(port)/0"))
+        try proveWait("the replica has everything, on disk too", seconds: 60, check: check) {
+            guard let role = try? there.command(["ROLE"]),
+                role.array?.dropFirst(3).first?.text == "connected",
+                let state = try? there.command(["INFO", "persistence"]), let text = state.text
+            else { return false }
+            return ["loading:0", "aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0"].allSatisfy(
+                text.contains)
+        }
+        if let seconds {
+            try there.command(["REPLICAOF", "NO", "ONE"])
+            Thread.sleep(forTimeInterval: seconds)
+        } else {
+            let here = try connection
+            try proveWait("the replica may take over", seconds: 30, check: check) {
+                (try? here.command(["FAILOVER", "TO", "127.0.0.1", .integer(port), "TIMEOUT", "10000"]))
+                    != nil
+            }
+            try proveWait("the replica has taken over", seconds: 30, check: check) {
+                (try? there.command(["ROLE"]))?.array?.first?.text == "master"
+            }
+        }
+        redis?.kill()
+        (redis, redisFolder) = (replica, data)
+        try proveWait("the replica listens where Redis was", seconds: 30, check: check) {
+            (try? there.command(["CONFIG", "SET", "port", .integer(redisPort)])) != nil
+        }
     }
 
     // MARK: The broker
@@ -145,6 +192,7 @@ final class ProveServers {
 
     /// - Throws: When one has ended by itself.
     func check() throws {
+        try objects.check()
         for process in [broker, redis] {
             if let process, let end = process.end {
                 throw ProveFailure("\(process.name) has ended by itself, \(end); see \(process.log)")
@@ -163,6 +211,7 @@ final class ProveServers {
         proxy.end()
         broker?.kill()
         redis?.kill()
+        objects.end()
     }
 }
 
