@@ -205,7 +205,7 @@ final class ProveDisturbances {
 
     private func standing(_ when: String, _ ends: ProveProgress.Offsets) -> ProveFailure {
         ProveFailure(
-            "the stream has stood for \(Int(Self.patienceSeconds)) s after: \(when). Committed \(Self.text(progress.known)); ends \(Self.text(ends)). \(workers.conditions)\(servers.map { ". \($0.dutiesDone)" } ?? "")"
+            "the stream has stood for \(Int(Self.patienceSeconds)) s after: \(when). Committed \(Self.text(progress.known))\(progress.failure.map { " (asked \($0.times) times in vain: \($0.reason))" } ?? ""); ends \(Self.text(ends)). \(workers.conditions)\(servers.map { ". \($0.dutiesDone)" } ?? "")"
         )
     }
 

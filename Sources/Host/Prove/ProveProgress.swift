@@ -6,7 +6,11 @@ import Logging
 final class ProveProgress {
     typealias Offsets = [Int32: Int64]
 
-    private let admin: KafkaAdmin
+    private var admin: KafkaAdmin
+    private let kafka: KafkaSettings
+    private let logger: Logger
+    /// Why the group's offsets were not to be had, and how often in a row.
+    private(set) var failure: (reason: String, times: Int)?
     private let group: String
     private let topic: String
     private let partitions: Int
@@ -17,6 +21,8 @@ final class ProveProgress {
         var kafka = try Streams.kafkaSettings(scene.directBrokers, scene.settings)
         kafka.extra["session.timeout.ms"] = nil
         kafka.extra["heartbeat.interval.ms"] = nil
+        self.kafka = kafka
+        self.logger = logger
         admin = try KafkaAdmin(settings: kafka, logger: logger)
         group = scene.settings.text("stream.group")
         topic = scene.settings.text("stream.topic")
@@ -25,10 +31,16 @@ final class ProveProgress {
 
     @discardableResult
     func look() -> Offsets {
-        if let found = try? admin.committedOffsets(
-            group: group, topic: topic, partitions: partitions, timeoutMilliseconds: 2_000)
-        {
+        do {
+            let found = try admin.committedOffsets(
+                group: group, topic: topic, partitions: partitions, timeoutMilliseconds: 2_000)
             known.merge(found, uniquingKeysWith: max)
+            failure = nil
+        } catch {
+            let times = (failure?.times ?? 0) + 1
+            failure = ("\(error)", times)
+            // A client may go on asking for a coordinator that the broker's restart has taken away.
+            if times % 5 == 0, let fresh = try? KafkaAdmin(settings: kafka, logger: logger) { admin = fresh }
         }
         return known
     }
