@@ -28,6 +28,20 @@ import Training
         #expect(answer.contains("\"field\":\"\(field)\""), "\(answer)")
     }
 
+    /// An empty object says nothing, and some clients send it with every call.
+    @Test(arguments: [
+        (#"{"user_id":"a"}"#, true), ("x", true), (String(repeating: " ", count: 100), true), ("{}", false),
+        (" { }\n", false), ("", false),
+    ])
+    func aBodyWhereNoneIsTakenIsRefused(body: String, isRefused: Bool) async throws {
+        let api = try await TestAPI()
+        let answer = try await blocking { [key] in
+            try api.connect().request("POST", "/v1/models/v1/promote", headers: [key], body: body)
+        }
+        #expect(status(answer) == (isRefused ? "422" : "404"), "\(answer)")
+        #expect(answer.contains("takes no body") == isRefused, "\(answer)")
+    }
+
     @Test(arguments: [
         ("GET", "/v1/models/v1/promote", "OPTIONS, POST"), ("POST", "/v1/models", "GET, HEAD, OPTIONS"),
         ("PUT", "/v1/train", "GET, HEAD, OPTIONS, POST"), ("TRACE", "/healthz", "GET, HEAD, OPTIONS"),

@@ -201,7 +201,7 @@ struct Serve: AsyncParsableCommand {
                 ThreadService("shadow", stop: { candidate.stop() }, work: { candidate.run() }))
             services.append(
                 ThreadService(
-                    "shadow follower", stop: { candidate.stop() },
+                    "shadow follower", stop: { candidate.stopFollowing() },
                     work: { candidate.follow(everySeconds: pollSeconds) }))
             let spans = try spanExport(settings, logger: logger)
             if let spans { services.append(spans) }

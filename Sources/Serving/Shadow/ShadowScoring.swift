@@ -114,15 +114,15 @@ public final class ShadowScoring: Sendable {
     /// Scores what is noted, until `stop` is called. Blocks.
     public func run() { while let batch = queue.take() { score(batch) } }
 
-    /// Looks for plans every so often, until `stop` is called. Blocks.
+    /// Looks for plans every so often, until `stopFollowing` is called. Blocks.
     public func follow(everySeconds seconds: Int) {
         stopping.untilGiven(every: .seconds(seconds)) { refresh() }
     }
 
-    public func stop() {
-        stopping.give()
-        queue.closeAndDrop()
-    }
+    public func stop() { queue.closeAndDrop() }
+
+    /// Apart from `stop`: a service that ends before it is told to ends the whole process as failed.
+    public func stopFollowing() { stopping.give() }
 
     func score(_ batch: ScoredBatch) {
         guard let shadow = state.withLock({ $0 }), shadow.ending == nil, let candidate = shadow.model else {
