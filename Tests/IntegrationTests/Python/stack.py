@@ -10,6 +10,9 @@ import signal
 import subprocess
 import sys
 
+# A test's thread may have blocked all signals, and `timeout`, which scripts/stack calls, would wait for ever for its own.
+signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
 root = pathlib.Path(sys.argv[1])
 name = f"stack-{random.randrange(1 << 32)}"
 folder = root / ".stack" / name
