@@ -56,7 +56,7 @@ import Testing
         let port = try ServiceProcess.freePort()
         let came = folder.file("came.json")
         let receiver = try PythonScript.started("webhooks.py", ["\(port)", secret, came.path, "3"])
-        defer { receiver.terminate() }
+        defer { PythonScript.end(receiver) }
         let service = try await ServiceProcess(
             settings: [
                 "stream.file": Fixtures.folder.appending(path: "stream.jsonl").path,

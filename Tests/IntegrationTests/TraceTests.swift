@@ -39,7 +39,7 @@ import Testing
         let port = try ServiceProcess.freePort()
         let came = folder.file("spans.jsonl")
         let collector = try PythonScript.started("otlp_collector.py", ["\(port)", came.path])
-        defer { collector.terminate() }
+        defer { PythonScript.end(collector) }
         let service = try await ServiceProcess(
             settings: try deployment.settings([
                 "stream.publish": "all", "telemetry.otlp": "http://127.0.0.1:\(port)",

@@ -13,13 +13,19 @@ enum PythonScript {
         try start(name, [script(name).path] + arguments)
     }
 
-    /// Starts a script that goes on beside the test, which ends it.
+    /// Starts a script that goes on beside the test, which ends it by `end`.
     static func started(_ name: String, _ arguments: [String]) throws -> Process {
         let process = Process()
         process.executableURL = python
         process.arguments = [script(name).path] + arguments
         try process.run()
         return process
+    }
+
+    /// At once: the thread that started it may block all other signals, and a child inherits that.
+    static func end(_ process: Process) {
+        Foundation.kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
     }
 
     /// Runs a module's own commands to their end.
