@@ -97,23 +97,26 @@ extension TrainingPipeline {
                 own: own, threshold: fitted.threshold, header.severity.map(SeverityScale.init),
                 global: theirs, global,
                 isEarned: isEarned,
-                isEarnedBy: earnedByHalves(own, theirs, threshold: fitted.threshold, run),
+                isEarnedCrosswise: earnedCrosswise(own, theirs, threshold: fitted.threshold, run),
                 kept: standing.flatMap { $0.retired == nil ? $0 : nil })
         }
         try packing.add(header, fitted.model, isEarned: isEarned, retired: standing?.retired)
     }
 
-    /// Whether each half of a user's holdout would have chosen the model.
-    private func earnedByHalves(
+    /// For each row of a user's holdout whether the half that it is not in would have chosen the model.
+    private func earnedCrosswise(
         _ own: HoldoutScores, _ global: HoldoutScores, threshold: Double, _ run: Run
-    ) -> (earlier: Bool, later: Bool)? {
-        guard let own = own.halves, let global = global.halves else { return nil }
-        func isEarned(_ own: HoldoutScores, _ global: HoldoutScores) -> Bool {
+    ) -> [Bool]? {
+        guard let halves = own.halves else { return nil }
+        func isEarned(_ rows: ArraySlice<Int>) -> Bool {
             EarnedComparison(
-                own: own, global: global, threshold: threshold, contamination: run.request.contamination,
-                margin: settings.earnedMargin)?.isEarned ?? false
+                own: own.part(rows), global: global.part(rows), threshold: threshold,
+                contamination: run.request.contamination, margin: settings.earnedMargin)?.isEarned ?? false
         }
-        return (isEarned(own.earlier, global.earlier), isEarned(own.later, global.later))
+        var isEarnedCrosswise = [Bool](repeating: isEarned(halves.earlier), count: own.scores.count)
+        let byLater = isEarned(halves.later)
+        for row in halves.earlier { isEarnedCrosswise[row] = byLater }
+        return isEarnedCrosswise
     }
 
     private func promote(_ parts: [UsersPart], rowCount: Int, _ run: Run) throws -> TrainingOutcome {

@@ -31,18 +31,19 @@ struct HoldoutScores {
             amounts: set.holdout.amounts, times: set.holdout.times)
     }
 
-    /// The earlier and the later half of the rows; nil where it is not known when they were.
-    var halves: (earlier: HoldoutScores, later: HoldoutScores)? {
+    /// The rows of the earlier and of the later half; nil where it is not known when they were.
+    var halves: (earlier: ArraySlice<Int>, later: ArraySlice<Int>)? {
         guard times.count == scores.count, injected.count == scores.count else { return nil }
         let order = times.indices.sorted { (times[$0], $0) < (times[$1], $1) }
-        func part(_ rows: ArraySlice<Int>) -> HoldoutScores {
-            HoldoutScores(
-                scores: rows.map { scores[$0] }, injected: rows.map { injected[$0] },
-                labels: rows.map { labels[$0] }, kinds: rows.map { kinds[$0] },
-                times: rows.map { times[$0] })
-        }
         let middle = order.count / 2
-        return (part(order[..<middle]), part(order[middle...]))
+        return (order[..<middle], order[middle...])
+    }
+
+    /// Some of the rows alone, each with its injected one.
+    func part(_ rows: ArraySlice<Int>) -> HoldoutScores {
+        HoldoutScores(
+            scores: rows.map { scores[$0] }, injected: rows.map { injected[$0] },
+            labels: rows.map { labels[$0] }, kinds: rows.map { kinds[$0] })
     }
 
     init(

@@ -129,20 +129,16 @@ struct UsersRanking: Codable, Sendable, Hashable {
     /// - Parameters:
     ///   - threshold: The user's own model's.
     ///   - isEarned: Whether that is to serve.
-    ///   - isEarnedBy: What the earlier and the later half of the rows by themselves say of that; nil: the same.
+    ///   - isEarnedCrosswise: For each row what the half that it is not in says of that; nil: the same.
     ///   - kept: The user's model that serves now, if it goes on where the new one does not take its place.
     mutating func add(
         own: HoldoutScores, threshold: Double, _ ownScale: SeverityScale?, global: HoldoutScores,
         _ globalModel: ReadyModel,
-        isEarned: Bool, isEarnedBy: (earlier: Bool, later: Bool)? = nil,
+        isEarned: Bool, isEarnedCrosswise: [Bool]? = nil,
         kept: TrainingPipeline.Standing? = nil
     ) {
         guard let ownScale, globalModel.severity(of: globalModel.threshold) != nil else { return }
-        let middle = own.halves?.later.times.first ?? .min
-        func serves(_ row: Int) -> Bool {
-            guard let isEarnedBy, own.times.indices.contains(row) else { return isEarned }
-            return own.times[row] < middle ? isEarnedBy.later : isEarnedBy.earlier
-        }
+        func serves(_ row: Int) -> Bool { isEarnedCrosswise?[row] ?? isEarned }
         func add(
             _ way: inout Ways, _ row: (own: Double, global: Double, kept: Double?), serves: Bool,
             isFraud: Bool
