@@ -1,6 +1,4 @@
 import Foundation
-import Kafka
-import Logging
 import Testing
 
 /// Verdicts as CloudEvents, read by the SDK that others read them with.
@@ -13,34 +11,16 @@ import Testing
         let service = try await ServiceProcess(
             settings: try deployment.settings(["stream.publish": "all", "publish.cloudevents": "on"]),
             folder: deployment.folder)
-        let consumer = try KafkaConsumer(
-            settings: KafkaSettings(bootstrapServers: try Stack.brokers), groupID: "reader-\(deployment.run)",
-            topics: [deployment.topic("anomalies")],
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        defer { consumer.close() }
-        var values: [String] = []
-        var lines: [Data] = []
-        var deadline = ContinuousClock.now + .seconds(90)
-        while values.count < golden.count, .now < deadline {
-            guard let messages = try? consumer.poll(maximumCount: 1_000, timeoutMilliseconds: 200),
-                messages.count > 0
-            else { continue }
-            deadline = .now + .seconds(90)
-            for index in 0..<messages.count {
-                let headers = messages.headers(index).map {
-                    ($0.name, String(decoding: $0.value ?? [], as: UTF8.self))
-                }
-                #expect(Set(headers.map(\.0)).count == headers.count)
-                let value = String(decoding: messages.payload(index), as: UTF8.self)
-                values.append(value)
-                lines.append(
-                    try JSONSerialization.data(
-                        withJSONObject: [
-                            "headers": Dictionary(headers) { $1 }, "value": value,
-                            "key": String(decoding: messages.key(index), as: UTF8.self),
-                        ]))
-            }
+        let messages = try deployment.messages("anomalies", count: golden.count)
+        let lines = try messages.map { message in
+            #expect(Set(message.headers.map(\.name)).count == message.headers.count)
+            return try JSONSerialization.data(
+                withJSONObject: [
+                    "headers": Dictionary(message.headers.map { ($0.name, $0.value) }) { $1 },
+                    "value": message.value, "key": message.key,
+                ])
         }
+        let values = messages.map(\.value)
         #expect(values.count >= golden.count, "\(service.logText.suffix(2_000))")
         #expect(Set(Fixtures.comparable(values)).isSuperset(of: Fixtures.comparable(golden)))
         let file = deployment.folder.appending(path: "messages.jsonl")

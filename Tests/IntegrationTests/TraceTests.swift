@@ -44,28 +44,14 @@ import Testing
             settings: try deployment.settings([
                 "stream.publish": "all", "telemetry.otlp": "http://127.0.0.1:\(port)",
             ]), folder: deployment.folder)
-        let consumer = try KafkaConsumer(
-            settings: settings, groupID: "reader-\(deployment.run)", topics: [deployment.topic("anomalies")],
-            logger: logger)
-        defer { consumer.close() }
-        var values: [String] = []
-        var deadline = ContinuousClock.now + .seconds(90)
-        while values.count < golden.count, .now < deadline {
-            guard let messages = try? consumer.poll(maximumCount: 1_000, timeoutMilliseconds: 200),
-                messages.count > 0
-            else { continue }
-            deadline = .now + .seconds(90)
-            for index in 0..<messages.count {
-                let value = String(decoding: messages.payload(index), as: UTF8.self)
-                values.append(value)
-                let object = try JSONSerialization.jsonObject(with: Data(value.utf8)) as? [String: Any]
-                let id = try #require(object?["transaction_id"] as? String)
-                let headers = messages.headers(index)
-                #expect(headers.count == (traces[id] == nil ? 0 : 2), "\(id): \(headers)")
-                let parent = headers.first { $0.name == "traceparent" }?.value
-                #expect(parent.map { String(decoding: $0, as: UTF8.self) } == traces[id])
-            }
+        let messages = try deployment.messages("anomalies", count: golden.count)
+        for message in messages {
+            let object = try JSONSerialization.jsonObject(with: Data(message.value.utf8)) as? [String: Any]
+            let id = try #require(object?["transaction_id"] as? String)
+            #expect(message.headers.count == (traces[id] == nil ? 0 : 2), "\(id): \(message.headers)")
+            #expect(message.headers.first { $0.name == "traceparent" }?.value == traces[id])
         }
+        let values = messages.map(\.value)
         #expect(values.count >= golden.count, "\(service.logText.suffix(2_000))")
         // The bytes know nothing of it.
         #expect(Set(Fixtures.comparable(values)).isSuperset(of: Fixtures.comparable(golden)))

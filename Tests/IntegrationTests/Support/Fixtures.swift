@@ -98,12 +98,12 @@ struct Deployment {
 
     /// Reads committed messages of a topic from its beginning until there are so many, and a moment longer, so that
     /// one too many would be seen; gives up when none has come for a while.
-    func consume(_ name: String, count: Int, timeoutSeconds: Double = 90) throws -> [String] {
+    func messages(_ name: String, count: Int, timeoutSeconds: Double = 90) throws -> [Message] {
         let consumer = try KafkaConsumer(
             settings: try kafka, groupID: "reader-\(UUID().uuidString)", topics: [topic(name)],
             logger: Self.logger)
         defer { consumer.close() }
-        var found: [String] = []
+        var found: [Message] = []
         var deadline = ContinuousClock.now + .seconds(timeoutSeconds)
         var isComplete = false
         while ContinuousClock.now < deadline {
@@ -111,7 +111,13 @@ struct Deployment {
                 continue
             }
             for index in 0..<messages.count {
-                found.append(String(decoding: messages.payload(index), as: UTF8.self))
+                found.append(
+                    Message(
+                        key: String(decoding: messages.key(index), as: UTF8.self),
+                        value: String(decoding: messages.payload(index), as: UTF8.self),
+                        headers: messages.headers(index).map {
+                            ($0.name, String(decoding: $0.value ?? [], as: UTF8.self))
+                        }))
             }
             if messages.count > 0, !isComplete { deadline = ContinuousClock.now + .seconds(timeoutSeconds) }
             if found.count >= count, !isComplete {
@@ -120,5 +126,16 @@ struct Deployment {
             }
         }
         return found
+    }
+
+    /// The messages' bytes alone.
+    func consume(_ name: String, count: Int, timeoutSeconds: Double = 90) throws -> [String] {
+        try messages(name, count: count, timeoutSeconds: timeoutSeconds).map(\.value)
+    }
+
+    struct Message {
+        let key: String
+        let value: String
+        let headers: [(name: String, value: String)]
     }
 }
