@@ -153,12 +153,9 @@ public final class SpanExport: Service {
         attribute("ml_service.anomalies", batch.anomalies, &json)
         attribute("ml_service.dead_letters", batch.deadLetters, &json)
         for (stage, seconds) in batch.stageSeconds.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-            json.beginObject()
-            json.field("key", "ml_service.stage.\(stage.rawValue).seconds")
-            json.beginObject("value")
-            json.field("doubleValue", seconds)
-            json.endObject()
-            json.endObject()
+            attribute("ml_service.stage.\(stage.rawValue).seconds", &json) {
+                $0.field("doubleValue", seconds)
+            }
         }
         json.endArray()
         if !batch.links.isEmpty {
@@ -175,19 +172,20 @@ public final class SpanExport: Service {
     }
 
     private static func attribute(_ name: String, _ value: String, _ json: inout JSONWriter) {
-        json.beginObject()
-        json.field("key", name)
-        json.beginObject("value")
-        json.field("stringValue", value)
-        json.endObject()
-        json.endObject()
+        attribute(name, &json) { $0.field("stringValue", value) }
     }
 
     private static func attribute(_ name: String, _ value: Int, _ json: inout JSONWriter) {
+        attribute(name, &json) { $0.field("intValue", "\(value)") }
+    }
+
+    private static func attribute(
+        _ name: String, _ json: inout JSONWriter, _ writeValue: (inout JSONWriter) -> Void
+    ) {
         json.beginObject()
         json.field("key", name)
         json.beginObject("value")
-        json.field("intValue", "\(value)")
+        writeValue(&json)
         json.endObject()
         json.endObject()
     }
@@ -195,8 +193,7 @@ public final class SpanExport: Service {
     /// Random, sixteen digits a word, never all zeros.
     private static func digits(_ words: Int) -> String {
         (0..<words).map { _ in
-            let digits = String(UInt64.random(in: 1 ... .max), radix: 16)
-            return String(repeating: "0", count: 16 - digits.count) + digits
+            withUnsafeBytes(of: UInt64.random(in: 1 ... .max)) { Hex.text($0) }
         }.joined()
     }
 }

@@ -12,15 +12,20 @@ extension ModelRouter {
     public func models(
         for users: [(id: UnsafeBufferPointer<UInt8>, hash: UInt64)], in table: RoutingTable
     ) throws -> [Route] {
-        let keys = users.map { user in
-            table.version(of: user.id, hash: user.hash).map { ModelKey(user: user.hash, version: $0) }
-        }
         let tenant = { Tenant.user(String(decoding: users[$0].id, as: UTF8.self)) }
-        let found = try find(keys, tenant)
+        let wanted = users.indices.compactMap { place in
+            table.version(of: users[place].id, hash: users[place].hash).map {
+                (place: place, key: ModelKey(user: users[place].hash, version: $0))
+            }
+        }
+        var found = [(key: ModelKey, model: Found)?](repeating: nil, count: users.count)
+        for (want, model) in zip(wanted, try find(wanted.map(\.key)) { tenant(wanted[$0].place) }) {
+            found[want.place] = (want.key, model)
+        }
         var global: ReadyModel??
         return try users.indices.map { place in
             var fallback = FallbackReason.noUserModel
-            if let key = keys[place], var own = found[place] {
+            if case (let key, var own)? = found[place] {
                 if case .model(let model) = own, !model.serves(users[place].id) {
                     // Another user's id has the same hash. So rare that the model need not be kept.
                     own = try load(key, tenant(place))
@@ -42,13 +47,14 @@ extension ModelRouter {
         let flight: ModelFlight
     }
 
-    /// - Parameter keys: nil: nothing is looked for.
-    private func find(_ keys: [ModelKey?], _ tenant: (Int) -> Tenant) throws -> [Found?] {
+    /// Ready models, in the keys' order; threads that want the same one load it once.
+    ///
+    /// - Parameter tenant: Whose model a key means, by its place among them.
+    func find(_ keys: [ModelKey], _ tenant: (Int) -> Tenant) throws -> [Found] {
         var found = [Found?](repeating: nil, count: keys.count)
         var (loads, waits): ([Load], [(place: Int, flight: ModelFlight)]) = ([], [])
         state.withLock { state in
             for (place, key) in keys.enumerated() {
-                guard let key else { continue }
                 if let known = lookUp(key, in: &state) {
                     found[place] = known
                 } else if let flight = state.flights[key] {
@@ -92,6 +98,6 @@ extension ModelRouter {
             do { found[wait.place] = try wait.flight.wait() } catch { failure = error }
         }
         if let failure { throw failure }
-        return found
+        return found.compactMap { $0 }
     }
 }

@@ -64,22 +64,7 @@ public final class ModelRouter: Sendable {
     public func model(
         for user: UnsafeBufferPointer<UInt8>, hash: UInt64, in table: RoutingTable
     ) throws -> Route {
-        var fallback = FallbackReason.noUserModel
-        if let version = table.version(of: user, hash: hash) {
-            let key = ModelKey(user: hash, version: version)
-            let tenant = { Tenant.user(String(decoding: user, as: UTF8.self)) }
-            var found = try find(key, tenant)
-            if case .model(let model) = found, !model.serves(user) {
-                // Another user's id has the same hash. So rare that the model need not be kept.
-                found = try load(key, tenant())
-            }
-            switch found {
-            case .model(let model): return .user(model)
-            case .unusable(let reason): fallback = reason
-            }
-        }
-        guard let global = try globalModel(in: table) else { return .none }
-        return .global(global, fallback: fallback)
+        try models(for: [(user, hash)], in: table)[0]
     }
 
     /// A stored version, active or not, which serves nobody by that.
@@ -103,34 +88,9 @@ public final class ModelRouter: Sendable {
 
     // MARK: Loading
 
-    private enum Step {
-        case found(Found)
-        case wait(ModelFlight)
-        case load(ModelFlight)
-    }
-
     /// A ready model; threads that want the same one load it once.
     func find(_ key: ModelKey, _ tenant: () -> Tenant) throws -> Found {
-        let step = state.withLock { state -> Step in
-            if let found = lookUp(key, in: &state) { return .found(found) }
-            if let flight = state.flights[key] { return .wait(flight) }
-            let flight = ModelFlight()
-            state.flights[key] = flight
-            return .load(flight)
-        }
-        switch step {
-        case .found(let found): return found
-        case .wait(let flight): return try flight.wait()
-        case .load(let flight):
-            misses.increment()
-            let outcome = Result { try load(key, tenant()) }
-            state.withLock { state in
-                if case .success(.model(let model)) = outcome { keep(model, key, in: &state) }
-                state.flights[key] = nil
-            }
-            flight.finish(outcome)
-            return try outcome.get()
-        }
+        try find([key]) { _ in tenant() }[0]
     }
 
     func lookUp(_ key: ModelKey, in state: inout State) -> Found? {

@@ -129,11 +129,14 @@ extension KafkaTransactionStream {
             assignment: assignment, keys: keys, recordMilliseconds: times,
             headers: { messages.headers($0) },
             trace: { index in
-                TraceContext(
-                    parent: messages.header(
-                        TraceContext.parentName, of: index, maximumSize: TraceContext.maximumParentSize),
-                    state: messages.header(
-                        TraceContext.stateName, of: index, maximumSize: TraceContext.maximumStateSize))
+                messages.header(
+                    TraceContext.parentName, of: index, maximumSize: TraceContext.maximumParentSize
+                ).flatMap {
+                    TraceContext(
+                        parent: $0,
+                        state: messages.header(
+                            TraceContext.stateName, of: index, maximumSize: TraceContext.maximumStateSize))
+                }
             }, owner: messages)
     }
 
