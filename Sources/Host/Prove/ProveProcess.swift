@@ -142,12 +142,23 @@ final class ProveProcess {
         try proveWait("\(name) has ended", seconds: seconds) { !isRunning }
     }
 
-    /// - Throws: Unless it ends with 0 in that time.
-    func succeed(seconds: Double) throws {
-        try waitForEnd(seconds: seconds)
+    /// - Parameter silence: Seconds without a line in its log after which it is given up: a busy machine makes it slow, not
+    ///   silent.
+    /// - Throws: Unless it ends with 0.
+    func succeed(silence: Double) throws {
+        while isRunning {
+            let size = logSize
+            try proveWait("\(name) has ended or told how far it is", seconds: silence) {
+                !isRunning || logSize > size
+            }
+        }
         guard hasSucceeded else {
             throw ProveFailure("\(name) ended \(end ?? ""); the end of its log:\n\(logEnd)")
         }
+    }
+
+    private var logSize: UInt64 {
+        (try? FileManager.default.attributesOfItem(atPath: log))?[.size] as? UInt64 ?? 0
     }
 
     var logEnd: String {

@@ -102,7 +102,7 @@ final class ProveRun {
 
     private func train(_ name: String, _ arguments: [String]) throws -> TrainedModels {
         try scene.command(
-            name, ["train", "--json", "--lake", scene.path("data/lake")] + arguments, seconds: 300,
+            name, ["train", "--json", "--lake", scene.path("data/lake")] + arguments, silence: 300,
             children: children)
         return try TrainedModels(log: scene.path("\(name).log"))
     }
@@ -169,7 +169,7 @@ final class ProveRun {
         let output = scene.path("\(name).jsonl")
         try scene.command(
             name, ["replay", "--stream", scene.path("replayed.jsonl"), "--output", output] + more,
-            seconds: 900, children: children)
+            silence: 900, children: children)
         var found: [String: ProveVerdict] = [:]
         for line in try Data(contentsOf: URL(filePath: output)).split(separator: 0x0A) {
             let verdict = try ProveVerdict(json: Array(line))

@@ -74,12 +74,12 @@ struct ProveScene {
 
     /// Runs a command of this service to its end.
     func command(
-        _ name: String, _ arguments: [String], seconds: Double, children: ProveChildren
+        _ name: String, _ arguments: [String], silence: Double, children: ProveChildren
     ) throws {
         let process = try ProveProcess(
             name, try Self.executable, arguments,
             environment: try environment(["data.directory": path("\(name)-data")]),
             log: path("\(name).log"), children: children)
-        try process.succeed(seconds: seconds)
+        try process.succeed(silence: silence)
     }
 }
