@@ -73,7 +73,7 @@ extension PreprocessingPlan {
         for (index, column) in preprocessing.numeric.enumerated() where contributions[index] != 0 {
             if isCold, Preprocessing.coldFeatures.contains(column.feature) { continue }
             let subject = ReasonSubject(
-                feature: column.feature, value: Double(numeric[source(ofColumn: index)]), usual: column.usual)
+                feature: column.feature, at: source(ofColumn: index), usual: column.usual, numeric)
             if let place = subjects.firstIndex(where: { $0.subject.name == subject.name }) {
                 subjects[place].contribution += contributions[index]
                 subjects[place].subject.merge(subject)

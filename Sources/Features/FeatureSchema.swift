@@ -21,19 +21,31 @@ public struct Feature: Sendable, Hashable {
 }
 
 /// The features of a transaction. Names, order and meaning of a version never change: version 1 are the first 25
-/// numeric ones, version 2 are all; the categorical ones are in both.
+/// numeric ones, version 2 those and the 26 of references, version 3 are all; the categorical ones are in each.
 public enum FeatureSchema {
     /// The version that new models are fitted to.
-    public static let version = 2
+    public static let version = 3
     /// Versions that models may name.
-    public static let versions = 1...2
+    public static let versions = 1...3
 
     /// How many of `numeric` a version has.
-    public static func numericCount(version: Int) -> Int { version == 1 ? numeric1.count : numeric.count }
+    public static func numericCount(version: Int) -> Int {
+        switch version {
+        case 1: numeric1.count
+        case 2: numeric1.count + numeric2.count
+        default: numeric.count
+        }
+    }
 
-    /// In the order in which `UserWindow.writeFeatures(for:into:)` and then `ReferenceEntries.writeFeatures(into:)`
-    /// write them.
-    public static let numeric: [Feature] = numeric1 + numeric2
+    /// `UserWindow.writeFeatures(for:into:)` writes those of the window, `ReferenceEntries.writeFeatures(into:)` those of
+    /// references.
+    public static let numeric: [Feature] = numeric1 + numeric2 + numeric3
+
+    /// For each feature of version 3 the one that it compares with the user's own 30 days.
+    public static let compared = [
+        "since_last_ratio_30d": "seconds_since_last", "sum_1h_ratio_30d": "sum_1h",
+        "mean_1h_ratio_30d": "mean_1h", "sum_24h_ratio_30d": "sum_24h", "mean_24h_ratio_30d": "mean_24h",
+    ]
 
     private static let numeric1: [Feature] =
         [
@@ -93,6 +105,21 @@ public enum FeatureSchema {
         }
         + halfLives.map { name, words in
             number("user_frauds_\(name)", "", "labelled frauds of the user, half-life \(words)")
+        }
+
+    private static let numeric3: [Feature] =
+        [
+            number(
+                "since_last_ratio_30d", "",
+                "seconds_since_last / the user's usual pause, 30 d over count_30d; missing below 10 transactions in "
+                    + "30 d, as are the following")
+        ]
+        + windows.prefix(2).flatMap { name, _ in
+            [
+                number(
+                    "sum_\(name)_ratio_30d", "", "sum_\(name) / mean_30d; missing when that is not above 0"),
+                number("mean_\(name)_ratio_30d", "", "mean_\(name) / mean_30d; missing when one of them is"),
+            ]
         }
 
     /// Columns to be encoded, with the text that each reads.

@@ -16,12 +16,9 @@ public struct PreprocessingPlan: Sendable {
     /// Columns of an encoded row.
     public let columnCount: Int
 
-    /// How many of the schema's numeric features, the first ones, the model may look at: those of the version that it
-    /// was fitted to, and of references only if it uses any.
-    public var featureCount: Int {
-        let count = FeatureSchema.numericCount(version: preprocessing.schemaVersion)
-        return usesReferences ? count : min(count, UserWindow.referenceRange.lowerBound)
-    }
+    /// Where the schema's numeric features are that the model may look at: those of the version that it was fitted to, and
+    /// of references only if it uses any.
+    public let featureRanges: [Range<Int>]
 
     /// Whether a column comes from reference tables.
     public let usesReferences: Bool
@@ -50,7 +47,13 @@ public struct PreprocessingPlan: Sendable {
         guard column > 0 else { throw .noColumns }
         self.preprocessing = preprocessing
         columnCount = column
-        usesReferences = scales.contains { UserWindow.referenceRange.contains($0.source) }
+        let references = UserWindow.referenceRange
+        usesReferences = scales.contains { references.contains($0.source) }
+        let count = FeatureSchema.numericCount(version: preprocessing.schemaVersion)
+        featureRanges =
+            usesReferences
+            ? [0..<count]
+            : [0..<references.lowerBound, references.upperBound..<max(references.upperBound, count)]
         self.groups = groups
         let cold =
             preprocessing.coldBelow == nil

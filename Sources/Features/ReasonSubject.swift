@@ -18,11 +18,19 @@ struct ReasonSubject {
         "hour_sin": "hour", "hour_cos": "hour", "weekday_sin": "weekday", "weekday_cos": "weekday",
     ]
 
-    init(feature: String, value: Double, usual: Double) {
-        self.feature = feature
-        name = Self.shared[feature] ?? feature
-        self.value = value
-        self.usual = usual
+    /// - Parameter place: Of the feature in `numeric`.
+    init(feature: String, at place: Int, usual: Double, _ numeric: UnsafeBufferPointer<Float>) {
+        // A comparison with the user's own 30 days is said as what it compares, beside what is usual for the user.
+        if let compared = FeatureSchema.compared[feature], let whole = FeatureSchema.index(of: compared) {
+            self.feature = compared
+            value = Double(numeric[whole])
+            self.usual = .nan
+        } else {
+            self.feature = feature
+            value = Double(numeric[place])
+            self.usual = usual
+        }
+        name = Self.shared[self.feature] ?? self.feature
     }
 
     mutating func merge(_ same: ReasonSubject) {

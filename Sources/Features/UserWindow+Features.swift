@@ -2,9 +2,13 @@ import Exact
 
 extension UserWindow {
     /// Numeric features of a row, `FeatureSchema.numeric.count` of them.
-    public static var featureCount: Int { 51 }
-    /// Those that come from reference tables; the ones before come from the window.
+    public static var featureCount: Int { 56 }
+    /// Those that come from reference tables; the others come from the window.
     public static var referenceRange: Range<Int> { 25..<51 }
+    /// Those of the window that compare it with its own 30 days.
+    static var comparisonRange: Range<Int> { 51..<56 }
+    /// Fewer transactions in 30 d say nothing of what is usual, by which a comparison could divide.
+    private static var comparableCount: UInt64 { 10 }
     /// Where a row has `log_amount`.
     public static var logAmountPlace: Int { 1 }
 
@@ -38,6 +42,8 @@ extension UserWindow {
             day.write(into: features, at: 10)
             week.write(into: features, at: 13)
             month.write(into: features, at: 16)
+            let pause = Double(features[6])
+            writeComparison(of: hour, day, pause: pause, with: month, into: features)
         }
         writeComparison(of: amount, with: month, into: features)
         writeNovelty(of: event, at: time, into: features)
@@ -89,6 +95,25 @@ extension UserWindow {
         guard deviations > 1e-12 * month.squares else { return }
         features[19] = bounded((amount - mean) / (deviations / (count - 1)).squareRoot())
     }
+
+    /// The last hour, the last day and the pause before this transaction, in what is usual for the user.
+    ///
+    /// - Parameter pause: Seconds.
+    private func writeComparison(
+        of hour: WindowTotals, _ day: WindowTotals, pause: Double, with month: WindowTotals,
+        into features: UnsafeMutableBufferPointer<Float>
+    ) {
+        for place in Self.comparisonRange { features[place] = .nan }
+        guard month.count >= Self.comparableCount else { return }
+        let first = Self.comparisonRange.lowerBound
+        features[first] = bounded(pause * Double(month.count) / Self.monthSeconds)
+        let usual = month.sum / Double(month.count)
+        guard usual > 0 else { return }
+        hour.writeRatios(to: usual, into: features, at: first + 1)
+        day.writeRatios(to: usual, into: features, at: first + 3)
+    }
+
+    private static var monthSeconds: Double { 2_592_000 }
 
     private func writeNovelty(
         of event: WindowEvent, at time: Int64, into features: UnsafeMutableBufferPointer<Float>
@@ -149,6 +174,13 @@ private struct WindowTotals {
         features[index] = Float(count)
         features[index + 1] = bounded(sum)
         features[index + 2] = count == 0 ? .nan : bounded(sum / Double(count))
+    }
+
+    /// Of sum and mean.
+    @inline(__always)
+    func writeRatios(to usual: Double, into features: UnsafeMutableBufferPointer<Float>, at index: Int) {
+        features[index] = bounded(sum / usual)
+        features[index + 1] = count == 0 ? .nan : bounded(sum / Double(count) / usual)
     }
 }
 

@@ -5,7 +5,7 @@ import Transactions
 
 @Suite struct FeatureSchemaTests {
     @Test func namesOfEachVersion() {
-        #expect(FeatureSchema.version == 2 && FeatureSchema.versions == 1...2)
+        #expect(FeatureSchema.version == 3 && FeatureSchema.versions == 1...3)
         let names =
             "amount log_amount hour_sin hour_cos weekday_sin weekday_cos seconds_since_last "
             + "count_1h sum_1h mean_1h count_24h sum_24h mean_24h count_7d sum_7d mean_7d count_30d sum_30d mean_30d "
@@ -17,11 +17,19 @@ import Transactions
             + "device_risk_2d device_risk_7d device_risk_30d device_count_30d country_risk_2d country_risk_7d "
             + "country_risk_30d country_count_30d category_risk_2d category_risk_7d category_risk_30d "
             + "category_count_30d user_frauds_2d user_frauds_7d user_frauds_30d"
+        let compared =
+            " since_last_ratio_30d sum_1h_ratio_30d mean_1h_ratio_30d sum_24h_ratio_30d mean_24h_ratio_30d"
         let first = FeatureSchema.numericCount(version: 1)
+        let second = FeatureSchema.numericCount(version: 2)
         #expect(FeatureSchema.numeric.prefix(first).map(\.name).joined(separator: " ") == names)
-        #expect(FeatureSchema.numeric.map(\.name).joined(separator: " ") == names + added)
+        #expect(FeatureSchema.numeric.prefix(second).map(\.name).joined(separator: " ") == names + added)
+        #expect(FeatureSchema.numeric.map(\.name).joined(separator: " ") == names + added + compared)
         #expect(FeatureSchema.numeric[UserWindow.referenceRange.lowerBound].name == "merchant_risk_2d")
-        #expect(UserWindow.referenceRange.upperBound == UserWindow.featureCount)
+        #expect(UserWindow.referenceRange.upperBound == second)
+        for (comparison, whole) in FeatureSchema.compared {
+            #expect(FeatureSchema.index(of: comparison).map { $0 >= second } == true)
+            #expect(FeatureSchema.index(of: whole).map { $0 < first } == true)
+        }
         #expect(
             FeatureSchema.categorical.map(\.feature.name) == ["category", "country", "channel", "currency"])
         #expect(FeatureSchema.numeric.count == UserWindow.featureCount)
@@ -51,8 +59,8 @@ import Transactions
 
             What a detector sees of a transaction. Serving and training compute it with the same code, from the user's
             window *before* the transaction, and from the reference table of its hour. Version 1 are the numeric ones up to
-            `speed_kmh` and the categorical ones; models that were fitted to it are served as ever. Written from the code's own table by
-            `ML_SERVICE_REGENERATE=1 swift test --filter FeatureSchemaTests`; a test fails when the two differ.
+            `speed_kmh` and the categorical ones, version 2 has those of references, too, up to `user_frauds_30d`; models that were
+            fitted to them are served as ever. Written from the code's own table by `ML_SERVICE_REGENERATE=1 swift test --filter FeatureSchemaTests`; a test fails when the two differ.
 
             | feature | unit | kind | meaning |
             |---|---|---|---|

@@ -38,6 +38,41 @@ import Transactions
         #expect(try one.feature("amount_ratio_30d", event) == 5)
     }
 
+    @Test func pausesAndSumsInWhatIsUsualForTheUser() throws {
+        let start: Int64 = 1_527_811_200_000
+        let day: Int64 = 86_400_000
+        // Every third day 20 on the mean.
+        let past = (0..<10).map {
+            WindowEvent(timestampMilliseconds: start + Int64($0) * 3 * day, amount: $0 % 2 == 0 ? 10 : 30)
+        }
+        let next = WindowEvent(timestampMilliseconds: start + 29 * day, amount: 50)
+        var window = UserWindow(past)
+        #expect(try window.feature("since_last_ratio_30d", next) == Float(2.0 * 10 / 30))
+        #expect(try window.feature("sum_24h_ratio_30d", next) == 0)
+        #expect(try window.feature("mean_24h_ratio_30d", next).isNaN)
+        window.fold(WindowEvent(timestampMilliseconds: start + 29 * day - 7_200_000, amount: 75))
+        window.fold(WindowEvent(timestampMilliseconds: start + 29 * day - 60_000, amount: 25))
+        let mean: Double = 300 / 12
+        #expect(try window.feature("sum_1h_ratio_30d", next) == Float(25 / mean))
+        #expect(try window.feature("mean_1h_ratio_30d", next) == Float(25 / mean))
+        #expect(try window.feature("sum_24h_ratio_30d", next) == Float(100 / mean))
+        #expect(try window.feature("mean_24h_ratio_30d", next) == Float(50 / mean))
+        // Nine payments do not say what is usual, and a mean of 0 or less is no measure.
+        for unusable in [UserWindow(past.dropLast()), UserWindow(past.map(withAmount(0)))] {
+            #expect(try unusable.feature("sum_24h_ratio_30d", next).isNaN)
+        }
+        #expect(try UserWindow(past.dropLast()).feature("since_last_ratio_30d", next).isNaN)
+        #expect(try UserWindow().feature("since_last_ratio_30d", next).isNaN)
+    }
+
+    private func withAmount(_ amount: Double) -> (WindowEvent) -> WindowEvent {
+        { event in
+            var changed = event
+            changed.amount = amount
+            return changed
+        }
+    }
+
     @Test func equalAmountsHaveNoDeviation() throws {
         let time: Int64 = 1_527_811_200_000
         let window = UserWindow(
@@ -101,7 +136,7 @@ import Transactions
             window.decay(asOfMilliseconds: .min)
             window.fold(WindowEvent(timestampMilliseconds: 0, amount: 1))
             window.merge(UserWindow([WindowEvent(timestampMilliseconds: .min, amount: 1)]))
-            #expect(window.features(WindowEvent(timestampMilliseconds: .max, amount: 1)).count == 51)
+            #expect(window.features(WindowEvent(timestampMilliseconds: .max, amount: 1)).count == 56)
         }
     }
 

@@ -100,7 +100,22 @@ import Transactions
         encoder.outputFormatting = .sortedKeys
         let json = try encoder.encode(precise)
         #expect(try JSONDecoder().decode(Preprocessing.self, from: json) == precise)
-        #expect(String(decoding: json, as: UTF8.self).contains("\"schemaVersion\":2"))
+        #expect(String(decoding: json, as: UTF8.self).contains("\"schemaVersion\":3"))
+    }
+
+    /// What a verdict's digest is made of: it stays the same for models of older versions.
+    @Test func aModelLooksAtTheFeaturesOfItsVersion() throws {
+        func ranges(_ version: Int, _ feature: String) throws -> [Range<Int>] {
+            var changed = example
+            changed.schemaVersion = version
+            changed.numeric[0].feature = feature
+            return try PreprocessingPlan(changed).featureRanges.filter { !$0.isEmpty }
+        }
+        #expect(try ranges(1, "amount") == [0..<25])
+        #expect(try ranges(2, "amount") == [0..<25])
+        #expect(try ranges(2, "merchant_risk_2d") == [0..<51])
+        #expect(try ranges(3, "amount") == [0..<25, 51..<56])
+        #expect(try ranges(3, "merchant_risk_2d") == [0..<56])
     }
 
     @Test func aDamagedPreprocessingIsRefused() {
@@ -109,12 +124,16 @@ import Transactions
             change(&changed)
             #expect(throws: error) { try PreprocessingPlan(changed) }
         }
-        refuses(.unsupportedSchema(3)) { $0.schemaVersion = 3 }
+        refuses(.unsupportedSchema(4)) { $0.schemaVersion = 4 }
         refuses(.unsupportedSchema(0)) { $0.schemaVersion = 0 }
         // Models of version 1 know the features of version 1 alone.
         refuses(.unknownFeature("merchant_risk_2d")) {
             $0.schemaVersion = 1
             $0.numeric[0].feature = "merchant_risk_2d"
+        }
+        refuses(.unknownFeature("since_last_ratio_30d")) {
+            $0.schemaVersion = 2
+            $0.numeric[0].feature = "since_last_ratio_30d"
         }
         refuses(.unknownFeature("colour")) { $0.numeric[0].feature = "colour" }
         refuses(.unknownFeature("category")) { $0.numeric[0].feature = "category" }

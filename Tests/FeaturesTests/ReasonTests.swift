@@ -80,6 +80,23 @@ import Transactions
         #expect(found.first { $0.name == "hour" }?.value == .number(3))
     }
 
+    @Test func aComparisonWithTheUsualIsSaidAsWhatItCompares() throws {
+        let row = history.merging([
+            "seconds_since_last": 864_000, "since_last_ratio_30d": 10, "sum_24h": 700,
+            "sum_24h_ratio_30d": 19, "mean_1h": 350, "mean_1h_ratio_30d": 9.5,
+        ]) { $1 }
+        let names = ["since_last_ratio_30d", "sum_24h", "sum_24h_ratio_30d", "mean_1h_ratio_30d"]
+        let found = try reasons(row, Dictionary(uniqueKeysWithValues: names.map { ($0, -0.1) }))
+        #expect(found.map(\.name) == ["sum_24h", "seconds_since_last", "mean_1h"])
+        #expect(abs(found[0].contribution + 0.2) < 1e-12)
+        #expect(
+            found.map(\.sentence) == [
+                "700.00 spent in the 24 h before; this user's usual is 36.10",
+                "10.0 d after the payment before; this user's usual are 24.0 h",
+                "payments of 350.00 on the mean in the hour before; this user's usual are 36.10",
+            ])
+    }
+
     @Test func whatReferenceTablesKnowIsSaidInWords() throws {
         let row = history.merging([
             "merchant_frauds_7d": 2.47, "merchant_risk_2d": 0.125, "user_frauds_30d": 1,

@@ -152,7 +152,7 @@ private struct VerdictWriter {
         if plan.usesReferences { writeReferenceMark(row, into: &json) }
         json.endArray()
         writeRule(row, into: &json)
-        let sha256 = digest.of(row, scored.windowed.features, count: plan.featureCount, transactions)
+        let sha256 = digest.of(row, scored.windowed.features, plan.featureRanges, transactions)
         json.field("features_sha256") { Hex.append(sha256, to: &$0) }
         writeSource(row, into: &json)
         json.field("event_time") { TimeText.append(transactions.timestampMilliseconds[row], to: &$0) }
@@ -215,14 +215,16 @@ private struct FeaturesDigest {
     /// One row's, kept from row to row: one update of the hash is cheaper than one a feature.
     private var bytes: [UInt8] = []
 
-    /// - Parameter count: Numeric features, the schema's first ones, that the model may look at.
+    /// - Parameter ranges: Where the numeric features are that the model may look at.
     mutating func of(
-        _ row: Int, _ features: [Float], count: Int, _ transactions: TransactionBatch
+        _ row: Int, _ features: [Float], _ ranges: [Range<Int>], _ transactions: TransactionBatch
     ) -> SHA256.Digest {
         bytes.removeAll(keepingCapacity: true)
         let width = UserWindow.featureCount
-        for value in features[row * width..<row * width + count] {
-            append((value.isNaN ? Float.nan : value).bitPattern)
+        for range in ranges {
+            for value in features[row * width + range.lowerBound..<row * width + range.upperBound] {
+                append((value.isNaN ? Float.nan : value).bitPattern)
+            }
         }
         for (_, field) in FeatureSchema.categorical {
             transactions.withText(field, row) { text in

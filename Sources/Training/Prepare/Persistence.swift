@@ -6,7 +6,8 @@ import Features
 /// labels calls the biggest spenders anomalous, day after day. So it does not see features that hardly vary within a
 /// user: of whose ranks at least `limit` of the variance lies between users (the intraclass correlation of R. A. Fisher,
 /// Statistical Methods for Research Workers, 1925, section 40). What a transaction itself is stays, as do comparisons
-/// with the user's own history.
+/// with the user's own history; what these compare goes, too: a long pause is usual for those who pay seldom, and a large
+/// sum for those who spend much.
 enum Persistence {
     static let limit = 0.6
     /// The transaction's own, however much users differ in it.
@@ -26,8 +27,8 @@ enum Persistence {
     static func features(of rows: RowTable) -> Set<String> {
         let chosen = Array(0..<min(rows.count, maximumRows))
         let groups = Groups(chosen.map { rows.users[$0] })
-        guard groups.rowsOfSeveral >= minimumRows else { return usual }
-        var found = usual
+        var found = usual.union(FeatureSchema.compared.values)
+        guard groups.rowsOfSeveral >= minimumRows else { return found }
         let width = RowTable.width
         for (column, feature) in FeatureSchema.numeric.enumerated() where !ownFeatures.contains(feature.name)
         {
