@@ -25,6 +25,36 @@ import Testing
         #expect(try second.read(6).map(\.payload) == (4..<10).map(String.init))
     }
 
+    /// Each question that its coordinator's absence ended was one whose memory librdkafka used again, by way of the Admin
+    /// request that this was, when the coordinator came: the process ended.
+    @Test func aGroupsOffsetsCanBeAskedWhileItsCoordinatorIsAway() throws {
+        let cluster = try MockKafkaCluster(topics: [.init("in", partitions: 1)])
+        let producer = try KafkaProducer(settings: cluster.settings, logger: quietLogger)
+        try producer.produce((0..<10).map(String.init), to: "in")
+        try producer.flush()
+        let member = try KafkaConsumer(
+            settings: cluster.settings, groupID: "g", topics: ["in"], logger: quietLogger)
+        #expect(try member.read(10).count == 10)
+        try member.commit([zero: 4])
+        member.close()
+        try cluster.setBroker(1, isUp: false)
+        let group = try KafkaGroup("g", settings: cluster.settings, logger: quietLogger)
+        for _ in 0..<20 {
+            #expect(throws: KafkaError.self) {
+                try group.committedOffsets(topic: "in", partitions: 1, timeoutMilliseconds: 50)
+            }
+        }
+        try cluster.setBroker(1, isUp: true)
+        let deadline = ContinuousClock.now + .seconds(60)
+        var found: [Int32: Int64]?
+        while found == nil, ContinuousClock.now < deadline {
+            found = try? group.committedOffsets(topic: "in", partitions: 1, timeoutMilliseconds: 1_000)
+        }
+        #expect(found == [0: 4])
+        #expect(try group.partitionCount(topic: "in") == 1)
+        #expect(try group.ends(topic: "in", partitions: 1) == [0: 10])
+    }
+
     @Test func aSeekReadsAgainFromThere() throws {
         let cluster = try MockKafkaCluster(topics: [.init("in", partitions: 1)])
         let producer = try KafkaProducer(settings: cluster.settings, logger: quietLogger)

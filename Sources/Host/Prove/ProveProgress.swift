@@ -6,12 +6,9 @@ import Logging
 final class ProveProgress {
     typealias Offsets = [Int32: Int64]
 
-    private var admin: KafkaAdmin
-    private let kafka: KafkaSettings
-    private let logger: Logger
+    private let group: KafkaGroup
     /// Why the group's offsets were not to be had, and how often in a row.
     private(set) var failure: (reason: String, times: Int)?
-    private let group: String
     private let topic: String
     private let partitions: Int
     /// The last that was known; nothing moves it back while the broker does not answer.
@@ -21,10 +18,7 @@ final class ProveProgress {
         var kafka = try Streams.kafkaSettings(scene.directBrokers, scene.settings)
         kafka.extra["session.timeout.ms"] = nil
         kafka.extra["heartbeat.interval.ms"] = nil
-        self.kafka = kafka
-        self.logger = logger
-        admin = try KafkaAdmin(settings: kafka, logger: logger)
-        group = scene.settings.text("stream.group")
+        group = try KafkaGroup(scene.settings.text("stream.group"), settings: kafka, logger: logger)
         topic = scene.settings.text("stream.topic")
         partitions = scene.options.partitions
     }
@@ -32,28 +26,18 @@ final class ProveProgress {
     @discardableResult
     func look() -> Offsets {
         do {
-            let found = try admin.committedOffsets(
-                group: group, topic: topic, partitions: partitions, timeoutMilliseconds: 2_000)
+            let found = try group.committedOffsets(
+                topic: topic, partitions: partitions, timeoutMilliseconds: 2_000)
             known.merge(found, uniquingKeysWith: max)
             failure = nil
         } catch {
-            let times = (failure?.times ?? 0) + 1
-            failure = ("\(error)", times)
-            // A client may go on asking for a coordinator that the broker's restart has taken away.
-            if times % 5 == 0, let fresh = try? KafkaAdmin(settings: kafka, logger: logger) { admin = fresh }
+            failure = ("\(error)", (failure?.times ?? 0) + 1)
         }
         return known
     }
 
     /// The ends of the topic's partitions.
-    func ends() throws -> Offsets {
-        var ends: Offsets = [:]
-        for partition in 0..<Int32(partitions) {
-            ends[partition] =
-                try admin.watermarks(TopicPartition(topic: topic, partition: partition)).upperBound
-        }
-        return ends
-    }
+    func ends() throws -> Offsets { try group.ends(topic: topic, partitions: partitions) }
 
     /// Whether every partition that had something left to read has moved on from there.
     func hasMoved(from base: Offsets, ends: Offsets) -> Bool {

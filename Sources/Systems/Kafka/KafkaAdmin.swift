@@ -116,6 +116,11 @@ public struct KafkaAdmin: Sendable {
         return String(cString: text)
     }
 
+    /// Whether a broker answers within the time.
+    public func isAnswering(timeoutMilliseconds: Int = 1_000) -> Bool {
+        client.isConnected(timeoutMilliseconds: timeoutMilliseconds)
+    }
+
     /// Sends a request, waits for its answer, and throws the first topic's error that is not the wanted state
     /// itself.
     private func run(
@@ -123,35 +128,6 @@ public struct KafkaAdmin: Sendable {
         request: (_ options: OpaquePointer?, _ queue: OpaquePointer) -> Void,
         results: (OpaquePointer) -> UnsafeBufferPointer<OpaquePointer?>
     ) throws(KafkaError) {
-        try ask(operation, kind, timeoutMilliseconds, waitsForBrokers: true, request: request) {
-            event throws(KafkaError) in
-            for result in results(event) {
-                let code = rd_kafka_topic_result_error(result)
-                switch code {
-                case RD_KAFKA_RESP_ERR_NO_ERROR, RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS: continue
-                case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART where kind == RD_KAFKA_ADMIN_OP_DELETETOPICS:
-                    continue
-                default:
-                    let name = rd_kafka_topic_result_name(result).map { String(cString: $0) } ?? "?"
-                    let reason = rd_kafka_topic_result_error_string(result).map { String(cString: $0) }
-                    throw KafkaError(code: code, message: reason, operation: "\(operation): \(name)")
-                }
-            }
-        }
-    }
-
-    /// Sends a request and waits for its answer.
-    ///
-    /// - Parameters:
-    ///   - waitsForBrokers: Whether the broker itself waits until the work is done: librdkafka takes a time for that
-    ///     from requests about topics only.
-    ///   - body: Reads the answer, which is gone afterwards.
-    func ask<Answer>(
-        _ operation: String, _ kind: rd_kafka_admin_op_t, _ timeoutMilliseconds: Int,
-        waitsForBrokers: Bool,
-        request: (_ options: OpaquePointer?, _ queue: OpaquePointer) -> Void,
-        body: (_ event: OpaquePointer) throws(KafkaError) -> Answer
-    ) throws(KafkaError) -> Answer {
         guard let queue = KafkaQueue(rd_kafka_queue_new(client.pointer), of: client) else {
             throw client.error(rd_kafka_last_error(), operation)
         }
@@ -160,7 +136,8 @@ public struct KafkaAdmin: Sendable {
         let timeout = Int32(clamping: timeoutMilliseconds)
         var text = [CChar](repeating: 0, count: 512)
         var set = rd_kafka_AdminOptions_set_request_timeout(options, timeout, &text, text.count)
-        if waitsForBrokers, set == RD_KAFKA_RESP_ERR_NO_ERROR {
+        // The broker itself waits until the work is done.
+        if set == RD_KAFKA_RESP_ERR_NO_ERROR {
             set = rd_kafka_AdminOptions_set_operation_timeout(options, timeout, &text, text.count)
         }
         guard set == RD_KAFKA_RESP_ERR_NO_ERROR else {
@@ -171,8 +148,19 @@ public struct KafkaAdmin: Sendable {
             throw client.error(RD_KAFKA_RESP_ERR__TIMED_OUT, operation)
         }
         defer { rd_kafka_event_destroy(event) }
-        let code = rd_kafka_event_error(event)
-        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw client.error(code, operation) }
-        return try body(event)
+        let failure = rd_kafka_event_error(event)
+        guard failure == RD_KAFKA_RESP_ERR_NO_ERROR else { throw client.error(failure, operation) }
+        for result in results(event) {
+            let code = rd_kafka_topic_result_error(result)
+            switch code {
+            case RD_KAFKA_RESP_ERR_NO_ERROR, RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS: continue
+            case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART where kind == RD_KAFKA_ADMIN_OP_DELETETOPICS:
+                continue
+            default:
+                let name = rd_kafka_topic_result_name(result).map { String(cString: $0) } ?? "?"
+                let reason = rd_kafka_topic_result_error_string(result).map { String(cString: $0) }
+                throw KafkaError(code: code, message: reason, operation: "\(operation): \(name)")
+            }
+        }
     }
 }

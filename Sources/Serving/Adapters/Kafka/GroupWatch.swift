@@ -7,8 +7,7 @@ import Retrying
 /// that no worker reads, of which no worker has anything to say. Every worker asks for itself: three requests, four times
 /// within the bound.
 public final class GroupWatch: Sendable {
-    private let admin: KafkaAdmin
-    private let group: String
+    private let group: KafkaGroup
     private let topic: String
     private let bound: Duration
     private let status: ServingStatus
@@ -24,8 +23,7 @@ public final class GroupWatch: Sendable {
         _ kafka: KafkaSettings, group: String, topic: String, bound: Duration, status: ServingStatus,
         logger: Logger
     ) throws {
-        admin = try KafkaAdmin(settings: kafka, logger: logger)
-        self.group = group
+        self.group = try KafkaGroup(group, settings: kafka, logger: logger)
         self.topic = topic
         self.bound = bound
         self.status = status
@@ -42,10 +40,10 @@ public final class GroupWatch: Sendable {
 
     func look(_ progress: inout GroupProgress, at now: ContinuousClock.Instant) {
         do {
-            let partitions = try admin.partitionCount(topic: topic, timeoutMilliseconds: Self.timeout)
-            let committed = try admin.committedOffsets(
-                group: group, topic: topic, partitions: partitions, timeoutMilliseconds: Self.timeout)
-            let ends = try admin.ends(topic: topic, partitions: partitions, timeoutMilliseconds: Self.timeout)
+            let partitions = try group.partitionCount(topic: topic, timeoutMilliseconds: Self.timeout)
+            let committed = try group.committedOffsets(
+                topic: topic, partitions: partitions, timeoutMilliseconds: Self.timeout)
+            let ends = try group.ends(topic: topic, partitions: partitions, timeoutMilliseconds: Self.timeout)
             progress.note(committed: committed, ends: ends, at: now)
         } catch {
             // The stream itself says that the broker is away.
@@ -54,7 +52,7 @@ public final class GroupWatch: Sendable {
         }
         let standing = progress.standing(longerThan: bound, at: now)
         gauge.record(standing.count)
-        let trouble = standing.isEmpty ? nil : Self.text(standing, group: group, topic: topic)
+        let trouble = standing.isEmpty ? nil : Self.text(standing, group: group.name, topic: topic)
         if status.setStanding(trouble), let trouble { logger.error("\(trouble)") }
     }
 
