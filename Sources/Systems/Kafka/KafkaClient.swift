@@ -50,6 +50,10 @@ final class KafkaClient: @unchecked Sendable {
         let ended = DispatchSemaphore(value: 0)
         let client = Ending(pointer: pointer, events: events)
         let thread = Thread {
+            // A transactional producer that has failed frees the text of its failure when it ends, and once more if an
+            // answer to what it has sent says then that it is fenced: its brokers' threads are still at work
+            // (docs/decisions/0009). So nothing that it has sent may be waiting for an answer any more.
+            _ = rd_kafka_purge(client.pointer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
             // A consumer is closed by its owner, which serves the last rebalance; here nobody listens any more.
             rd_kafka_destroy_flags(client.pointer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
             withExtendedLifetime(client.events) {}
