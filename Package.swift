@@ -290,8 +290,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Serving", "Kafka", "KafkaProxy", "Redis", "ObjectStore", "Outcomes", "Interchange",
-                "IsolationForest", "Models", "Features", "Transactions", detectorAPI, logging,
+                "Serving", "Training", "Lake", "Kafka", "KafkaProxy", "Redis", "ObjectStore", "Outcomes",
+                "Interchange", "IsolationForest", "Models", "Features", "Transactions", detectorAPI, logging,
             ],
             exclude: ["Python"],
             swiftSettings: strict, linkerSettings: nativeLibraries),

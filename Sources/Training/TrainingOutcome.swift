@@ -28,6 +28,8 @@ public struct TrainingOutcome: Codable, Sendable, Hashable {
     public var candidates: [CandidateJudgement]?
     /// By what it was let through to serving, or not; of one model.
     public var gate: [GateCheck]?
+    /// What was read of the lake; nil where nothing was, and in outcomes of before it was counted.
+    public var reading: LakeReading?
     /// What a backtest found.
     public var backtest: BacktestComparison?
 

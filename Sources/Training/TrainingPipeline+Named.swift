@@ -55,6 +55,7 @@ extension TrainingPipeline {
     private struct Made: Sendable {
         let header: ArtifactHeader
         let notes: [String]
+        let reading: LakeReading?
     }
 
     /// - Parameter runs: By a number of the caller's, as the results are.
@@ -65,7 +66,7 @@ extension TrainingPipeline {
             let result = Result { try storedBefore(run) }
             switch result {
             case .success(nil): open[place] = run
-            case .success(let header?): made[place] = .success(Made(header: header, notes: []))
+            case .success(let header?): made[place] = .success(Made(header: header, notes: [], reading: nil))
             case .failure(let error): made[place] = .failure(error)
             }
         }
@@ -97,7 +98,7 @@ extension TrainingPipeline {
             isCancelled: { all.allSatisfy { $0.isCancelled() } }, progress: { report(.lake, $0) })
         report(.prepare, 0)
         let notes = try lakeNotes(history, any)
-        let names = HistoryNames(history)
+        let (names, reading) = (HistoryNames(history), history.reading)
         var made: [Int: Result<Made, any Error>] = [:]
         for part in 0..<History.partCount {
             let ofUsers = try history.takePart(part).byUser(history.labelsOfUser) {
@@ -108,7 +109,7 @@ extension TrainingPipeline {
                 let results = try onThreads(Array(few)) { [self] user in
                     (byUser[names.users.id(user.number)] ?? []).sorted().compactMap { place in
                         runs[place].map { run in
-                            (place, Result { try makeNamed(user, names, notes, run) })
+                            (place, Result { try makeNamed(user, names, notes, reading, run) })
                         }
                     }
                 }
@@ -123,7 +124,8 @@ extension TrainingPipeline {
     }
 
     private func makeNamed(
-        _ user: HistoryPart.OfUser, _ names: HistoryNames, _ notes: [String], _ run: Run
+        _ user: HistoryPart.OfUser, _ names: HistoryNames, _ notes: [String], _ reading: LakeReading,
+        _ run: Run
     ) throws -> Made {
         try run.checkCancellation()
         run.report(.prepare, 0)
@@ -148,7 +150,7 @@ extension TrainingPipeline {
         let header = try judgedHeader(chosen, chosen.fitted, set, user.known, run)
         return Made(
             header: try StoreStage(store: store, jobID: run.jobID).publish(header, chosen.fitted.model),
-            notes: notes)
+            notes: notes, reading: reading)
     }
 
     private func insufficient(
@@ -208,7 +210,8 @@ extension TrainingPipeline {
                 let note = isPromoted ? nil : try retireParent(of: one.header, run)
                 run.report(.promote, 1)
                 return outcome(
-                    one.header, isPromoted: isPromoted, notes: one.notes + (note.map { [$0] } ?? []))
+                    one.header, isPromoted: isPromoted, notes: one.notes + (note.map { [$0] } ?? []),
+                    one.reading)
             }
         }
     }

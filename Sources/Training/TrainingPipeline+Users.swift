@@ -14,17 +14,20 @@ extension TrainingPipeline {
         var rowCount = 0
         var known: [String: Double] = [:]
         var notes: [String] = []
+        var reading: LakeReading?
         if parts.count < History.partCount {
             let history = try scan(run)
             rowCount = history.rowCount
             known = history.known.metrics
             notes = try lakeNotes(history, run)
+            reading = history.reading
             try trainParts(history, &parts, run)
         }
         var outcome = try promote(Array(parts.values), rowCount: rowCount, run)
         outcome.metrics.merge(known) { $1 }
         notes += outcome.notes ?? []
         outcome.notes = notes.isEmpty ? nil : notes
+        outcome.reading = reading
         return outcome
     }
 

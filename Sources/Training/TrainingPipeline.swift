@@ -40,6 +40,8 @@ public final class TrainingPipeline: Sendable {
         public var scratchFolder = FileManager.default.temporaryDirectory.path
         /// Of times in the lake that do not say theirs; nil: timestamps are UTC, texts are refused.
         public var zone: PlaceZone?
+        /// What becomes of a job when a file of the lake cannot be read.
+        public var badFiles = BadFiles.fail
 
         public init() {}
     }
@@ -59,7 +61,7 @@ public final class TrainingPipeline: Sendable {
         registry: DetectorRegistry, settings: Settings = Settings(),
         now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1_000) }
     ) {
-        self.lake = LakeReader(store: lake, zone: settings.zone)
+        self.lake = LakeReader(store: lake, zone: settings.zone).onBadFile(settings.badFiles)
         labels = LabelFiles(lake: lake)
         self.store = store
         self.promotion = promotion
@@ -130,11 +132,13 @@ public final class TrainingPipeline: Sendable {
         let stage = StoreStage(store: store, jobID: run.jobID)
         let header: ArtifactHeader
         var notes: [String] = []
+        var reading: LakeReading?
         if let stored = try stage.stored(run.request.tenant) {
             header = stored
         } else {
             let history = try scan(run)
             notes = try lakeNotes(history, run)
+            reading = history.reading
             let known = history.known
             let set = try prepare(history, run)
             let chosen = try choose(set, run)
@@ -150,17 +154,21 @@ public final class TrainingPipeline: Sendable {
             try PromoteStage(promotion: promotion).run([header.tenant: header.version])
         }
         run.report(.promote, 1)
-        return outcome(header, isPromoted: isPromoted, notes: notes)
+        return outcome(header, isPromoted: isPromoted, notes: notes, reading)
     }
 
     /// What a job for one tenant answers.
-    func outcome(_ header: ArtifactHeader, isPromoted: Bool, notes: [String]) -> TrainingOutcome {
-        TrainingOutcome(
+    func outcome(
+        _ header: ArtifactHeader, isPromoted: Bool, notes: [String], _ reading: LakeReading?
+    ) -> TrainingOutcome {
+        var outcome = TrainingOutcome(
             models: [
                 .init(tenant: header.tenant.description, version: header.version, isPromoted: isPromoted)
             ],
             metrics: header.metrics, detector: header.detectorID, candidates: header.candidates,
             gate: header.gate, notes: notes)
+        outcome.reading = reading
+        return outcome
     }
 
     func lakeNotes(_ history: History, _ run: Run) throws -> [String] {

@@ -34,6 +34,9 @@ import Transactions
             "Parquet in capitals and Hive's folders": foldersOfLakes, "other files in the lake": otherFiles,
             "a Parquet file that becomes a thousand times its size": bomb,
             "a file that is replaced while it is read": replaced,
+            "a compressed file": compressed, "a compressed file that is damaged or cut off": cutOff,
+            "a compressed file that becomes 200 times its size": blownUp,
+            "a file that cannot be read, with `lake.onbadfile: skip`": leftOut,
         ]
         let rows = try BadInputPage().rows("Files").map { $0[0] }
         #expect(Set(rows) == Set(tests.keys))
@@ -56,9 +59,10 @@ import Transactions
 
     private func put(_ key: String, _ text: String) throws { try put(key, Array(text.utf8)) }
 
-    private func run() throws -> ETL.Result {
+    private func run(_ change: (inout ETL.Limits) -> Void = { _ in }) throws -> ETL.Result {
         var limits = ETL.Limits()
         limits.scratchFolder = folder.path
+        change(&limits)
         return try ETL(raw: raw, lake: lake, limits: limits).run { _, _ in }
     }
 
@@ -232,6 +236,35 @@ import Transactions
             guard case LakeError.tooLarge(let file, _) = error else { return false }
             return file.hasSuffix("2026/03/01/a.parquet")
         }
+    }
+
+    private func compressed() throws {
+        try put("a.jsonl.gz", Array(CompressedSourceTests.gzip))
+        #expect(try run().transactions == 12)
+    }
+
+    private func cutOff() throws {
+        try put("a.jsonl.gz", Array(CompressedSourceTests.gzip.dropLast()))
+        #expect { try run() } throws: { "\($0)".contains("a.jsonl.gz") }
+        #expect(try ids() == [])
+    }
+
+    private func blownUp() throws {
+        try put("a.csv.zst", Array(CompressedSourceTests.bomb))
+        #expect {
+            try run { $0.inflatedBytes = 1 << 18 }
+        } throws: { error in
+            guard case LakeError.tooLarge(let file, _) = error else { return false }
+            return file.hasSuffix("a.csv.zst")
+        }
+    }
+
+    private func leftOut() throws {
+        try put("a.jsonl.gz", Array(CompressedSourceTests.gzip.dropLast()))
+        try put("b.csv", header + "\n" + row("b"))
+        let result = try run { $0.badFiles = .skip }
+        #expect(result.skipped.count == 1 && result.skipped[0].contains("a.jsonl.gz"))
+        #expect(try ids() == ["b"])
     }
 
     /// In parts, so that some of them are of one file and some of the other.

@@ -87,7 +87,10 @@ import Testing
             try two.put(Array(rows.prefix(rows.count / 2)), day, name: "b")
         }
         let request = Workshop.request(days: 20)
-        #expect(try one.run(request) == two.run(request))
+        var (first, second) = (try one.run(request), try two.run(request))
+        #expect(first.reading?.files == 20 && second.reading?.files == 40)
+        (first.reading, second.reading) = (nil, nil)
+        #expect(first == second)
         let bytes = try [one, two].map { try #require(try $0.models.bytes(of: .global, version: 1)) }
         #expect(bytes[0].bytes.elementsEqual(bytes[1].bytes))
     }

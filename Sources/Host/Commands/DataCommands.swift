@@ -8,7 +8,7 @@ struct ETL: AsyncParsableCommand {
         commandName: "etl",
         abstract: "Bring raw CSV, JSON and JSONL files into the lake.",
         discussion: """
-            Reads raw/ below --raw, writes processed/yyyy/mm/dd/ below --lake, and rows that are no transactions to
+            Reads raw/ below --raw, also .gz and .zst of these, writes processed/yyyy/mm/dd/ below --lake, and rows that are no transactions to
             rejected/. It may be run again: no row comes twice. raw/labels/ holds labels: transaction_id, label (fraud,
             genuine), known_at, source.
 
@@ -24,6 +24,9 @@ struct ETL: AsyncParsableCommand {
     @Option(help: "Where the lake is (lake.uri).")
     var lake: String?
 
+    @Option(help: "A file that cannot be read: fail, or skip and name it (lake.onbadfile).")
+    var onBadFile: BadFiles?
+
     @Option(
         help: ArgumentHelp(
             "How many days after a transaction its own is_fraud became known; default: with it.",
@@ -35,11 +38,12 @@ struct ETL: AsyncParsableCommand {
             guard (0...3_660).contains(days) else { throw UsageError("--label-delay is from 0 to 3660 days") }
             return Int64(days * 86_400_000)
         }
-        let settings = try await common.settings(["lake.uri": lake])
+        let settings = try await common.settings(["lake.uri": lake, "lake.onbadfile": onBadFile?.rawValue])
         let display = ProgressDisplay()
         let raw = raw
         var limits = Training.ETL.Limits()
         limits.zone = try settings.zone()
+        limits.badFiles = settings.badFiles()
         let chosen = limits
         let result = try await blocking {
             let lakeURI = settings.optionalText("lake.uri") ?? settings.dataPath("lake")
@@ -62,6 +66,7 @@ struct ETL: AsyncParsableCommand {
             print("\(what): \(keys.prefix(5).joined(separator: ", "))\(keys.count > 5 ? ", ..." : "")")
         }
         show(result.passedOver, "\(result.passedOver.count) passed over, hidden by their names or empty")
+        show(result.skipped, "\(result.skipped.count) files left out, as they cannot be read")
         show(result.refused, "\(result.refused.count) of them without any transaction")
         show(
             result.kept,

@@ -19,6 +19,9 @@ struct Train: AsyncParsableCommand {
     @Option(help: "Where the lake is (lake.uri).")
     var lake: String?
 
+    @Option(help: "A file of the lake that cannot be read: fail, or skip and name it (lake.onbadfile).")
+    var onBadFile: BadFiles?
+
     @Option(help: "Where the models go (store.uri).")
     var store: String?
 
@@ -79,7 +82,7 @@ struct Train: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        let settings = try await common.settings(["store.uri": store])
+        let settings = try await common.settings(["store.uri": store, "lake.onbadfile": onBadFile?.rawValue])
         let request = TrainingRequest(
             userID: user, allUsers: allUsers, from: try day(from, "--from"), to: try day(to, "--to"),
             detectorID: detector, parameters: try assignments(parameters, option: "--parameter"), seed: seed,
@@ -113,6 +116,9 @@ struct Train: AsyncParsableCommand {
         }
         for (name, value) in outcome.metrics.sorted(by: { $0.key < $1.key }) {
             print("  \(name) \(String(format: "%.4g", value))")
+        }
+        if let reading = outcome.reading {
+            print("  read \(reading.bytes) bytes of \(reading.files) files in \(reading.requests) requests")
         }
         for note in outcome.notes ?? [] { print("  \(note)") }
         if let candidates = outcome.candidates { print("\n" + Self.table(of: candidates)) }
@@ -163,3 +169,4 @@ func assignments(_ pairs: [String], option: String) throws -> [String: String] {
 
 extension Preprocessing.Encoding: ExpressibleByArgument {}
 extension TrainingRequest.Promotion: ExpressibleByArgument {}
+extension BadFiles: ExpressibleByArgument {}

@@ -102,6 +102,11 @@ extension Setting {
                 "where processed/yyyy/mm/dd/*.parquet are: a directory or s3://bucket/prefix; default DATA/lake"
         ),
         Setting(
+            key: "lake.onbadfile", kind: .choice(["fail", "skip"]), defaultValue: "fail",
+            meaning:
+                "a file of raw/ or the lake that cannot be read: ends etl and the training job, or is left out and named"
+        ),
+        Setting(
             key: "labels.topic", kind: .text, defaultValue: "labels",
             meaning: "topic of labels, read by the training role; empty: none"),
         Setting(

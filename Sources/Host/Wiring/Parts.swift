@@ -59,6 +59,7 @@ struct Parts {
         training.referenceLagDays = settings.integer("references.lag")
         training.referenceHours = settings.integer("references.hours")
         training.zone = try settings.zone()
+        training.badFiles = settings.badFiles()
         return TrainingPipeline(
             lake: try Parts.objectStore(uri, settings), store: models, promotion: promotion, router: router,
             registry: registry, settings: training)

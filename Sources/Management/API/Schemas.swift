@@ -219,7 +219,8 @@ enum Schemas {
                 of: object(
                     ["tenant": string(), "version": version, "promoted": flag],
                     required: ["tenant", "version", "promoted"])),
-            "model_count": integer, "metrics": metrics, "candidates": array(of: ["type": "object"]),
+            "model_count": integer, "metrics": metrics, "notes": array(of: string()),
+            "candidates": array(of: ["type": "object"]),
             "gate": array(of: ["type": "object"]),
             "backtest": [
                 "type": "object",

@@ -146,6 +146,11 @@ extension MetricDescription {
         .counter("ml_training_jobs_total", "Training jobs that ended, by outcome.", labels: ["outcome"]),
         .gauge("ml_training_jobs_waiting", "Training jobs that wait their turn."),
         .gauge("ml_training_jobs_running", "Training jobs under way, by stage.", labels: ["stage"]),
+        .counter("ml_training_lake_requests_total", "Requests to the lake's store for training."),
+        .counter("ml_training_lake_bytes_total", "Bytes of the lake that training fetched."),
+        .counter(
+            "ml_training_lake_files_skipped_total",
+            "Files of the lake that could not be read and were left out (lake.onbadfile)."),
     ]
 
     private static let http: [MetricDescription] = [

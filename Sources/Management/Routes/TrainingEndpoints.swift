@@ -108,6 +108,8 @@ struct JobView: Encodable {
     /// How many; a job for all users shows the first hundred.
     let modelCount: Int?
     let metrics: [String: Double]?
+    /// What was in the lake and not used, and why.
+    let notes: [String]?
     /// What `auto` chose from, and by what the model was let through to serving, or not.
     let candidates: [CandidateView]?
     let gate: [GateView]?
@@ -138,7 +140,8 @@ struct JobView: Encodable {
             Model(tenant: $0.tenant, version: "v\($0.version)", promoted: $0.isPromoted)
         }
         modelCount = job.outcome?.models.count
-        metrics = job.outcome?.metrics
+        metrics = job.outcome.map { $0.metrics.merging($0.reading?.metrics ?? [:]) { own, _ in own } }
+        notes = job.outcome?.notes
         backtest = showsBacktest ? job.outcome?.backtest : nil
         error = job.error
         createdMs = job.createdMilliseconds

@@ -27,9 +27,10 @@ struct ReferenceRowReader {
     let reader: LakeReader
 
     /// - Parameter body: Told each row, and its own label: true for a fraud, nil for none.
+    @discardableResult
     func read(
         _ files: [LakeFile], isCancelled: () -> Bool, _ body: (ReferenceRow, Bool?) throws -> Void
-    ) throws {
+    ) throws -> ScanStatistics {
         try reader.scan(
             files: files, columns: Self.required, optionalColumns: Self.optional, isCancelled: isCancelled
         ) { batch in

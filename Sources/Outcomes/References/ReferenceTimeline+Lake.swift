@@ -16,14 +16,19 @@ extension ReferenceTimeline {
     }
 
     /// Takes a day of the lake, to its end.
+    ///
+    /// - Returns: What was read for it.
+    @discardableResult
     public mutating func takeDay(
         _ day: LakeDay, of reader: LakeReader, labels: LabelIndex, isCancelled: () -> Bool = { false }
-    ) throws {
-        try ReferenceRowReader(reader: reader).read(try reader.files(in: day...day), isCancelled: isCancelled)
-        {
+    ) throws -> ScanStatistics {
+        let reading = try ReferenceRowReader(reader: reader).read(
+            try reader.files(in: day...day), isCancelled: isCancelled
+        ) {
             add($0, own: $1, labels: labels, day: day)
         }
         advance(to: day.adding(days: 1).firstStep)
+        return reading
     }
 }
 

@@ -27,6 +27,14 @@ public enum LakeError: Retryable, Sendable, Hashable, CustomStringConvertible {
         if case .changed = self { true } else { false }
     }
 
+    /// Whether the file itself is at fault, so that others can be read all the same.
+    public var isOfFile: Bool {
+        switch self {
+        case .damaged, .missingColumn, .wrongType, .badValue, .badLine, .tooLarge, .unreadable: true
+        case .changed, .unwritable, .cancelled: false
+        }
+    }
+
     public var description: String {
         switch self {
         case .damaged(let file, let reason): "\(file) is no sound Parquet file: \(reason); write it again"

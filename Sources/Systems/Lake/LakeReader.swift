@@ -17,7 +17,7 @@ public struct LakeFile: Sendable, Hashable {
 public struct LakeReader: Sendable {
     private let store: any ObjectStore
     private let prefix: String
-    private let settings: ReadSettings
+    private var settings: ReadSettings
     private let recent: RecentBytes
     private let zone: PlaceZone?
 
@@ -33,6 +33,16 @@ public struct LakeReader: Sendable {
         self.settings = settings
         recent = RecentBytes(maximumBytes: settings.recentBytes)
         self.zone = zone
+    }
+
+    /// What this reader does with a file that cannot be read.
+    public var badFiles: BadFiles { settings.badFiles }
+
+    /// The same reader, which remembers the same, but for what it does with a file that cannot be read.
+    public func onBadFile(_ badFiles: BadFiles) -> LakeReader {
+        var reader = self
+        reader.settings.badFiles = badFiles
+        return reader
     }
 
     /// The store, for people.
@@ -107,7 +117,8 @@ public struct LakeReader: Sendable {
     ///   - userID: only rows with this `user_id`; row groups that cannot hold it are not fetched.
     ///   - batchRows: rows of a batch, at most.
     ///   - isCancelled: asked before each file and each batch.
-    ///   - body: called on this thread; what it throws ends the scan.
+    ///   - body: called on this thread; what it throws ends the scan, but for a `LakeError` of a file's first batch where
+    ///     such files are skipped.
     /// - Throws: `LakeError` for a damaged file, a missing column or cancellation, the store's own `ObjectStoreError`.
     @discardableResult
     public func scan(
@@ -149,25 +160,57 @@ public struct LakeReader: Sendable {
                         of: files[index + sources.count], readAhead: readAhead,
                         isKept: request.users != nil))
             }
-            let source = sources.removeFirst()
-            try begin(file)
+            var source = sources.removeFirst()
+            func read(_ body: (RecordBatch) throws -> Void) throws {
+                try self.read(file, source, request, readAhead, &statistics, isCancelled, body)
+            }
+            guard settings.badFiles == .skip else {
+                try begin(file)
+                try read(body)
+                statistics.files += 1
+                continue
+            }
+            var isUsed = false
+            let before = statistics
             do {
-                let scan = FileScan(request: request, source: source)
-                try scan.run(
-                    settings: settings, readAhead: readAhead, statistics: &statistics,
-                    isCancelled: isCancelled, body)
-            } catch {
-                throw explained(error, file: file, source: source)
+                // To its end before anything of it is used: a file counts whole or not at all.
+                try read { _ in }
+                statistics.forgetRows(since: before)
+                source = self.source(of: file, readAhead: nil, isKept: request.users != nil)
+                try begin(file)
+                try read {
+                    try body($0)
+                    isUsed = true
+                }
+                statistics.files += 1
+            } catch let error as LakeError where error.isOfFile && !isUsed {
+                statistics.forgetRows(since: before)
+                statistics.skip("\(error)")
             }
-            // One answer is of one file; parts of several answers may be of several.
-            if source.counts.requests > 1, try store.head(file.key)?.tag != file.tag {
-                throw LakeError.changed(file: source.name)
-            }
-            statistics.files += 1
+        }
+        return statistics
+    }
+
+    private func read(
+        _ file: LakeFile, _ source: ParquetSource, _ request: ScanRequest, _ readAhead: ReadAhead?,
+        _ statistics: inout ScanStatistics, _ isCancelled: () -> Bool, _ body: (RecordBatch) throws -> Void
+    ) throws {
+        defer {
             statistics.requests += source.counts.requests
             statistics.bytesFetched += source.counts.bytes
         }
-        return statistics
+        do {
+            let scan = FileScan(request: request, source: source)
+            try scan.run(
+                settings: settings, readAhead: readAhead, statistics: &statistics,
+                isCancelled: isCancelled, body)
+        } catch {
+            throw explained(error, file: file, source: source)
+        }
+        // One answer is of one file; parts of several answers may be of several.
+        if source.counts.requests > 1, try store.head(file.key)?.tag != file.tag {
+            throw LakeError.changed(file: source.name)
+        }
     }
 
     private func source(of file: LakeFile, readAhead: ReadAhead?, isKept: Bool) -> ParquetSource {

@@ -1,3 +1,11 @@
+/// What becomes of reading when one of the files is damaged, lacks a column, or holds something else than it should.
+public enum BadFiles: String, Sendable, Hashable, CaseIterable {
+    /// Reading ends there, with the file's name.
+    case fail
+    /// The file is left out whole, and named. A scan reads each file twice then: first to see that all of it can be read.
+    case skip
+}
+
 /// How Parquet files are fetched from a store. The defaults suit S3, where a request costs as much time as about a
 /// megabyte, and do no harm on a disk.
 public struct ReadSettings: Sendable, Hashable {
@@ -17,6 +25,9 @@ public struct ReadSettings: Sendable, Hashable {
 
     /// Bytes that are kept of scans for some users, for those that follow; 0: none.
     public var recentBytes = 64 << 20
+
+    /// What a scan does with a file that cannot be read.
+    public var badFiles = BadFiles.fail
 
     public init() {}
 

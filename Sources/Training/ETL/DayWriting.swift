@@ -16,6 +16,8 @@ struct DayWriting {
 
     private(set) var transactions = 0
     private(set) var duplicates = 0
+    /// Files of the lake that could not be read and whose ids are not known.
+    private(set) var skipped: [String] = []
     /// Files of the lake before this run, by day.
     private var before: [LakeDay: [LakeFile]] = [:]
     private var written: Set<String> = []
@@ -118,15 +120,17 @@ struct DayWriting {
     }
 
     /// Ids in the day's files that none of our sources gave.
-    private func foreignIDs(of day: LakeDay) throws -> Set<Digest> {
+    private mutating func foreignIDs(of day: LakeDay) throws -> Set<Digest> {
         var known: Set<Digest> = []
         let files = before[day, default: []].filter { !isOurs($0) }
-        try LakeReader(store: lake).scan(files: files, columns: [TransactionColumns.transactionID]) { batch in
+        let reader = LakeReader(store: lake).onBadFile(limits.badFiles)
+        let statistics = try reader.scan(files: files, columns: [TransactionColumns.transactionID]) { batch in
             let ids = try batch.texts(TransactionColumns.transactionID)
             for row in 0..<batch.count {
                 ids.withBytes(row) { if let id = $0 { known.insert(Digest(id)) } }
             }
         }
+        skipped += statistics.skipReasons
         return known
     }
 

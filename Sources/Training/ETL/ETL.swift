@@ -5,8 +5,8 @@ import Lake
 import ObjectStore
 import Transactions
 
-/// Brings `raw/` CSV, JSON and JSONL to `processed/yyyy/mm/dd/`: a file for each source and day, sorted by user and
-/// time.
+/// Brings `raw/` CSV, JSON and JSONL, as they are or compressed by gzip or zstd, to `processed/yyyy/mm/dd/`: a file for each
+/// source and day, sorted by user and time.
 ///
 /// May be run again: what it writes depends on the sources alone. Of transactions with one id on one day the first
 /// counts, sources in the order of their keys; files of the day that come from elsewhere go first. What is no
@@ -26,6 +26,8 @@ public struct ETL: Sendable {
     public struct Limits: Sendable {
         /// Of a source are fetched at a time.
         public var pieceBytes = 8 << 20
+        /// That a compressed source may become, however small it is.
+        public var inflatedBytes = Inflater.freeBytes
         /// Rows kept in memory before they go to temporary files.
         public var memoryBytes = 256 << 20
         /// Rows of one written file, and bytes of their texts.
@@ -33,6 +35,8 @@ public struct ETL: Sendable {
         public var fileTextBytes = 256 << 20
         /// Of the rejected rows of one source that are kept.
         public var rejectedBytes = 64 << 20
+        /// What becomes of the run when a source, or a file of the lake, cannot be read.
+        public var badFiles = BadFiles.fail
         /// Of times that do not say theirs; nil: they are refused.
         public var zone: PlaceZone?
         /// Where temporary files go.
@@ -65,6 +69,8 @@ public struct ETL: Sendable {
         public var passedOver: [String] = []
         /// Sources of which every row was rejected, with the first reason.
         public var refused: [String] = []
+        /// Files that could not be read and were left out, with the reasons (`BadFiles.skip`).
+        public var skipped: [String] = []
         /// Files of the lake that earlier runs wrote, that this one would not, and that stay as their source has rows
         /// that cannot be read any more.
         public var kept: [String] = []
@@ -98,13 +104,22 @@ public struct ETL: Sendable {
         result.sources = labelled.sources
         result.labels = labelled.labels
         result.rejected = labelled.rejected
+        result.skipped += labelled.skipped
         let sources = all.filter { !$0.key.hasPrefix(LabelLoading.prefix) }
         let names = sources.map { Self.name(ofSource: $0.key) }
         let sizeBytes = max(1, sources.reduce(0) { $0 + $1.sizeBytes })
         var readBytes = 0
         var damaged: Set<String> = []
         var refused: Set<String> = []
+        let pieces = SourcePieces(raw: raw, limits: limits)
         for (index, source) in sources.enumerated() {
+            if let problem = try pieces.problem(of: source, isCancelled: isCancelled) {
+                // What it gave before stays, as of any source that has become unreadable.
+                result.skipped.append(problem)
+                damaged.insert(names[index])
+                refused.insert(names[index])
+                continue
+            }
             var reading = SourceReading(
                 key: source.key, index: index,
                 rejections: RejectedRows(
@@ -112,11 +127,13 @@ public struct ETL: Sendable {
             if let labelDelay {
                 reading.labels = (LabelWriting(lake: lake, name: "own-\(names[index])"), labelDelay)
             }
-            try pieces(of: source, isCancelled: isCancelled) { piece in
-                try reading.read(piece, into: &aside)
-                readBytes += piece.count
-                progress(source.key, Double(readBytes) / Double(sizeBytes))
-            }
+            try pieces.read(
+                source, isCancelled: isCancelled,
+                progress: {
+                    readBytes += $0
+                    progress(source.key, Double(readBytes) / Double(sizeBytes))
+                },
+                body: { try reading.read($0, into: &aside) })
             try reading.finish(into: &aside)
             result.rejected += reading.rejections.count
             result.labels += reading.labels?.writing.count ?? 0
@@ -128,10 +145,11 @@ public struct ETL: Sendable {
                 result.refused.append("\(source.key), \(first)")
             }
         }
-        if let first = result.refused.first, aside.days.isEmpty {
+        let firstRefused = result.refused.first ?? (refused.isEmpty ? nil : result.skipped.last)
+        if let first = firstRefused, aside.days.isEmpty {
             throw TrainingError.noData(
-                "no row of \(sources.count) files is a transaction; the first: \(first). All are in rejected/; the "
-                    + "lake's days are as they were")
+                "no row of \(sources.count) files is a transaction; the first: \(first). All that could be read are in "
+                    + "rejected/; the lake's days are as they were")
         }
         var writing = DayWriting(
             lake: lake, sourceNames: names, damaged: damaged, refused: refused, limits: limits)
@@ -143,6 +161,7 @@ public struct ETL: Sendable {
             progress("\(day)", Double(index + 1) / Double(days.count))
         }
         result.kept = try writing.removeStale()
+        result.skipped += writing.skipped
         result.transactions = writing.transactions
         result.duplicates = writing.duplicates
         return result
@@ -166,26 +185,14 @@ public struct ETL: Sendable {
         }
         // Before anything is written: nobody should believe that such a file is in the lake.
         for source in sources where RecordSplitting.splitter(for: source.key) == nil {
-            throw TrainingError.invalidRequest(
-                field: source.key, reason: "raw files are .csv, .json, .jsonl or .ndjson; move it away")
+            let reason =
+                "raw files are .csv, .json, .jsonl or .ndjson, and these with .gz or .zst; move it away"
+            guard limits.badFiles == .skip else {
+                throw TrainingError.invalidRequest(field: source.key, reason: reason)
+            }
+            result.skipped.append("\(source.key): \(reason)")
         }
-        return sources
-    }
-
-    private func pieces(
-        of source: ObjectSummary, isCancelled: () -> Bool, _ body: (UnsafeBufferPointer<UInt8>) throws -> Void
-    ) throws {
-        var offset = 0
-        while offset < source.sizeBytes {
-            if isCancelled() { throw TrainingError.cancelled }
-            let end = min(offset + limits.pieceBytes, source.sizeBytes)
-            let piece = try raw.get(source.key, range: offset..<end)
-            try piece.withUnsafeBufferPointer(body)
-            offset = end
-        }
-        guard try raw.head(source.key)?.tag == source.tag else {
-            throw LakeError.changed(file: "\(raw.location)/\(source.key)")
-        }
+        return sources.filter { RecordSplitting.splitter(for: $0.key) != nil }
     }
 
     static let nameLength = 16

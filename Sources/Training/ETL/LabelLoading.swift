@@ -20,13 +20,19 @@ struct LabelLoading {
         var sources = 0
         var labels = 0
         var rejected = 0
+        var skipped: [String] = []
     }
 
     func run(
         _ sources: [ObjectSummary], isCancelled: () -> Bool, progress: (String, Double) -> Void
     ) throws -> Result {
         var result = Result()
+        let pieces = SourcePieces(raw: raw, limits: limits)
         for (index, source) in sources.enumerated() {
+            if let problem = try pieces.problem(of: source, isCancelled: isCancelled) {
+                result.skipped.append(problem)
+                continue
+            }
             let name = ETL.name(ofSource: source.key)
             var writing = LabelWriting(lake: lake, name: "raw-\(name)")
             var rejections = RejectedRows(store: lake, name: name, limitBytes: limits.rejectedBytes)
@@ -43,7 +49,8 @@ struct LabelLoading {
                     }
                 }
             }
-            try pieces(of: source, isCancelled) { try rows.read($0, take) }
+            try pieces.read(
+                source, isCancelled: isCancelled, body: { try rows.read($0, take) })
             try rows.finish(take)
             try writing.finish()
             try rejections.finish()
@@ -53,22 +60,6 @@ struct LabelLoading {
             progress(source.key, Double(index + 1) / Double(sources.count))
         }
         return result
-    }
-
-    private func pieces(
-        of source: ObjectSummary, _ isCancelled: () -> Bool,
-        _ body: (UnsafeBufferPointer<UInt8>) throws -> Void
-    ) throws {
-        var offset = 0
-        while offset < source.sizeBytes {
-            if isCancelled() { throw TrainingError.cancelled }
-            let end = min(offset + limits.pieceBytes, source.sizeBytes)
-            try raw.get(source.key, range: offset..<end).withUnsafeBufferPointer(body)
-            offset = end
-        }
-        guard try raw.head(source.key)?.tag == source.tag else {
-            throw LakeError.changed(file: "\(raw.location)/\(source.key)")
-        }
     }
 }
 
@@ -123,7 +114,7 @@ private struct LabelRows {
 
     init(key: String, parser: LabelParser) throws {
         self.parser = parser
-        if key.lowercased().hasSuffix(".csv") {
+        if RecordSplitting.form(of: key) == "csv" {
             form = .csv(CSVParser())
         } else if let splitter = RecordSplitting.splitter(for: key) {
             form = .json(splitter)

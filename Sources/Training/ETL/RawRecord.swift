@@ -29,9 +29,15 @@ enum RecordSplitting {
         return isUTF16 ? "the file is UTF-16; write it as UTF-8" : nil
     }
 
+    /// What a source's name ends with, in lower case, without what says that it is compressed: `csv` of `a.CSV.gz`.
+    static func form(of key: String) -> String? {
+        let ends = key.split(separator: ".")
+        return (Inflater.Format(fileName: key) == nil ? ends.last : ends.dropLast().last)?.lowercased()
+    }
+
     /// nil for a source of another kind than `.csv`, `.json`, `.jsonl` and `.ndjson`.
     static func splitter(for key: String) -> (any RecordSplitter)? {
-        switch key.split(separator: ".").last?.lowercased() {
+        switch form(of: key) {
         case "csv": CSVSplitter()
         case "jsonl", "ndjson": LineSplitter()
         case "json": JSONSplitter()

@@ -25,6 +25,7 @@ struct History {
     let passedOver: PassedOverRows
     /// Whether each row of a part is followed by what reference tables said of it.
     let hasReferences: Bool
+    let reading: LakeReading
     /// A transaction up to then that nobody has labelled counts as genuine. Milliseconds since 1970 UTC.
     let genuineUntil: Int64
     /// Both of each user apart, where only some users' rows were read: who else was asked for is chance.
@@ -140,13 +141,25 @@ struct HistoryScan {
 
     /// - Parameter progress: Told the finished part.
     func run(isCancelled: () -> Bool, progress: (Double) -> Void) throws -> History {
+        if reader.badFiles == .skip {
+            // A sound lake is read once; only where a file is bad are all tried before they are used.
+            do {
+                return try run(reader.onBadFile(.fail), isCancelled: isCancelled, progress: progress)
+            } catch let error as LakeError where error.isOfFile {}
+        }
+        return try run(reader, isCancelled: isCancelled, progress: progress)
+    }
+
+    private func run(
+        _ reader: LakeReader, isCancelled: () -> Bool, progress: (Double) -> Void
+    ) throws -> History {
         var rows = Rows(scan: self)
         let first = days.lowerBound.adding(days: -warmUpDays)
         try rows.references?.warmUp(before: first, reader: reader, labels: labels, isCancelled: isCancelled)
         let files = try reader.files(in: first...days.upperBound)
         let sizeBytes = max(1, files.reduce(0) { $0 + $1.sizeBytes })
         var readBytes = 0
-        try reader.scan(
+        var statistics = try reader.scan(
             files: files, columns: TransactionColumns.required,
             optionalColumns: TransactionColumns.optional,
             userIDs: references == nil ? userIDs : nil, isCancelled: isCancelled,
@@ -158,11 +171,15 @@ struct HistoryScan {
             }, { try rows.add($0) })
         progress(1)
         try rows.finishDay()
+        if let warmUp = rows.references?.reading { statistics.add(warmUp) }
+        let reading = LakeReading(statistics)
+        reading.count()
         return History(
             parts: rows.parts, users: rows.users, categories: rows.categories, span: rows.span,
             rowCount: rows.rowCount, known: rows.known, strayRows: rows.strayRows,
             passedOver: rows.passedOver,
-            hasReferences: references != nil, genuineUntil: rows.maturity.genuineUntil(labels),
+            hasReferences: references != nil, reading: reading,
+            genuineUntil: rows.maturity.genuineUntil(labels),
             labelsOfUser: rows.ofUser?.mapValues {
                 History.LabelsOfUser(known: $0.known, genuineUntil: $0.maturity.genuineUntil(labels))
             })

@@ -6,7 +6,7 @@ struct LakeNotes {
 
     /// - Throws: the store's own error.
     init(_ reader: LakeReader, _ days: ClosedRange<LakeDay>, _ history: History) throws {
-        var lines = history.passedOver.notes
+        var lines = history.reading.notes + history.passedOver.notes
         if history.strayRows > 0 {
             lines.append(
                 "\(history.strayRows) rows in files of these days have a time outside of them and of the warm-up days"

@@ -19,6 +19,8 @@ struct ReferencePast {
 
     private let settings: Settings
     private var timeline: ReferenceTimeline?
+    /// What was read to warm up.
+    private(set) var reading = ScanStatistics()
 
     init(_ settings: Settings) { self.settings = settings }
 
@@ -29,7 +31,8 @@ struct ReferencePast {
         let first = day.adding(days: -settings.historyDays)
         var timeline = ReferenceTimeline(step: first.firstStep, lagDays: settings.lagDays)
         for past in try reader.files(in: first...day.adding(days: -1)).map(\.day).uniqued() {
-            try timeline.takeDay(past, of: reader, labels: labels, isCancelled: isCancelled)
+            reading.add(
+                try timeline.takeDay(past, of: reader, labels: labels, isCancelled: isCancelled))
         }
         timeline.advance(to: day.firstStep)
         self.timeline = timeline

@@ -83,6 +83,21 @@ bool pq_column_is_numeric(const pq_file *file, int32_t column);
 /// Whether the column holds texts, not nested.
 bool pq_column_is_text(const pq_file *file, int32_t column);
 
+// MARK: Compressed streams
+
+typedef enum { PQ_GZIP = 0, PQ_ZSTD = 1 } pq_compression;
+typedef struct pq_inflater pq_inflater;
+
+pq_inflater *pq_inflater_make(pq_compression compression, pq_error *error);
+/// Takes from `input` and gives to `output` what it can: `read` and `written` say how much. Belongs to one thread at a time.
+bool pq_inflate(
+    pq_inflater *inflater, const uint8_t *input, int64_t input_bytes, uint8_t *output, int64_t output_bytes,
+    int64_t *read, int64_t *written, pq_error *error);
+/// Whether a gzip member or a zstd frame has just ended; `pq_inflater_reset` begins the next one.
+bool pq_inflater_is_finished(const pq_inflater *inflater);
+bool pq_inflater_reset(pq_inflater *inflater, pq_error *error);
+void pq_inflater_free(pq_inflater *inflater);
+
 // MARK: Texts that are looked for
 
 /// Copies `count` texts, at least one: each begins where the one before ends, the first at 0. Any number of threads may
