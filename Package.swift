@@ -102,6 +102,10 @@ let package = Package(
         ),
         .systemLibrary(
             name: "CExpat", path: "Sources/Systems/ObjectStore/CExpat", providers: [.apt(["libexpat1-dev"])]),
+        .target(
+            name: "CAvro", path: "Sources/Systems/SchemaRegistry/CAvro",
+            linkerSettings: [.linkedLibrary("avro")]
+        ),
         .target(name: "CProcess", path: "Sources/Plugins/CProcess"),
         .target(
             name: "CSimdJSON", dependencies: [exact], path: "Sources/Transactions/CSimdJSON",
@@ -127,6 +131,10 @@ let package = Package(
         .target(
             name: "Lake", dependencies: ["CParquet", "ObjectStore", "Retrying", exact],
             path: "Sources/Systems/Lake", exclude: ["CArrow", "CParquet"], swiftSettings: strict),
+
+        .target(
+            name: "SchemaRegistry", dependencies: ["CAvro", "Retrying", logging, metrics],
+            path: "Sources/Systems/SchemaRegistry", exclude: ["CAvro"], swiftSettings: strict),
 
         // The domain.
         .target(
@@ -187,7 +195,7 @@ let package = Package(
                 detectorAPI, exact, "BatchProtocol", "Models", "Features", "Outcomes", "Rules",
                 "Transactions",
                 "Kafka",
-                "Redis", "ObjectStore", "Retrying", crypto, grdb,
+                "Redis", "ObjectStore", "Retrying", "SchemaRegistry", crypto, grdb,
                 logging, metrics,
             ], path: "Sources/Serving", exclude: ["BatchProtocol"],
             swiftSettings: strict),
@@ -214,7 +222,9 @@ let package = Package(
             dependencies: [
                 "Management", "Serving", "Training", "Interchange", "Models", "Outcomes", "Rules", "Plugins",
                 "Features",
-                "Transactions", "Kafka", "KafkaProxy", "Redis", "ObjectStore", "Lake", "Signing", detectorAPI,
+                "Transactions", "Kafka", "KafkaProxy", "Redis", "ObjectStore", "Lake", "SchemaRegistry",
+                "Signing",
+                detectorAPI,
                 "CForestKernels", exact,
                 logging,
                 metrics, lifecycle, nioPosix,
@@ -246,6 +256,9 @@ let package = Package(
             exclude: ["Fixtures"],
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(name: "ExactTests", dependencies: [exact], swiftSettings: strict),
+        .testTarget(
+            name: "SchemaRegistryTests", dependencies: ["SchemaRegistry", "Torture", detectorAPI, logging],
+            swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
         .testTarget(
             name: "ObjectStoreTests", dependencies: ["ObjectStore", "Torture", detectorAPI],
@@ -277,7 +290,7 @@ let package = Package(
             name: "ServingTests",
             dependencies: [
                 "Serving", "Rules", "Features", "Transactions", "Kafka", "Models", "ObjectStore", "Plugins",
-                "Retrying", "Training", "Lake", "Torture", detectorAPI,
+                "Retrying", "SchemaRegistry", "Training", "Lake", "Torture", detectorAPI,
                 logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),

@@ -66,7 +66,7 @@ import Testing
         var marks: [TransactionMarks] = []
         while let records = try stream.next(BatchLimits(records: batchSize)) {
             #expect(records.payloads.count <= batchSize)
-            let windowed = try stage.run(consume.run(records))
+            let windowed = try stage.run(try consume.run(records))
             marks += windowed.marks
             // As if delivered at once, so that the next batch begins where this one ended.
             #expect(try store.write(windowed.writes))

@@ -38,7 +38,9 @@ import Testing
     ])
     func whatIsNoTraceIsNotPassedOn(text: String) { #expect(context(text) == nil) }
 
-    private func consumed(_ payloads: [[UInt8]], _ trace: ((Int) -> TraceContext?)? = nil) -> ConsumedBatch {
+    private func consumed(_ payloads: [[UInt8]], _ trace: ((Int) -> TraceContext?)? = nil) throws
+        -> ConsumedBatch
+    {
         let bytes = payloads.flatMap { $0 }
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, bytes.count), alignment: 8)
         defer { memory.deallocate() }
@@ -50,7 +52,7 @@ import Testing
         }
         let slice = PartitionSlice(
             source: TopicPartition(topic: "t", partition: 0), start: 0, end: Int64(payloads.count))
-        return ConsumeStage().run(
+        return try ConsumeStage().run(
             RawRecords(
                 payloads: views, offsets: payloads.indices.map { Int64($0) },
                 sliceIndex: payloads.map { _ in 0 }, slices: [slice], assignment: 1, trace: trace,
@@ -63,19 +65,21 @@ import Testing
     }
 
     @Test func aTraceGoesWithItsTransaction() throws {
-        let batch = consumed([json("a"), Array("no".utf8), json("b")]) { index in
+        let batch = try consumed([json("a"), Array("no".utf8), json("b")]) { index in
             index == 2 ? context(Self.parent) : nil
         }
         #expect(batch.count == 2 && batch.traces.mapValues(\.traceID) == [1: Self.trace])
         let (first, second) = batch.split { _ in 2 }
         #expect(first?.traces.isEmpty == true && second?.traces.mapValues(\.traceID) == [0: Self.trace])
-        #expect(consumed([json("a")]).traces.isEmpty)
+        #expect(try consumed([json("a")]).traces.isEmpty)
     }
 
     /// What Confluent's JSON Schema serialiser writes: a zero, the schema's id, and JSON.
-    @Test func aSerialisersHeaderIsPassedOverAndKeptInDeadLetters() {
+    @Test func aSerialisersHeaderIsPassedOverAndKeptInDeadLetters() throws {
         let header: [UInt8] = [0, 0, 0, 1, 7]
-        let batch = consumed([json("a"), header + json("b"), header + Array("{\"a\"".utf8), header, [0], []])
+        let batch = try consumed([
+            json("a"), header + json("b"), header + Array("{\"a\"".utf8), header, [0], [],
+        ])
         #expect((0..<batch.count).map { batch.transactions.text(.transactionID, $0) } == ["a", "b"])
         #expect(batch.deadLetters.map(\.payload) == [header + Array("{\"a\"".utf8), header, [0], []])
     }

@@ -55,6 +55,14 @@ struct Doctor: AsyncParsableCommand {
         } else {
             findings.append(Finding("stream", "embedded", .good, "an in-process cluster, at least once"))
         }
+        if let registry = try Parts.schemaRegistry(settings, logger: logger) {
+            let problem = registry.problem()
+            findings.append(
+                Finding(
+                    "registry", "answers", problem == nil ? .good : .away,
+                    "\(registry.place)\(problem.map { ": \($0)" } ?? "")",
+                    advice: problem == nil ? "" : "check registry.url, registry.user and registry.password"))
+        }
         if let url = settings.optionalText("redis.url") {
             findings += RedisCheckup(
                 address: try Parts.redisAddress(url), prefix: settings.text("redis.prefix")

@@ -270,6 +270,7 @@ struct Serve: AsyncParsableCommand {
         _ display: ServingDisplay?
     ) throws -> ThreadService {
         var scoring = try workerSettings(settings)
+        scoring.schemas = try Parts.schemaRegistry(settings, logger: parts.logger)
         if let spans { scoring.onTraced = { spans.note($0) } }
         scoring.prepareWindows = streams.warming(settings, logger: parts.logger)
         let snapshots = streams.snapshots

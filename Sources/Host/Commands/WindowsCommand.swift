@@ -90,7 +90,7 @@ struct Windows: AsyncParsableCommand {
             defer { stream.close() }
             let outcome = try WindowRebuild(
                 store, from: stream, settings: Streams.windowStage(settings), users: users, quietWaits: 500,
-                zone: try settings.zone()
+                zone: try settings.zone(), schemas: try Parts.schemaRegistry(settings, logger: logger)
             ).run()
             var lines = [
                 "\(outcome.records) records read: \(outcome.rebuilt) windows rebuilt, \(outcome.unchanged) were right"

@@ -56,6 +56,17 @@ extension Setting {
             meaning:
                 "further librdkafka properties: an object in the file, or name=value;name=value, kept secret"),
         Setting(
+            key: "registry.url", kind: .text, defaultValue: "",
+            meaning:
+                "schema registry of records that Confluent's serialisers wrote, https://registry:8081; none: of those JSON alone is read"
+        ),
+        Setting(
+            key: "registry.user", kind: .text, defaultValue: "",
+            meaning: "user of the schema registry, or the id of an API key; none: no authentication"),
+        Setting(
+            key: "registry.password", kind: .secret, defaultValue: "",
+            meaning: "its password, or the API key's secret"),
+        Setting(
             key: "batch.records", kind: .integer(1...100_000), defaultValue: "2000",
             meaning: "records in a batch at most"),
         Setting(

@@ -7,6 +7,7 @@ import Outcomes
 import Plugins
 import Redis
 import Rules
+import SchemaRegistry
 import Signing
 import Training
 
@@ -131,6 +132,18 @@ struct Parts {
                 sessionToken: settings.optionalText("s3.sessiontoken"))
         }
         return try makeObjectStore(uri: uri, settings: s3)
+    }
+
+    /// nil: none is configured.
+    static func schemaRegistry(_ settings: Settings, logger: Logger) throws -> SchemaRegistry? {
+        guard let url = settings.optionalText("registry.url") else { return nil }
+        do {
+            return try SchemaRegistry(
+                url: url, user: settings.optionalText("registry.user"),
+                password: settings.optionalText("registry.password"), logger: logger)
+        } catch {
+            throw UsageError("registry.url: \(error)")
+        }
     }
 
     static func redisAddress(_ url: String) throws -> RedisAddress {

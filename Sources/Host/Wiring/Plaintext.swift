@@ -19,7 +19,7 @@ enum Plaintext {
         }
         for (key, what) in [
             ("s3.endpoint", "the object store"), ("webhooks.url", "the webhook"),
-            ("telemetry.otlp", "the collector of spans"),
+            ("telemetry.otlp", "the collector of spans"), ("registry.url", "the schema registry"),
         ] {
             if let url = settings.optionalText(key).flatMap({ URLComponents(string: $0) }),
                 url.scheme?.lowercased() == "http", let host = url.host, !isLoopback(host)

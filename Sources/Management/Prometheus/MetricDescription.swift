@@ -165,6 +165,12 @@ extension MetricDescription {
         .counter("ml_event_listeners_dropped_total", "Clients of /v1/events that did not keep up."),
         .counter("ml_webhooks_sent_total", "Webhooks that the receiver took."),
         .counter("ml_webhooks_failed_total", "Webhooks that were given up."),
+        .counter(
+            "ml_schema_registry_requests_total",
+            "Requests for a schema of records that Confluent's serialisers wrote."),
+        .counter(
+            "ml_schema_registry_failures_total",
+            "Times that the schema registry gave no answer, and the stream waited."),
         .counter("ml_spans_sent_total", "Spans of batches that the collector took."),
         .counter(
             "ml_spans_dropped_total",

@@ -62,7 +62,7 @@ public struct VerdictReplay {
                 if stream.isFinished { break }
                 continue
             }
-            let batch = consume.run(records)
+            let batch = try consume.run(records)
             let windowed = try stage.run(batch)
             let chosen = take(batch, from: &recorded)
             let made = try make(windowed, chosen, &models, &tables, &ruleSets)

@@ -1,5 +1,6 @@
 import Exact
 import Glibc
+import SchemaRegistry
 import Transactions
 
 /// Stage 1: parses records into columns; what is no transaction becomes a dead letter.
@@ -7,12 +8,19 @@ import Transactions
 /// Holds the parser's buffers: one for each reading thread.
 public final class ConsumeStage {
     private let parser: TransactionParser
+    private let framed: FramedRecords?
 
-    /// - Parameter zone: Of times that do not say theirs; nil: they are refused.
-    public init(zone: PlaceZone? = nil) { parser = TransactionParser(zone: zone) }
+    /// - Parameters:
+    ///   - zone: Of times that do not say theirs; nil: they are refused.
+    ///   - schemas: Of records that Confluent's serialisers framed; nil: of those JSON alone is read.
+    public init(zone: PlaceZone? = nil, schemas: SchemaRegistry? = nil) {
+        parser = TransactionParser(zone: zone)
+        framed = schemas.map { FramedRecords($0) }
+    }
 
-    public func run(_ records: RawRecords) -> ConsumedBatch {
-        let parsed = records.parsed ?? parser.parsed(records.payloads.map(ConfluentFraming.json))
+    /// - Throws: `SchemaRegistryError`: the same records are to be tried again.
+    public func run(_ records: RawRecords) throws(SchemaRegistryError) -> ConsumedBatch {
+        let (parsed, refused) = try parsed(records)
         let (transactions, rejections) = (parsed.transactions, parsed.rejections)
         let deadLetters = rejections.map { rejection in
             let index = Int(rejection.messageIndex)
@@ -21,7 +29,8 @@ public final class ConsumeStage {
                 payload: Self.bytes(records.payloads[index]),
                 key: records.keys.flatMap { Self.bytes($0[index]) },
                 headers: records.headers?(index) ?? [], source: source, offset: records.offsets[index],
-                reason: rejection.reason.rawValue, detail: rejection.detail)
+                reason: refused[index]?.reason ?? rejection.reason.rawValue,
+                detail: refused[index]?.detail ?? rejection.detail)
         }
         let messages = transactions.messageIndex
         return withExtendedLifetime(records.owner) {
@@ -35,6 +44,14 @@ public final class ConsumeStage {
                 recordTimes: records.recordMilliseconds.map { times in messages.map { times[Int($0)] } },
                 traces: traces(messages, records.trace))
         }
+    }
+
+    private func parsed(
+        _ records: RawRecords
+    ) throws(SchemaRegistryError) -> (ParsedRecords, [Int: FramedRecords.Refusal]) {
+        if let parsed = records.parsed { return (parsed, [:]) }
+        guard let framed else { return (parser.parsed(records.payloads.map(ConfluentFraming.json)), [:]) }
+        return try framed.read(records.payloads) { (parser.parsed($0), $1) }
     }
 
     /// A copy; nil for what the record does not have.

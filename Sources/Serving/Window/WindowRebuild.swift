@@ -1,6 +1,7 @@
 import Exact
 import Features
 import Logging
+import SchemaRegistry
 import Transactions
 
 /// Makes windows whole again from the stream's own records, while others serve.
@@ -32,15 +33,19 @@ public struct WindowRebuild {
     /// How long nothing has come before the stream is taken to be at its end.
     private let quietWaits: Int
     private let zone: PlaceZone?
+    private let schemas: SchemaRegistry?
 
     /// - Parameters:
     ///   - stream: The service's stream, under a group of its own, from the beginning. Nothing is delivered to it.
     ///   - users: nil: everybody.
     ///   - zone: Of times that do not say theirs.
+    ///   - schemas: Of records that Confluent's serialisers framed.
     public init(
         _ live: any WindowStore, from stream: any TransactionStream, settings: WindowStage.Settings,
-        users: Set<String>? = nil, quietWaits: Int = 50, zone: PlaceZone? = nil
+        users: Set<String>? = nil, quietWaits: Int = 50, zone: PlaceZone? = nil,
+        schemas: SchemaRegistry? = nil
     ) {
+        self.schemas = schemas
         self.zone = zone
         self.live = live
         self.stream = stream
@@ -101,7 +106,7 @@ public struct WindowRebuild {
         reading.held = []
         for batch in held { try take(batch, &reading, stage, &outcome) }
         var waits = 0
-        let consume = ConsumeStage(zone: zone)
+        let consume = ConsumeStage(zone: zone, schemas: schemas)
         while !reading.isDone, !isCancelled() {
             guard let records = try stream.next(BatchLimits()) else {
                 waits += 1
@@ -109,7 +114,7 @@ public struct WindowRebuild {
                 continue
             }
             waits = 0
-            try take(consume.run(records), &reading, stage, &outcome)
+            try take(try consume.run(records), &reading, stage, &outcome)
         }
     }
 

@@ -5,6 +5,7 @@ import Models
 import Outcomes
 import Retrying
 import Rules
+import SchemaRegistry
 import Synchronization
 
 /// Runs the six stages over a stream until it ends or is told to stop.
@@ -23,6 +24,8 @@ public final class ScoringWorker: Sendable {
         public var windows = WindowStage.Settings()
         /// Of times that do not say theirs; nil: they are refused.
         public var zone: PlaceZone?
+        /// Of records that Confluent's serialisers framed; nil: of those JSON alone is read.
+        public var schemas: SchemaRegistry?
         /// Called once with the first batch, before its windows are read; a batch that it throws for waits.
         public var prepareWindows: (@Sendable (ConsumedBatch) throws -> Void)?
         /// A reference table older than that is marked in verdicts. Hours, of event time.
@@ -140,7 +143,8 @@ public final class ScoringWorker: Sendable {
             "serving", metadata: ["stream": "\(stream.location)", "windows": "\(windows.location)"])
         status.enter(.running)
         let reader = BatchReader(
-            stream: stream, limits: settings.limits, zone: settings.zone, status: status)
+            stream: stream, limits: settings.limits, zone: settings.zone, schemas: settings.schemas,
+            status: status)
         control.withLock { control in
             (control.reader, control.stream) = (reader, stream)
             if isStopped { stream.stop() }

@@ -178,7 +178,7 @@ final class Worker {
     func deliver(_ records: RawRecords) throws {
         var verdicts = OutputRecords()
         var texts: [String] = []
-        let letters = parses ? ConsumeStage().run(records).deadLetters : records.unreadable
+        let letters = parses ? try ConsumeStage().run(records).deadLetters : records.unreadable
         let rejected = Set(letters.map(\.offset))
         for (index, payload) in records.payloads.enumerated() where !rejected.contains(records.offsets[index])
         {
