@@ -116,7 +116,7 @@ let package = Package(
         // What every error can say of itself.
         .target(name: "Retrying", swiftSettings: strict),
         // Which bytes are this service's own.
-        .target(name: "Signing", dependencies: [crypto], swiftSettings: strict),
+        .target(name: "Signing", dependencies: [crypto, exact], swiftSettings: strict),
 
         // Outside systems.
         .target(
@@ -167,7 +167,8 @@ let package = Package(
         .target(
             name: "Outcomes",
             dependencies: [
-                "Features", "Transactions", "Lake", "ObjectStore", "Retrying", exact, crypto, logging,
+                "Features", "Transactions", "Lake", "ObjectStore", "Retrying", "Signing", exact, crypto,
+                logging,
                 metrics,
             ],
             swiftSettings: strict),
@@ -333,7 +334,8 @@ let package = Package(
         .testTarget(
             name: "OutcomesTests",
             dependencies: [
-                "Outcomes", "Features", "Transactions", "Lake", "ObjectStore", "Torture", detectorAPI,
+                "Outcomes", "Features", "Transactions", "Lake", "ObjectStore", "Signing", "Torture",
+                detectorAPI,
             ],
             exclude: ["Fixtures"],
             swiftSettings: strict, linkerSettings: nativeLibraries),

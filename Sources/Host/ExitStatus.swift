@@ -30,7 +30,7 @@ enum ExitStatus: Int32 {
             self = .data
         case let error as CatalogueError:
             switch error {
-            case .malformed: self = .data
+            case .malformed, .untrusted: self = .data
             case .contended: self = .unavailable
             case .overtaken: self = .failed
             }

@@ -112,6 +112,7 @@ extension Problem {
     private init(catalogue error: CatalogueError) {
         switch error {
         case .malformed: self.init(.internalServerError, "catalogue-damaged", "\(error)")
+        case .untrusted: self.init(.internalServerError, "catalogue-refused", "\(error)")
         case .contended: self = .later("catalogue-contended", "\(error)", seconds: 1)
         case .overtaken: self.init(.conflict, "promotion-overtaken", "\(error)")
         }

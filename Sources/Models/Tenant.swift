@@ -42,6 +42,8 @@ public enum Tenant: Sendable, CustomStringConvertible {
         }
     }
 
+    /// Where all history lies.
+    static let historyRoot = "models/history/"
     static let manifestPrefix = "models/catalogue/"
     static let globalManifestKey = "models/catalogue/global.json"
 

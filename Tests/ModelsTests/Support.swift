@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import ObjectStore
 import Plugins
+import Signing
 import Synchronization
 
 @testable import Models
@@ -78,14 +79,17 @@ struct World {
     /// - Parameter name: Of the process's disk: the same name is the same process, started again.
     func process(
         _ name: String = "a", memory: Int = 1 << 30, disk: Int = 1 << 30, store: ModelStore? = nil,
-        events: (any ModelEvents)? = nil
+        events: (any ModelEvents)? = nil, sealing keys: SigningKeys = .none
     ) throws -> Process {
         let store = store ?? self.store
         let cache = try ModelCache(path: cachePath(name), maximumSize: disk, logger: logger)
         let router = ModelRouter(
             store: store, cache: cache, registry: registry, maximumSize: memory, logger: logger)
         let promotion = Promotion(
-            store: store, catalogue: catalogue, cache: cache, router: router, events: events ?? self.events,
+            store: store,
+            catalogue: keys.isEmpty
+                ? catalogue : Catalogue(objects: objects, sealing: Sealing(keys: keys, seen: cache)),
+            cache: cache, router: router, events: events ?? self.events,
             now: { 42 })
         return Process(cache: cache, router: router, promotion: promotion)
     }

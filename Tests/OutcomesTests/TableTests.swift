@@ -1,6 +1,8 @@
 import Features
 import Foundation
 import ObjectStore
+import Signing
+import Synchronization
 import Testing
 import Torture
 import Transactions
@@ -94,6 +96,81 @@ import Transactions
         #expect(throws: ReferenceError.notFound(version: 77)) { try store.use(77) }
     }
 
+    @Test func aTableThatNobodySignedIsRefusedAndThePresentOneGoesOn() throws {
+        let folder = try TemporaryFolder()
+        let objects = folder.store("tables")
+        let cache = folder.path + "/cache"
+        let sealing = Sealing(keys: SigningKeys(newest: "key"), seen: Memory())
+        let store = ReferenceStore(objects: objects, cacheFolder: cache, sealing: sealing)
+        let first = try store.publish(bytes(20).0)
+        let current = CurrentReferences(store: store, logger: .init(label: "test"))
+        current.refresh()
+        #expect(current.current?.version == first.version && current.trouble == nil)
+
+        // A whole table, with a checksum that is right, by somebody without the key.
+        let stranger = try ReferenceStore(objects: folder.store("other")).publish(bytes(30, seed: 2).0)
+        let foreign = try #require(try folder.store("other").get("references/v\(stranger.version).table"))
+        let key = "references/v\(first.version).table"
+        let sound = try #require(try objects.get(key)).bytes
+        try objects.put(key, foreign.bytes, if: .always)
+        #expect(throws: ReferenceError.self) {
+            try ReferenceStore(objects: objects, sealing: sealing).load(first.version)
+        }
+        #expect(try ReferenceStore(objects: objects).load(first.version).sha256 == stranger.sha256)
+        try objects.put(key, sound, if: .always)
+
+        let second = try store.publish(bytes(30, seed: 2).0)
+        let newest = try #require(try objects.get("references/latest")).bytes
+        for wrong in ["\(second.version)\n", #"{"version":\#(first.version)}"#] {
+            try objects.put("references/latest", Array(wrong.utf8), if: .always)
+            current.refresh()
+            #expect(current.current?.version == first.version && current.trouble != nil)
+        }
+        try objects.put("references/latest", newest, if: .always)
+        current.refresh()
+        #expect(current.current?.version == second.version && current.trouble == nil)
+    }
+
+    @Test func anOlderTableIsMadeToServeByThoseWithTheKeyOnly() throws {
+        let folder = try TemporaryFolder()
+        let objects = folder.store("tables")
+        let sealing = Sealing(keys: SigningKeys(newest: "key"), seen: Memory())
+        let store = ReferenceStore(objects: objects, sealing: sealing)
+        for seed in 1...2 { _ = try store.publish(bytes(20, seed: UInt64(seed)).0) }
+        try store.use(1)
+        let older = try #require(try objects.get("references/latest")).bytes
+        try store.use(2)
+        #expect(try store.latest() == 2)
+        try objects.put("references/latest", older, if: .always)
+        let error = #expect(throws: ReferenceError.self) { try store.latest() }
+        #expect(error.map { "\($0)".contains("older") } == true)
+        try store.use(1)
+        #expect(try store.latest() == 1)
+        try objects.delete("references/latest")
+        #expect(throws: ReferenceError.self) { try store.latest() }
+    }
+
+    @Test func tablesAreSignedByTheKeyThatFollows() throws {
+        let folder = try TemporaryFolder()
+        let objects = folder.store("tables")
+        let plain = ReferenceStore(objects: objects)
+        for seed in 1...3 { _ = try plain.publish(bytes(20, seed: UInt64(seed)).0) }
+        func store(_ newest: String, _ older: String...) -> ReferenceStore {
+            ReferenceStore(
+                objects: objects,
+                sealing: Sealing(keys: SigningKeys(newest: newest, older: older), seen: nil))
+        }
+        #expect(throws: ReferenceError.self) { try store("old").load(2) }
+        let refused = try store("old").resign(signsUnsigned: false, isRestored: false)
+        #expect(refused.signed == 0 && refused.refused.count == 4)
+        #expect(try store("old").resign(signsUnsigned: true, isRestored: false).signed == 4)
+        #expect(try store("old").load(2).version == 2 && store("old").latest() == 3)
+        #expect(try store("new", "old").resign(signsUnsigned: false, isRestored: false) == (4, []))
+        #expect(try store("new").load(1).version == 1 && store("new").latest() == 3)
+        #expect(throws: ReferenceError.self) { try store("old").load(1) }
+        #expect(try store("new").resign(signsUnsigned: false, isRestored: false) == (0, []))
+    }
+
     @Test func aDamagedCacheIsMendedFromTheStore() throws {
         let folder = try TemporaryFolder()
         let cache = folder.path + "/cache"
@@ -118,5 +195,15 @@ import Transactions
         #expect(try store.publish(self.bytes(10, seed: 3).0).version == 2)
         #expect(try store.versions() == [1, 2])
         #expect(try store.latest() == 2)
+    }
+}
+
+/// What one machine has seen.
+private final class Memory: SeenGenerations {
+    private let seen = Mutex<[String: Int64]>([:])
+
+    func newestGeneration(of name: String) -> Int64? { seen.withLock { $0[name] } }
+    func note(_ generation: Int64, of name: String) {
+        seen.withLock { $0[name] = max(generation, $0[name] ?? generation) }
     }
 }

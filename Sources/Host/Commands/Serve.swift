@@ -156,7 +156,7 @@ struct Serve: AsyncParsableCommand {
         }
 
         let references = CurrentReferences(
-            store: try Parts.referenceStore(settings, isCached: true), logger: logger)
+            store: try Parts.referenceStore(settings, isCached: true, seen: parts.cache), logger: logger)
         let rules = CurrentRules(
             store: try Parts.ruleStore(settings), cachePath: settings.dataPath("rules.json"), logger: logger)
         if roles != [.training] {

@@ -33,7 +33,6 @@ struct Parts {
         let storeURI = settings.optionalText("store.uri") ?? settings.dataPath("store")
         models = ModelStore(
             objects: try Parts.objectStore(storeURI, settings), keys: try Parts.signingKeys(settings))
-        catalogue = Catalogue(objects: models.objects)
         if cachePath == nil {
             try FileManager.default.createDirectory(
                 atPath: settings.text("data.directory"), withIntermediateDirectories: true)
@@ -41,6 +40,8 @@ struct Parts {
         cache = try ModelCache(
             path: cachePath ?? settings.dataPath("models.sqlite"),
             maximumSize: settings.integer("models.cache"), logger: logger)
+        catalogue = Catalogue(
+            objects: models.objects, sealing: Sealing(keys: try Parts.signingKeys(settings), seen: cache))
         router = ModelRouter(
             store: models, cache: cache, registry: registry, maximumSize: settings.integer("models.memory"),
             logger: logger)
@@ -66,12 +67,17 @@ struct Parts {
             registry: registry, settings: training)
     }
 
-    /// - Parameter isCached: Tables are mapped from files in the data directory.
-    static func referenceStore(_ settings: Settings, isCached: Bool = false) throws -> ReferenceStore {
+    /// - Parameters:
+    ///   - isCached: Tables are mapped from files in the data directory.
+    ///   - seen: What this machine remembers; nil: an older table than it has seen is believed.
+    static func referenceStore(
+        _ settings: Settings, isCached: Bool = false, seen: (any SeenGenerations)? = nil
+    ) throws -> ReferenceStore {
         let uri = settings.optionalText("store.uri") ?? settings.dataPath("store")
         return ReferenceStore(
             objects: try objectStore(uri, settings),
-            cacheFolder: isCached ? settings.dataPath("references") : nil)
+            cacheFolder: isCached ? settings.dataPath("references") : nil,
+            sealing: Sealing(keys: try signingKeys(settings), seen: seen))
     }
 
     static func ruleStore(_ settings: Settings) throws -> RuleStore {

@@ -93,6 +93,12 @@ enum CacheFile {
             // Key, offset and size, with spaces between; NULL: an object of its own.
             try db.execute(sql: "ALTER TABLE active ADD COLUMN place TEXT")
         }
+        migrator.registerMigration("generations") { db in
+            try db.execute(
+                sql:
+                    "CREATE TABLE generation (name TEXT PRIMARY KEY, generation INTEGER NOT NULL) WITHOUT ROWID"
+            )
+        }
         return migrator
     }
 

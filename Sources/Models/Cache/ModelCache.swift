@@ -16,6 +16,8 @@ public final class ModelCache: Sendable {
     private let maximumSize: Int
     private let logger: Logger
     private let state = Mutex(State())
+    /// Of sealed objects: see `SeenGenerations`.
+    let generations = Mutex<[String: Int64]>([:])
     /// What is written here nobody waits for.
     private let behind = DispatchQueue(label: "model-cache-writes", qos: .utility)
 
@@ -268,7 +270,7 @@ public final class ModelCache: Sendable {
 
     /// Does what the service can do without: a failure is counted, and logged when the one before it went well.
     @discardableResult
-    private func attempt<Value>(_ body: () throws -> Value) -> Value? {
+    func attempt<Value>(_ body: () throws -> Value) -> Value? {
         do {
             let value = try body()
             state.withLock { $0.isFailing = false }

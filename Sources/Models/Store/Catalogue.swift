@@ -1,11 +1,14 @@
 import Exact
 import Foundation
 import ObjectStore
+import Signing
 
 /// A catalogue that cannot be read or written.
 public enum CatalogueError: Error, Sendable, Hashable, CustomStringConvertible {
     /// An object of the catalogue is not what it should be: restore it from a copy, or from the history.
     case malformed(key: String, reason: String)
+    /// An object of the catalogue is not the one that this service has written: see `SealError`.
+    case untrusted(key: String, reason: SealError)
     /// Others changed the same manifest again and again meanwhile: try again.
     case contended(key: String, attempts: Int)
     /// Somebody else has made another version active since this promotion was begun.
@@ -14,6 +17,7 @@ public enum CatalogueError: Error, Sendable, Hashable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .malformed(let key, let reason): "\(key) is damaged: \(reason)"
+        case .untrusted(let key, let reason): "\(key) is refused: \(reason)"
         case .contended(let key, let attempts):
             "\(key) was changed by others in each of \(attempts) attempts; try again"
         case .overtaken(let tenant, let active, let by):
@@ -35,8 +39,13 @@ public final class Catalogue: Sendable {
     private static let maximumObjectSize = 128 << 20
 
     let objects: any ObjectStore
+    let sealing: Sealing
 
-    public init(objects: any ObjectStore) { self.objects = objects }
+    /// - Parameter sealing: Of manifests and history.
+    public init(objects: any ObjectStore, sealing: Sealing = .none) {
+        self.objects = objects
+        self.sealing = sealing
+    }
 
     // MARK: Reading
 
@@ -46,7 +55,7 @@ public final class Catalogue: Sendable {
 
     /// Every change of a tenant, oldest first.
     ///
-    /// - Throws: `CatalogueError.malformed` also when a part is missing.
+    /// - Throws: `CatalogueError.malformed` also when a part is missing, `CatalogueError.untrusted`.
     public func changes(of tenant: Tenant) throws -> [ModelChange] {
         guard let entry = try read(tenant.manifestKey).manifest.entries[tenant] else { return [] }
         guard entry.folded > 0 else { return entry.changes }
@@ -109,8 +118,9 @@ public final class Catalogue: Sendable {
             loaded.keys.insert(summary.key)
             guard known[summary.key] != summary.tag else { continue }
             do {
-                let (manifest, tag) = try read(summary.key)
-                guard let tag else { continue }
+                let found = try read(summary.key)
+                let manifest = found.manifest
+                guard let tag = found.tag else { continue }
                 var active: [Tenant: ActiveModel] = [:]
                 active.reserveCapacity(manifest.entries.count)
                 for tenant in manifest.entries.keys { active[tenant] = manifest.active(tenant) }
@@ -119,23 +129,65 @@ public final class Catalogue: Sendable {
                 loaded.damaged.append(error)
             }
         }
+        // Somebody may have removed one. What was known of it stays.
+        for key in known.keys where !loaded.keys.contains(key) {
+            do throws(SealError) {
+                try sealing.checkAbsence(name: key)
+            } catch {
+                loaded.keys.insert(key)
+                loaded.damaged.append(.untrusted(key: key, reason: error))
+            }
+        }
         return loaded
     }
 
-    func read(_ key: String) throws -> (manifest: Manifest, tag: VersionTag?) {
-        guard let object = try bounded(key) else { return (Manifest(), nil) }
+    /// A manifest as it was read.
+    struct Stored {
+        var manifest = Manifest()
+        /// nil: there is none.
+        var tag: VersionTag?
+        var seal: Sealing.Seal?
+    }
+
+    func read(_ key: String) throws -> Stored {
+        var attempts = 0
+        while true {
+            do {
+                return try readOnce(key)
+            } catch CatalogueError.untrusted(_, .older) where attempts < 2 {
+                // Another thread may have written and noted a newer one since this one was fetched.
+                attempts += 1
+            }
+        }
+    }
+
+    private func readOnce(_ key: String) throws -> Stored {
+        guard let object = try bounded(key) else {
+            do throws(SealError) {
+                try sealing.checkAbsence(name: key)
+                return Stored()
+            } catch {
+                throw CatalogueError.untrusted(key: key, reason: error)
+            }
+        }
+        let seal: Sealing.Seal?
+        do throws(SealError) {
+            seal = try sealing.check(object.bytes, name: key)
+        } catch {
+            throw CatalogueError.untrusted(key: key, reason: error)
+        }
         do {
             let manifest = try object.bytes.withUnsafeBytes {
                 try Manifest(json: $0, isGlobal: key == Tenant.globalManifestKey)
             }
-            return (manifest, object.tag)
+            return Stored(manifest: manifest, tag: object.tag, seal: seal)
         } catch {
             throw CatalogueError.malformed(key: key, reason: "\(error)")
         }
     }
 
     /// Reads an object of the catalogue; one that is larger than any of ours is damaged.
-    private func bounded(_ key: String) throws -> StoredObject? {
+    func bounded(_ key: String) throws -> StoredObject? {
         do {
             return try objects.get(key, maximumSize: Self.maximumObjectSize)
         } catch {
@@ -219,11 +271,16 @@ public final class Catalogue: Sendable {
         _ key: String, _ change: (inout Manifest) throws -> [ModelChange]
     ) throws -> [ModelChange] {
         for attempt in 0..<Self.maximumAttempts {
-            var (manifest, tag) = try read(key)
+            let found = try read(key)
+            var manifest = found.manifest
+            let tag = found.tag
             let before = tag == nil ? 0 : manifest.entries.count
             let changes = try change(&manifest)
             if changes.isEmpty && manifest.entries.count == before { return [] }
-            if try objects.putIfUnchanged(key, manifest.json, tag.map { .unchanged($0) } ?? .absent) {
+            let generation = Sealing.generation(after: found.seal?.generation)
+            let bytes = sealing.sealed(manifest.json, name: key, generation: generation)
+            if try objects.putIfUnchanged(key, bytes, tag.map { .unchanged($0) } ?? .absent) {
+                sealing.note(generation, of: key)
                 return changes
             }
             Thread.sleep(forTimeInterval: Double.random(in: 0...0.001) * Double(min(attempt, 32)))
@@ -244,13 +301,19 @@ public final class Catalogue: Sendable {
         json.append("}\n")
         let first = String(entry.folded + 1)
         let number = String(repeating: "0", count: max(0, 10 - first.count)) + first
-        try objects.put("\(tenant.historyPrefix)/\(number).json", json.bytes, if: .always)
+        let key = "\(tenant.historyPrefix)/\(number).json"
+        try objects.put(key, sealing.sealed(json.bytes, name: key, generation: 0), if: .always)
         entry.folded += entry.changes.count
         entry.changes = []
     }
 
     private func history(of tenant: Tenant, key: String) throws -> [ModelChange] {
         guard let object = try bounded(key) else { return [] }
+        do throws(SealError) {
+            _ = try sealing.seal(of: object.bytes, name: key)
+        } catch {
+            throw CatalogueError.untrusted(key: key, reason: error)
+        }
         do {
             guard let name = key.split(separator: "/").last, let first = Int(name.prefix { $0 != "." }),
                 ModelNumbers.versions.contains(first)

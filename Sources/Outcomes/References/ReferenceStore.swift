@@ -3,6 +3,7 @@ import Exact
 import Features
 import Foundation
 import ObjectStore
+import Signing
 
 /// A table that is ready to be looked up in, and its name. Immutable.
 public struct ReadyReferences: Sendable {
@@ -19,20 +20,24 @@ public struct ReadyReferences: Sendable {
 }
 
 /// The tables in an object store, `references/v17.table`, each written once, and which of them serves,
-/// `references/latest`. Thread-safe; calls block.
+/// `references/latest`. With keys a seal beside each table says its SHA-256, `references/v17.seal`, and which one serves is
+/// sealed too. Thread-safe; calls block.
 public struct ReferenceStore: Sendable {
-    private let objects: any ObjectStore
+    let objects: any ObjectStore
+    let sealing: Sealing
     /// Tables are mapped from files in this folder; nil: they are kept in memory.
     private let cacheFolder: String?
 
-    private static let latestKey = "references/latest"
+    static let latestKey = "references/latest"
 
-    public init(objects: any ObjectStore, cacheFolder: String? = nil) {
+    /// - Parameter sealing: Of tables, and of which one serves.
+    public init(objects: any ObjectStore, cacheFolder: String? = nil, sealing: Sealing = .none) {
         self.objects = objects
         self.cacheFolder = cacheFolder
+        self.sealing = sealing
     }
 
-    private func key(_ version: Int) -> String { "references/v\(version).table" }
+    func key(_ version: Int) -> String { "references/v\(version).table" }
 
     // MARK: Which there are
 
@@ -49,20 +54,15 @@ public struct ReferenceStore: Sendable {
 
     /// The version that serves; nil: none does.
     public func latest() throws -> Int? {
-        guard let bytes = try objects.get(Self.latestKey)?.bytes else { return nil }
-        let text = String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
-        guard let version = Int(text), version > 0 else {
-            throw ReferenceError.damaged(
-                file: Self.latestKey,
-                reason: "'\(text.prefix(40))' is no version; ml-service references use sets it")
-        }
-        return version
+        try readLatest()?.version
     }
 
     /// Makes a version serve, a later one or an earlier.
     public func use(_ version: Int) throws {
         guard try objects.head(key(version)) != nil else { throw ReferenceError.notFound(version: version) }
-        try objects.put(Self.latestKey, Array("\(version)\n".utf8), if: .always)
+        // What is there may be of somebody else: then the new one is newer than it says all the same.
+        let before = try? readLatest()?.seal?.generation
+        try writeLatest(version, after: before)
     }
 
     // MARK: Writing
@@ -76,13 +76,15 @@ public struct ReferenceStore: Sendable {
         let bytes = body + digest
         let serving = try latest()
         if let serving, let summary = try objects.head(key(serving)), summary.sizeBytes == bytes.count,
-            try objects.get(key(serving))?.bytes == bytes
+            try objects.get(key(serving))?.bytes == bytes,
+            (try? check(serving, sha256: Hex.text(digest))) != nil
         {
             return try ready(serving, Array(bytes))
         }
         var version = (serving ?? 0) + 1
         // Each failure is a version that somebody else has written, so somebody always gets on.
         while try !objects.putIfUnchanged(key(version), bytes, .absent) { version += 1 }
+        try seal(version, sha256: Hex.text(digest))
         try use(version)
         return try ready(version, bytes)
     }
@@ -93,15 +95,23 @@ public struct ReferenceStore: Sendable {
     ///
     /// - Throws: `ReferenceError.damaged` when its checksum is wrong, `ReferenceTableError`, the store's own errors.
     public func load(_ version: Int) throws -> ReadyReferences {
-        guard let cacheFolder else { return try ready(version, try fetch(version)) }
+        guard let cacheFolder else {
+            let found = try ready(version, try fetch(version))
+            try check(version, sha256: found.sha256)
+            return found
+        }
         let path = cacheFolder + "/v\(version).table"
         if let cached = MappedFile(path) {
             // What the disk has done to it is mended from the store.
-            if let found = try? ready(version, cached.bytes, owner: cached) { return found }
+            if let found = try? ready(version, cached.bytes, owner: cached) {
+                try check(version, sha256: found.sha256)
+                return found
+            }
             try? FileManager.default.removeItem(atPath: path)
         }
         let bytes = try fetch(version)
         let found = try ready(version, bytes)
+        try check(version, sha256: found.sha256)
         do {
             try FileManager.default.createDirectory(atPath: cacheFolder, withIntermediateDirectories: true)
             try Data(bytes).write(to: URL(filePath: path), options: .atomic)
