@@ -96,6 +96,8 @@ let package = Package(
         // Without pkgConfig: hiredis.pc carries a flag that SwiftPM warns about. The module map links it.
         .systemLibrary(
             name: "CHiredis", path: "Sources/Systems/Redis/CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(
+            name: "COpenSSL", path: "Sources/Systems/Redis/COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CArrow", path: "Sources/Systems/Lake/CArrow", pkgConfig: "parquet"),
         .target(
             name: "CCurl", path: "Sources/Systems/ObjectStore/CCurl", linkerSettings: [.linkedLibrary("curl")]
@@ -123,8 +125,8 @@ let package = Package(
             name: "Kafka", dependencies: ["CRdKafka", "Retrying", logging], path: "Sources/Systems/Kafka",
             exclude: ["CRdKafka"], swiftSettings: strict),
         .target(
-            name: "Redis", dependencies: ["CHiredis", "Retrying", crypto, exact],
-            path: "Sources/Systems/Redis", exclude: ["CHiredis"], swiftSettings: strict),
+            name: "Redis", dependencies: ["CHiredis", "COpenSSL", "Retrying", crypto, exact],
+            path: "Sources/Systems/Redis", exclude: ["CHiredis", "COpenSSL"], swiftSettings: strict),
         .target(
             name: "ObjectStore", dependencies: ["CCurl", "CExpat", "Retrying", crypto, exact],
             path: "Sources/Systems/ObjectStore", exclude: ["CCurl", "CExpat"], swiftSettings: strict),

@@ -41,7 +41,7 @@ import Testing
             try await warnings([
                 "http.host": "0.0.0.0", "http.certificate": "c.pem", "http.certificatekey": "k.pem",
                 "s3.endpoint": "https://s3.bank", "stream.brokers": "kafka.bank:9092",
-                "stream.properties": "security.protocol=SASL_SSL",
+                "stream.properties": "security.protocol=SASL_SSL", "redis.url": "rediss://:x@redis.bank",
             ]).isEmpty)
         #expect(
             try await warnings([

@@ -12,6 +12,7 @@ struct RedisAddressTests {
             ("redis://:secret@cache:6380/", .tcp(host: "cache", port: 6380), nil, "secret", 0),
             ("redis://app:p%40ss%2Fw%23rd@cache", .tcp(host: "cache", port: 6379), "app", "p@ss/w#rd", 0),
             ("redis://[::1]:6379/1", .tcp(host: "::1", port: 6379), nil, nil, 1),
+            ("rediss://app:secret@cache/2", .tcp(host: "cache", port: 6379), "app", "secret", 2),
             ("unix:///run/redis.sock", .unix(path: "/run/redis.sock"), nil, nil, 0),
             ("unix:///run/a%20b.sock?db=2", .unix(path: "/run/a b.sock"), nil, nil, 2),
             ("unix://:secret@/run/redis.sock", .unix(path: "/run/redis.sock"), nil, "secret", 0),
@@ -25,13 +26,14 @@ struct RedisAddressTests {
         #expect(address.password == password)
         #expect(address.database == database)
         #expect(try RedisAddress(parsing: address.description).endpoint == endpoint)
+        #expect((address.tls != nil) == text.hasPrefix("rediss"))
     }
 
     @Test(
         "what is refused, without repeating the password",
         arguments: [
             "", "localhost:6379", "http://cache", "redis://", "redis://cache:0", "redis://cache:70000",
-            "redis://cache/x", "redis://cache/-1", "redis://user@cache", "rediss://:secret@cache",
+            "redis://cache/x", "redis://cache/-1", "redis://user@cache", "rediss://user@cache",
             "unix://relative",
             "unix://host/run/redis.sock", "unix:///" + String(repeating: "x", count: 200),
             "redis://:sec#ret@cache",

@@ -65,7 +65,7 @@ struct Doctor: AsyncParsableCommand {
         }
         if let url = settings.optionalText("redis.url") {
             findings += RedisCheckup(
-                address: try Parts.redisAddress(url), prefix: settings.text("redis.prefix")
+                address: try Parts.redisAddress(url, settings), prefix: settings.text("redis.prefix")
             ).findings()
         } else {
             findings.append(Finding("redis", "embedded", .good, "windows in memory, with a snapshot"))

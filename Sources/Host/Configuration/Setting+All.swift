@@ -81,8 +81,18 @@ extension Setting {
         Setting(
             key: "redis.url", kind: .secret, defaultValue: "",
             meaning:
-                "redis://[user:password@]host:port/db or unix:///path; none: windows in memory with a snapshot"
+                "redis://[user:password@]host:port/db, rediss:// for TLS, or unix:///path; none: windows in memory with a snapshot"
         ),
+        Setting(
+            key: "redis.ca", kind: .text, defaultValue: "",
+            meaning:
+                "with rediss://: PEM file of the authorities that its certificate may be of; none: the system's"
+        ),
+        Setting(
+            key: "redis.certificate", kind: .text, defaultValue: "",
+            meaning: "with rediss://: PEM file of the certificate that this service shows; none: none"),
+        Setting(
+            key: "redis.certificatekey", kind: .text, defaultValue: "", meaning: "PEM file of its key"),
         Setting(
             key: "redis.prefix", kind: .text, defaultValue: "ml:",
             meaning: "of the keys of windows and events, so that services can share a Redis"),

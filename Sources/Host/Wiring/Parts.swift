@@ -47,7 +47,7 @@ struct Parts {
             logger: logger)
         if let url = settings.optionalText("redis.url") {
             events = RedisModelEvents(
-                address: try Parts.redisAddress(url), prefix: settings.text("redis.prefix"))
+                address: try Parts.redisAddress(url, settings), prefix: settings.text("redis.prefix"))
         } else {
             events = InProcessModelEvents()
         }
@@ -152,12 +152,26 @@ struct Parts {
         }
     }
 
-    static func redisAddress(_ url: String) throws -> RedisAddress {
+    static func redisAddress(_ url: String, _ settings: Settings) throws -> RedisAddress {
+        var address: RedisAddress
         do {
-            return try RedisAddress(parsing: url)
+            address = try RedisAddress(parsing: url)
         } catch {
             throw UsageError("redis.url: \(error)")
         }
+        let tls = RedisTLS(
+            authorities: settings.optionalText("redis.ca"),
+            certificate: settings.optionalText("redis.certificate"),
+            key: settings.optionalText("redis.certificatekey"))
+        if address.tls != nil {
+            guard tls.key == nil || tls.certificate != nil else {
+                throw UsageError("redis.certificatekey is of no certificate: set redis.certificate")
+            }
+            address.tls = tls
+        } else if tls != RedisTLS() {
+            throw UsageError("redis.ca and redis.certificate are for TLS: write rediss:// in redis.url")
+        }
+        return address
     }
 }
 

@@ -15,7 +15,8 @@ enum Plaintext {
             redis.scheme?.lowercased() == "redis", let host = redis.host, !isLoopback(host)
         {
             warnings.append(
-                "Redis at \(host) is not encrypted: put a TLS tunnel between, or keep to a private network")
+                "Redis at \(host) is not encrypted: write rediss:// in redis.url, where the server speaks TLS"
+            )
         }
         for (key, what) in [
             ("s3.endpoint", "the object store"), ("webhooks.url", "the webhook"),

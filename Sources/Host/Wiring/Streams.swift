@@ -101,7 +101,7 @@ struct Streams {
         windows.prefix = settings.text("redis.prefix")
         windows.service = windowService(settings)
         windows.keptSeconds = settings.integer("windows.days") * 86_400
-        let address = try Parts.redisAddress(settings.text("redis.url"))
+        let address = try Parts.redisAddress(settings.text("redis.url"), settings)
         return RedisWindowStore(connection: RedisConnection(address: address), settings: windows)
     }
 

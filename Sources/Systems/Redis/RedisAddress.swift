@@ -12,8 +12,10 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
     public let password: String?
     /// Number of the logical database.
     public let database: Int
+    /// nil: in the clear.
+    public var tls: RedisTLS?
 
-    /// Reads `redis://[[user]:password@]host[:port][/database]` or `unix://[[user]:password@]/path[?db=number]`.
+    /// Reads `redis://[[user]:password@]host[:port][/database]`, `rediss://` for the same over TLS, or `unix://[[user]:password@]/path[?db=number]`.
     ///
     /// User, password and path may hold percent-encoded characters.
     ///
@@ -30,18 +32,16 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
                 "it has a user but no password; a password alone is written redis://:password@host")
         }
         switch scheme {
-        case "redis":
+        case "redis", "rediss":
+            tls = scheme == "rediss" ? RedisTLS() : nil
             endpoint = try Self.tcpEndpoint(of: parts)
             let path = parts.path.drop { $0 == "/" }
             database = try Self.database(path.isEmpty ? nil : String(path))
         case "unix":
             endpoint = try Self.unixEndpoint(of: parts)
             database = try Self.database(parts.queryItems?.first { $0.name == "db" }?.value)
-        case "rediss":
-            throw RedisAddressError(
-                "TLS is not built in; put a TLS tunnel in front, or use redis:// on a private network")
         default:
-            throw RedisAddressError("the scheme is '\(scheme)', not redis or unix")
+            throw RedisAddressError("the scheme is '\(scheme)', not redis, rediss or unix")
         }
     }
 
@@ -77,7 +77,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
     public var description: String {
         switch endpoint {
         case .tcp(let host, let port):
-            "redis://\(host.contains(":") ? "[\(host)]" : host):\(port)/\(database)"
+            "\(tls == nil ? "redis" : "rediss")://\(host.contains(":") ? "[\(host)]" : host):\(port)/\(database)"
         case .unix(let path): "unix://\(path)" + (database == 0 ? "" : "?db=\(database)")
         }
     }

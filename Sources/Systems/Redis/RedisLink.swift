@@ -12,6 +12,10 @@ final class RedisLink {
     private let tape: ReplyTape
     private let address: RedisAddress
     private let buffer: UnsafeMutableRawBufferPointer
+    /// nil: in the clear.
+    private var tls: TLSSession?
+    /// What TLS has decrypted; empty without it.
+    private var plain = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
     /// A single read. Redis writes up to 64 KiB at once.
     private static let readSize = 128 << 10
@@ -45,16 +49,93 @@ final class RedisLink {
         self.parser = parser
         buffer = .allocate(byteCount: Self.readSize, alignment: 16)
         _ = fcntl(context.pointee.fd, F_SETFD, FD_CLOEXEC)
-        if case .tcp = address.endpoint { redisEnableKeepAlive(context) }
+        guard case .tcp(let host, _) = address.endpoint else { return }
+        redisEnableKeepAlive(context)
+        guard let settings = address.tls else { return }
+        plain = .allocate(byteCount: Self.readSize, alignment: 16)
+        let deadline = Deadline(timeoutMilliseconds: timeoutMilliseconds)
+        try secure { () throws(TLSSession.Failure) in tls = try TLSSession(settings, host: host) }
+        while try secure({ () throws(TLSSession.Failure) in try tls?.handshake() }) == false {
+            try sendEncrypted(deadline: deadline)
+            try receiveEncrypted(deadline)
+        }
+        try sendEncrypted(deadline: deadline)
     }
 
     deinit {
         redisFree(context)
         buffer.deallocate()
+        plain.deallocate()
+    }
+
+    // MARK: TLS
+
+    private func secure<Result>(
+        _ body: () throws(TLSSession.Failure) -> Result
+    ) throws(RedisError) -> Result {
+        do throws(TLSSession.Failure) {
+            return try body()
+        } catch {
+            throw self.error(.unavailable("TLS: \(error.reason)"))
+        }
+    }
+
+    /// Sends what TLS has to say, if anything.
+    private func sendEncrypted(hasMore: Bool = false, deadline: Deadline) throws(RedisError) {
+        guard let encrypted = tls?.takeOutgoing(), !encrypted.isEmpty else { return }
+        try sendAll(encrypted, hasMore: hasMore, deadline: deadline)
+    }
+
+    /// Waits for bytes of the server's, and gives them to TLS.
+    private func receiveEncrypted(_ deadline: Deadline) throws(RedisError) {
+        while true {
+            let count = recv(context.pointee.fd, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+            if count > 0 {
+                let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+                return try secure { () throws(TLSSession.Failure) in try tls?.feed(bytes) }
+            }
+            if count == 0 { throw error(.unavailable("the server closed the connection")) }
+            if errno == EAGAIN {
+                try wait(for: Int16(POLLIN), deadline)
+            } else if errno != EINTR {
+                throw broken(errno)
+            }
+        }
+    }
+
+    /// Whole replies of the server's over TLS: some bytes of them.
+    private func receivePlain(_ tls: TLSSession, _ deadline: Deadline) throws(RedisError)
+        -> UnsafeRawBufferPointer
+    {
+        while true {
+            let count = try secure { () throws(TLSSession.Failure) in try tls.read(into: plain) }
+            // A change of keys is answered.
+            try sendEncrypted(deadline: deadline)
+            if count == 0 { throw error(.unavailable("the server closed the connection")) }
+            if let count { return UnsafeRawBufferPointer(rebasing: plain[..<count]) }
+            try receiveEncrypted(deadline)
+        }
+    }
+
+    /// Whether an idle connection has ended, or holds more than what TLS says to itself: after the handshake a server sends
+    /// tickets for later sessions.
+    private func isStale(_ tls: TLSSession) -> Bool {
+        do {
+            while true {
+                if try tls.read(into: plain) != nil { return true }
+                let count = recv(context.pointee.fd, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { return count == 0 || errno != EAGAIN }
+                try tls.feed(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            }
+        } catch {
+            return true
+        }
     }
 
     /// Whether the server has closed an idle connection, or has sent something that nobody asked for.
     var isStale: Bool {
+        if let tls { return isStale(tls) }
         var byte: UInt8 = 0
         while true {
             if recv(context.pointee.fd, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) >= 0 { return true }
@@ -66,6 +147,20 @@ final class RedisLink {
     ///
     /// - Parameter hasMore: Another part of the same commands follows at once, so a short packet can wait for it.
     func send(_ bytes: [UInt8], hasMore: Bool, deadline: Deadline) throws(RedisError) {
+        guard let tls else { return try sendAll(bytes, hasMore: hasMore, deadline: deadline) }
+        let outcome = bytes.withUnsafeBytes { buffer -> TLSSession.Failure? in
+            do throws(TLSSession.Failure) {
+                try tls.write(buffer)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let outcome { throw error(.unavailable("TLS: \(outcome.reason)")) }
+        try sendEncrypted(hasMore: hasMore, deadline: deadline)
+    }
+
+    private func sendAll(_ bytes: [UInt8], hasMore: Bool, deadline: Deadline) throws(RedisError) {
         // MSG_NOSIGNAL: a server that has gone is an error here, not a signal that ends the process.
         let flags = Int32(MSG_NOSIGNAL | MSG_DONTWAIT | (hasMore ? MSG_MORE : 0))
         var sent = 0
@@ -97,6 +192,12 @@ final class RedisLink {
             if missing == 0 { break }
             guard receivedSize <= Self.maximumReplySize else {
                 throw error(.protocol("the reply has more than \(Self.maximumReplySize) bytes"))
+            }
+            if let tls {
+                let bytes = try receivePlain(tls, deadline)
+                receivedSize += bytes.count
+                if let reason = parser.feed(bytes) { throw error(.protocol(reason)) }
+                continue
             }
             let count = recv(context.pointee.fd, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
             if count > 0 {
