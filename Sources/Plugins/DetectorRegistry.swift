@@ -38,6 +38,7 @@ public final class DetectorRegistry: Sendable {
 
     private let ownFolder: String?
     private let folders: [String]
+    private let allowed: PluginAllowance
     private let probe: PluginProbe?
     private let isolation: PluginIsolation?
     private let logger: Logger
@@ -48,14 +49,16 @@ public final class DetectorRegistry: Sendable {
     /// - Parameters:
     ///   - ownFolder: The executable's folder, where libraries without a stamp are the build's own.
     ///   - folders: Folders in which every `lib*.so` should be a plugin.
+    ///   - allowed: Which of their libraries may be loaded.
     ///   - probe: Tries the plugins of `folders` in another process before they are loaded into this one.
     ///   - isolation: Runs the plugins of `folders` in processes of their own; nil: in this one.
     public init(
-        ownFolder: String? = nil, folders: [String] = [], probe: PluginProbe? = nil,
-        isolation: PluginIsolation? = nil, logger: Logger
+        ownFolder: String? = nil, folders: [String] = [], allowed: PluginAllowance = .any,
+        probe: PluginProbe? = nil, isolation: PluginIsolation? = nil, logger: Logger
     ) {
         self.ownFolder = ownFolder
         self.folders = folders
+        self.allowed = allowed
         self.probe = probe
         self.isolation = isolation
         self.logger = logger
@@ -113,6 +116,9 @@ public final class DetectorRegistry: Sendable {
 
     private func scan(_ folder: String, isOwn: Bool, _ before: [Refused]) -> [Refused] {
         let names: [String]
+        if !isOwn, let reason = PluginAllowance.strangers(path: folder) {
+            return [refuse(PluginRefusal(path: folder, reason: reason), before)]
+        }
         do {
             names = try FileManager.default.contentsOfDirectory(atPath: folder)
         } catch {
@@ -130,6 +136,9 @@ public final class DetectorRegistry: Sendable {
                     return held
                 }
                 if state.withLock({ $0.hasLoaded(file.sha256, at: path) }) { return nil }
+                if !isOwn, let reason = allowed.refusal(of: file) {
+                    throw PluginRefusal(path: path, reason: reason)
+                }
                 try load(file, isOwn: isOwn)
                 return nil
             } catch ELFError.missingSection where isOwn {
@@ -151,7 +160,9 @@ public final class DetectorRegistry: Sendable {
         let stamp = try file.checkedStamp()
         // The build's own plugins stay where they are, so that profilers and backtraces find their symbols.
         let isInPlace = isOwn && state.withLock { $0.current[file.path] == nil }
-        let copy = isInPlace ? nil : try PrivateCopy(of: file)
+        let copy =
+            isInPlace
+            ? nil : try PrivateCopy(of: file, isForAnotherUser: isolation != nil && !isOwn && geteuid() == 0)
         defer { withExtendedLifetime(copy) {} }
         // The probe's process is as free as this one: what is to be confined is tried where it is.
         if let copy, !isOwn, isolation == nil { try probe?.check(copy.path, name: file.path) }

@@ -137,6 +137,52 @@ import Testing
         #expect(refusal.reason.hasPrefix("the folder cannot be read"))
     }
 
+    @Test func onlyWhatIsAllowedIsLoaded() throws {
+        let folder = try Folder()
+        try folder.write("libx.so", try Built.bytes(Built.baseline))
+        try folder.write("liby.so", try Built.bytes(Built.forest))
+        let hash = try PluginFile(path: folder.path + "/libx.so").sha256
+        let allowed = try #require(PluginAllowance(parsing: "\(hash.uppercased())  libx.so\n"))
+        let registry = DetectorRegistry(folders: [folder.path], allowed: allowed, logger: quiet)
+        let refusals = registry.rescan()
+        #expect(registry.detectors.map(\.info.id) == ["zscore-baseline"])
+        #expect(refusals.count == 1 && refusals[0].reason.contains("plugins.allowed"))
+        // Other bytes under a name that was allowed.
+        try folder.write("libx.so", try Built.bytes(Built.forest))
+        #expect(registry.rescan().count == 2)
+        #expect(registry.detectors.map(\.info.id) == ["zscore-baseline"])
+        for text in [
+            "abc", String(repeating: "x", count: 64), hash + " " + String(repeating: "z", count: 64),
+        ] {
+            #expect(PluginAllowance(parsing: text) == nil, "\(text)")
+        }
+        #expect(PluginAllowance(parsing: " \n") != nil)
+    }
+
+    @Test func whatOthersMayWriteIsRefused() throws {
+        let folder = try Folder()
+        let path = folder.path + "/libx.so"
+        try folder.write("libx.so", try Built.bytes(Built.baseline))
+        func reasons() -> [String] {
+            DetectorRegistry(folders: [folder.path], logger: quiet).rescan().map(\.reason)
+        }
+        #expect(reasons() == [])
+        #expect(chmod(path, 0o646) == 0)
+        #expect(reasons().count == 1 && reasons()[0].contains("chmod o-w"))
+        #expect(chmod(path, 0o644) == 0 && chmod(folder.path, 0o777) == 0)
+        #expect(reasons().count == 1 && reasons()[0].contains("chmod o-w"))
+        #expect(chmod(folder.path, 0o755) == 0)
+        #expect(reasons() == [])
+    }
+
+    @Test(.enabled(if: geteuid() == 0)) func whatBelongsToAnotherUserIsRefused() throws {
+        let folder = try Folder()
+        try folder.write("libx.so", try Built.bytes(Built.baseline))
+        #expect(chown(folder.path + "/libx.so", 65_534, 65_534) == 0)
+        let refusals = DetectorRegistry(folders: [folder.path], logger: quiet).rescan()
+        #expect(refusals.count == 1 && refusals[0].reason.contains("65534"))
+    }
+
     @Test func scansFromManyThreadsLoadOnce() throws {
         let folder = try Folder()
         try folder.write("libx.so", try Built.bytes(Built.baseline))

@@ -13,7 +13,8 @@ import Testing
         let isolation = PluginIsolation(
             executable: PluginProbeTests.child, arguments: ["isolated"],
             timeLimitMilliseconds: timeLimitMilliseconds)
-        return try IsolatedDetector(isolation, library: PrivateCopy(of: PluginFile(path: path)))
+        return try IsolatedDetector(
+            isolation, library: PrivateCopy(of: PluginFile(path: path), isForAnotherUser: geteuid() == 0))
     }
 
     private func fixture(_ fault: String = "NONE", timeLimitMilliseconds: Int = 20_000) throws -> any Detector
@@ -162,6 +163,16 @@ import Testing
         }
     }
 
+    /// Where the service is root, a plugin in its process is, too; in a process of its own it is nobody.
+    @Test(.enabled(if: geteuid() == 0)) func rootIsNobodyInAProcessOfItsOwn() throws {
+        #expect(throws: (any Error).self) {
+            try CompiledFixture.detector("IS_ROOT").fit(randomRows(50, columns: 1), columns: 1)
+        }
+        let detector = try #require(try fixture("IS_ROOT") as? IsolatedDetector)
+        #expect(detector.confinement.userFailure == nil)
+        #expect(try detector.fit(randomRows(50, columns: 1), columns: 1).columns == 1)
+    }
+
     @Test func whatComputingTakesIsLeft() throws {
         let model = try fixture("STARTS_THREAD").fit(randomRows(50, columns: 1), columns: 1)
         #expect(try model.scores([0.5]).count == 1)
@@ -172,6 +183,9 @@ import Testing
         let words = Confinement(files: UInt64(ENOSYS), calls: UInt64(EINVAL))
         #expect(words.complaints.count == 2 && words.complaints[0].contains("Landlock"))
         #expect(words.words == (UInt64(ENOSYS), UInt64(EINVAL)))
+        let user = Confinement(files: 0, calls: UInt64(EPERM) << 32)
+        #expect(user.callsFailure == nil && user.userFailure == EPERM && user.complaints.count == 1)
+        #expect(user.words == (0, UInt64(EPERM) << 32))
     }
 
     @Test func whatFittingDependsOnCrossesWhole() throws {

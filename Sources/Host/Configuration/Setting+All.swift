@@ -229,6 +229,9 @@ extension Setting {
             key: "plugins.folders", kind: .text, defaultValue: "",
             meaning: "folders of detector plugins, colon-separated, besides the executable's own"),
         Setting(
+            key: "plugins.allowed", kind: .text, defaultValue: "",
+            meaning: "SHA-256 of the plugins of those folders that may be loaded; none: whatever lies there"),
+        Setting(
             key: "plugins.isolation", kind: .choice(["none", "process"]), defaultValue: "none",
             meaning:
                 "process: the plugins of those folders run in processes of their own, which may crash, without network and files"

@@ -115,8 +115,11 @@ struct Parts {
     static func registry(_ settings: Settings, logger: Logger) throws -> DetectorRegistry {
         let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let folders = settings.text("plugins.folders").split(separator: ":").map(String.init)
+        guard let allowed = PluginAllowance(parsing: settings.text("plugins.allowed")) else {
+            throw UsageError("plugins.allowed is no list of SHA-256: sha256sum lib*.so writes them")
+        }
         let registry = DetectorRegistry(
-            ownFolder: (executable as NSString).deletingLastPathComponent, folders: folders,
+            ownFolder: (executable as NSString).deletingLastPathComponent, folders: folders, allowed: allowed,
             probe: PluginProbe(executable: executable, arguments: ["detectors", "probe"]),
             isolation: settings.text("plugins.isolation") != "process"
                 ? nil

@@ -1,7 +1,7 @@
 import Foundation
 import Glibc
 
-/// A library's bytes in a folder that only this process's user can enter.
+/// A library's bytes in a folder that only this process's user can write to.
 ///
 /// Libraries are loaded from such copies, for three reasons: what was checked is what is loaded; overwriting a
 /// library in place would pull the code from under a process that has it mapped; and `dlopen` gives the old
@@ -13,8 +13,9 @@ final class PrivateCopy: Sendable {
     /// Writes the bytes under their checksum. The file's neighbours are linked beside it, so that libraries
     /// that it looks for under `$ORIGIN` are found.
     ///
+    /// - Parameter isForAnotherUser: A process of another user loads it: everybody may read it.
     /// - Throws: `PluginRefusal`.
-    init(of file: PluginFile) throws(PluginRefusal) {
+    init(of file: PluginFile, isForAnotherUser: Bool = false) throws(PluginRefusal) {
         let template = FileManager.default.temporaryDirectory.path + "/ml-service-plugin-XXXXXX"
         var name = Array(template.utf8CString)
         guard mkdtemp(&name) != nil else {
@@ -28,6 +29,10 @@ final class PrivateCopy: Sendable {
             try file.bytes.write(to: URL(filePath: path))
         } catch {
             throw PluginRefusal(path: file.path, reason: "its private copy cannot be written: \(error)")
+        }
+        if isForAnotherUser {
+            chmod(folder, 0o755)
+            chmod(path, 0o644)
         }
         let original = URL(filePath: file.path).deletingLastPathComponent()
         let neighbours = (try? FileManager.default.contentsOfDirectory(atPath: original.path)) ?? []

@@ -8,6 +8,8 @@ struct Confinement: Sendable, Hashable {
     var filesFailure: Int32?
     /// Why the process may use the network and start others; nil: it may not.
     var callsFailure: Int32?
+    /// Why the process is root, as the service is; nil: it is nobody, or the service's own user is no root.
+    var userFailure: Int32?
 
     /// Lines for people, one for each thing that could not be arranged.
     var complaints: [String] {
@@ -17,15 +19,19 @@ struct Confinement: Sendable, Hashable {
                 "it may read and write the files of the service's user (Landlock: \(text($0)))"
             },
             callsFailure.map { "it may use the network and start processes (seccomp: \(text($0)))" },
+            userFailure.map { "it is root, as the service is (setuid: \(text($0)))" },
         ].compactMap(\.self)
     }
 
     /// As two words of a message.
-    var words: (UInt64, UInt64) { (Self.word(filesFailure), Self.word(callsFailure)) }
+    var words: (UInt64, UInt64) {
+        (Self.word(filesFailure), Self.word(callsFailure) | Self.word(userFailure) << 32)
+    }
 
     init(files: UInt64, calls: UInt64) {
         filesFailure = Self.failure(files)
-        callsFailure = Self.failure(calls)
+        callsFailure = Self.failure(calls & 0xFFFF_FFFF)
+        userFailure = Self.failure(calls >> 32)
     }
 
     private static func word(_ failure: Int32?) -> UInt64 { UInt64(max(failure ?? 0, 0)) }
@@ -59,9 +65,24 @@ struct Confinement: Sendable, Hashable {
     ///
     /// - Parameter filesFailure: Why the first one failed; 0: it has not.
     init(filesFailure files: Int32) {
+        let user = Self.becomeNobody()
         let calls = process_confine_calls()
+        userFailure = user == 0 ? nil : user
         filesFailure = files == 0 ? nil : files
         callsFailure = calls == 0 ? nil : calls
+    }
+
+    /// The user that owns nothing, on every system that has kept to it. Its name is in a file that this process may not read.
+    private static let nobody: uid_t = 65_534
+
+    /// Root becomes nobody, and cannot go back. Another user stays who it is: only root may be somebody else.
+    ///
+    /// - Returns: Why it could not, an errno, or 0.
+    private static func becomeNobody() -> Int32 {
+        guard geteuid() == 0 else { return 0 }
+        // Of root they set the saved ids too, so that there is no way back.
+        guard setgroups(0, nil) == 0, setgid(nobody) == 0, setuid(nobody) == 0 else { return errno }
+        return 0
     }
 
     private static func readable(_ library: String) -> [String] {

@@ -40,6 +40,7 @@
 #define SIGNALS_PARENT 36
 #define SEES_ENVIRONMENT 37 /* PATH or HOME */
 #define STARTS_THREAD 38    /* fails if it cannot */
+#define IS_ROOT 39          /* or can become it */
 
 #ifndef FAULT
 #define FAULT NONE
@@ -119,6 +120,7 @@ static bool trespasses(void) {
         return child > 0;
     }
     if (FAULT == SIGNALS_PARENT) return kill(getppid(), 0) == 0;
+    if (FAULT == IS_ROOT) return geteuid() == 0 || setuid(0) == 0;
     if (FAULT == SEES_ENVIRONMENT) return getenv("PATH") != NULL || getenv("HOME") != NULL;
     if (FAULT == STARTS_THREAD) {
         pthread_t thread;
