@@ -25,7 +25,7 @@ import Testing
                 "--tls-cert-file", path("\(name).pem"), "--tls-key-file", path("\(name).key"),
                 "--tls-ca-cert-file", path("authority.pem"),
                 "--tls-auth-clients", asksForCertificate ? "yes" : "no", "--save", "",
-                "--user", "scoring on >word ~* &* +@all", "--user", "default off",
+                "--user", "scoring", "on", ">word", "~*", "&*", "+@all", "--user", "default", "off",
             ]
             process.standardOutput = FileHandle.nullDevice
             try process.run()

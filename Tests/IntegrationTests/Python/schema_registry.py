@@ -97,4 +97,11 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, schema if schema["schemaType"] != "AVRO" else {"schema": schema["schema"]})
 
 
-ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, address):
+        pass  # whoever was kept waiting has gone
+
+
+Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
