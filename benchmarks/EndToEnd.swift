@@ -52,12 +52,15 @@ struct EndToEnd {
     }
 
     /// Prints how long a verdict takes at steady rates.
-    func latency(seconds: Double) throws {
+    func latency(seconds: Double, rates: [Int]?, slowest: Int) throws {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let models = try TrainedModels(folder: folder.path, users: users, logger: logger)
-        try Latency(brokers: brokers, redis: redis, router: models.router, logger: logger).benchmark(
-            lines: Self.stream(users: users, count: Int(20_000 * seconds) + 1_000), seconds: seconds)
+        try Latency(
+            brokers: brokers, redis: redis, router: models.router, logger: logger, slowest: slowest
+        ).benchmark(
+            lines: Self.stream(users: users, count: Int(20_000 * seconds) + 1_000), seconds: seconds,
+            rates: rates)
     }
 
     private func measure(

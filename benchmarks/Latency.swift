@@ -14,11 +14,15 @@ struct Latency {
     let router: ModelRouter
     let logger: Logger
 
+    /// How many of the slowest batches are shown, with what their stages took.
+    var slowest = 0
+
     private static let ratesPerSecond = [1, 200, 1_000, 5_000, 20_000]
 
-    func benchmark(lines: [(key: String, json: String)], seconds: Double) throws {
+    /// - Parameter rates: Transactions a second; nil: one after the other those of the table in docs/performance.md.
+    func benchmark(lines: [(key: String, json: String)], seconds: Double, rates: [Int]?) throws {
         print("\nproduce to verdict, all published, exactly once, \(Int(seconds)) s each")
-        for rate in Self.ratesPerSecond { try measure(lines, rate: rate, seconds: seconds) }
+        for rate in rates ?? Self.ratesPerSecond { try measure(lines, rate: rate, seconds: seconds) }
     }
 
     private func measure(_ lines: [(key: String, json: String)], rate: Int, seconds: Double) throws {
@@ -29,6 +33,15 @@ struct Latency {
         let address = try RedisAddress(parsing: redis)
         var settings = ScoringWorker.Settings()
         settings.publish = .all
+        let batches = Mutex((warmUp: Self.warmUp, traces: [BatchTrace]()))
+        if slowest > 0 {
+            settings.onTraced = { trace in
+                batches.withLock { batches in
+                    if batches.warmUp <= 0 { batches.traces.append(trace) }
+                    batches.warmUp -= trace.transactions
+                }
+            }
+        }
         let stream = KafkaTransactionStream.Settings(
             kafka: kafka, group: "latency-\(run)", topic: "transactions-\(run)",
             verdictTopic: "anomalies-\(run)",
@@ -78,6 +91,7 @@ struct Latency {
             chosen.enumerated().map { (Self.transactionID($1.json), $0) },
             uniquingKeysWith: { first, _ in first })
         producing.start()
+        let machine = MachineStalls()
         var latencies: [Double] = []
         var seen = 0
         var lastCame = ContinuousClock.now
@@ -101,6 +115,16 @@ struct Latency {
         print(
             "  \(String(rate).padding(toLength: 6, withPad: " ", startingAt: 0))/s: p50 \(quantile(0.5)) ms, "
                 + "p99 \(quantile(0.99)) ms, p99.9 \(quantile(0.999)) ms   (\(latencies.count) verdicts)")
+        print("          the machine meanwhile: \(machine.end())")
+        let traces = batches.withLock { $0.traces }.sorted { $0.milliseconds > $1.milliseconds }
+        for batch in traces.prefix(slowest) {
+            let stages = batch.stageSeconds.sorted { $0.value > $1.value }.map { stage, seconds in
+                "\(stage.rawValue) " + String(format: "%.1f", seconds * 1_000)
+            }
+            print(
+                String(format: "    %7.1f ms, %5d transactions: ", batch.milliseconds, batch.transactions)
+                    + stages.joined(separator: ", "))
+        }
     }
 
     private static let warmUp = 100
@@ -109,5 +133,42 @@ struct Latency {
     private static func transactionID(_ json: String) -> String {
         let parts = json.prefix(200).split(separator: "\"", maxSplits: 4, omittingEmptySubsequences: false)
         return parts.count > 3 ? String(parts[3]) : ""
+    }
+}
+
+extension BatchTrace {
+    fileprivate var milliseconds: Double { Double(endNanoseconds - startNanoseconds) / 1e6 }
+}
+
+/// How late a thread is woken that does nothing but sleep a millisecond at a time: what the machine adds to the times above,
+/// whatever runs on it.
+private final class MachineStalls: Sendable {
+    private let state = Mutex((isEnded: false, lateMilliseconds: [Double]()))
+
+    init() {
+        let thread = Thread { [self] in
+            while !state.withLock({ $0.isEnded }) {
+                let start = ContinuousClock.now
+                usleep(1_000)
+                let late = (ContinuousClock.now - start) / .milliseconds(1) - 1
+                state.withLock { $0.lateMilliseconds.append(late) }
+            }
+        }
+        thread.start()
+    }
+
+    func end() -> String {
+        let late = state.withLock { state in
+            state.isEnded = true
+            return state.lateMilliseconds.sorted()
+        }
+        guard let longest = late.last else { return "not measured" }
+        let above = late.count { $0 > 10 }
+        return String(
+            format:
+                "sleeps of 1 ms were late by p99 %.1f ms, p99.9 %.1f ms, at most %.1f ms; %d of %d by over 10 ms",
+            late[Int(0.99 * Double(late.count - 1))], late[Int(0.999 * Double(late.count - 1))], longest,
+            above,
+            late.count)
     }
 }

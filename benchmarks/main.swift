@@ -42,5 +42,7 @@ if isWanted("end-to-end"), let brokers = environment["KAFKA_BOOTSTRAP"], let red
 }
 if isWanted("latency"), let brokers = environment["KAFKA_BOOTSTRAP"], let redis = environment["REDIS_URL"] {
     let seconds = environment["BENCH_SECONDS"].flatMap(Double.init) ?? 20
-    try EndToEnd(brokers: brokers, redis: redis, records: 0).latency(seconds: seconds)
+    let rates = environment["BENCH_RATES"]?.split(separator: " ").compactMap { Int($0) }
+    try EndToEnd(brokers: brokers, redis: redis, records: 0).latency(
+        seconds: seconds, rates: rates, slowest: environment["BENCH_SLOWEST"].flatMap(Int.init) ?? 0)
 }
