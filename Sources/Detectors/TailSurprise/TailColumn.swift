@@ -11,16 +11,11 @@ struct TailColumn: Hashable, Sendable {
         case sine([TailPlace])
         /// The cosine: its surprise is the sine's, of which it takes half.
         case cosine
+    }
 
-        /// Values and surprises.
-        var numberCount: Int {
-            switch self {
-            case .empty, .cosine: 0
-            case .number(let high, let low): 2 * (high.values.count + low.values.count)
-            case .codes(let surprises): surprises.count
-            case .sine(let places): 3 * places.count
-            }
-        }
+    /// A shape in the payload.
+    enum Tag: UInt8 {
+        case empty, number, codes, sine, cosine
     }
 
     var shape: Shape

@@ -64,8 +64,8 @@ struct TailFitter {
     private func weight(_ values: [Float], _ high: TailSide, _ low: TailSide) -> Double {
         guard parameters.weighs else { return 1 }
         var extremes = 0
-        let table = TailTable(
-            [TailColumn(shape: .number(high: high, low: low), weight: 1)], lowLimit: TailSide.greatest)
+        let column = TailColumn(shape: .number(high: high, low: low), weight: 1)
+        let table = TailTable(TailPayload(columns: [column], lowLimit: Float(TailSide.greatest)))
         for value in values where table.surprise(value) > Self.extreme { extremes += 1 }
         let ratio =
             (Double(extremes) + Self.prior) / (Double(values.count) * Self.extremeShare + Self.prior)

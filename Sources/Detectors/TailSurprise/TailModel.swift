@@ -1,38 +1,26 @@
 import DetectorAPI
 
 /// Fitted columns, ready to score. Immutable.
-///
-/// Of the payload it keeps the bytes: its columns as values are some hundred arrays, and many models are in memory.
 final class TailModel: Explaining, Sizing {
-    private let encoded: [UInt8]
     private let table: TailTable
 
-    init(_ payload: TailPayload) {
-        encoded = payload.encode()
-        table = TailTable(payload.columns, lowLimit: Double(payload.lowLimit), law: payload.law)
-    }
-
-    /// - Parameter payload: What the bytes say.
-    init(_ payload: TailPayload, from bytes: UnsafeRawBufferPointer) {
-        encoded = Array(bytes)
-        table = TailTable(payload.columns, lowLimit: Double(payload.lowLimit), law: payload.law)
-    }
+    init(_ table: TailTable) { self.table = table }
 
     var columns: Int { table.columns }
 
-    var sizeInMemory: Int { encoded.count + table.sizeBytes + 256 }
+    var sizeInMemory: Int { table.bytes.bytes.count + 256 }
 
     /// The score of a row of missing values.
     var expectedScore: Double { -0.5 }
 
-    func encode() -> [UInt8] { encoded }
+    func encode() -> [UInt8] { Array(table.bytes.bytes) }
 
     func score(_ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>) throws {
         try check(rows, places: scores.count)
         guard let values = rows.values.baseAddress else { return }
         for row in 0..<rows.count {
             var excess = 0.0
-            table.forEachExcess(values + row * rows.columns) { excess += $1 }
+            table.forEachExcess(values + row * rows.columns) { _, part, _ in excess += part }
             scores[row] = Self.score(1 + excess * table.scale)
         }
     }
@@ -51,18 +39,17 @@ final class TailModel: Explaining, Sizing {
             let own = UnsafeMutableBufferPointer(
                 rebasing: contributions[row * columns..<(row + 1) * columns])
             var excess = 0.0
-            table.forEachExcess(values + row * rows.columns) { column, part in
+            table.forEachExcess(values + row * rows.columns) { column, part, isCosine in
                 own[column] = part
                 excess += part
+                guard isCosine else { return }
+                own[column] = own[column - 1] / 2
+                own[column - 1] /= 2
             }
             let t = 1 + excess * table.scale
             scores[row] = Self.score(t)
             let slope = -0.5 * table.scale / (1 + t)
             for column in own.indices { own[column] *= slope }
-            for column in own.indices where table.isCosine(column) {
-                own[column] = own[column - 1] / 2
-                own[column - 1] /= 2
-            }
         }
     }
 

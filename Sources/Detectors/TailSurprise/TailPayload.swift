@@ -14,6 +14,10 @@ struct TailPayload: Hashable, Sendable {
     static let magic: UInt32 = 0x4C49_4154
     static let maximumColumns = 65_536
     private static let maximumCodes = 65_536
+    /// Bytes before the first column.
+    static let headerSize = 16
+    /// Shape and weight.
+    static let columnSize = 9
 
     var columns: [TailColumn]
     /// Surprises of low values are at most this.
@@ -27,7 +31,7 @@ struct TailPayload: Hashable, Sendable {
         bytes.append(number: UInt32(columns.count))
         bytes.append(number: lowLimit.bitPattern)
         for column in columns {
-            bytes.append(column.shape.tag)
+            bytes.append(column.shape.tag.rawValue)
             bytes.append(number: column.weight.bitPattern)
             switch column.shape {
             case .empty, .cosine: break
@@ -46,8 +50,19 @@ struct TailPayload: Hashable, Sendable {
         return bytes
     }
 
+    /// What a payload says of all its columns.
+    struct Check {
+        var columns: Int
+        var lowLimit: Float
+        var law: TailLaw
+        /// Their sum.
+        var weights = 0.0
+    }
+
+    /// Everything that scoring relies on.
+    ///
     /// - Throws: `DetectorError.invalidArtifact`.
-    static func decode(_ bytes: UnsafeRawBufferPointer) throws(DetectorError) -> TailPayload {
+    static func check(_ bytes: UnsafeRawBufferPointer) throws(DetectorError) -> Check {
         var reader = TailReader(bytes)
         guard try reader.number(UInt32.self) == magic else {
             throw .invalidArtifact("it does not start as a tail-surprise model does")
@@ -61,46 +76,44 @@ struct TailPayload: Hashable, Sendable {
         guard (1...maximumColumns).contains(count), limit >= 0, limit <= 60 else {
             throw .invalidArtifact("its header is damaged")
         }
-        var columns: [TailColumn] = []
-        columns.reserveCapacity(min(count, bytes.count / 9))  // nine bytes a column at least
+        var check = Check(columns: count, lowLimit: limit, law: law)
+        var isAfterSine = false
         for place in 0..<count {
-            let tag = try reader.number(UInt8.self)
+            let tag = TailColumn.Tag(rawValue: try reader.number(UInt8.self))
             let weight = Double(bitPattern: try reader.number(UInt64.self))
             guard weight >= 1, weight <= 1_000 else {
                 throw .invalidArtifact("column \(place) has a weight that cannot be")
             }
-            let shape: TailColumn.Shape
+            check.weights += weight
+            if tag == .cosine, !isAfterSine {
+                throw .invalidArtifact("column \(place) is a cosine without a sine")
+            }
+            if isAfterSine, tag != .cosine { throw .invalidArtifact("column \(place) should be a cosine") }
+            isAfterSine = tag == .sine
             switch tag {
-            case 0: shape = .empty
-            case 1: shape = .number(high: try reader.side(place), low: try reader.side(place))
-            case 2: shape = .codes(try reader.codes(place, most: maximumCodes))
-            case 3: shape = .sine(try reader.places(place))
-            case 4:
-                guard case .sine? = columns.last?.shape else {
-                    throw .invalidArtifact("column \(place) is a cosine without a sine")
-                }
-                shape = .cosine
-            default: throw .invalidArtifact("column \(place) is of a shape that is not known")
+            case .empty, .cosine: break
+            case .number:
+                try reader.passSide(place)
+                try reader.passSide(place)
+            case .codes: try reader.passCodes(place, most: maximumCodes)
+            case .sine: try reader.passPlaces(place)
+            case nil: throw .invalidArtifact("column \(place) is of a shape that is not known")
             }
-            if case .sine? = columns.last?.shape, tag != 4 {
-                throw .invalidArtifact("column \(place) should be a cosine")
-            }
-            columns.append(TailColumn(shape: shape, weight: weight))
         }
-        if case .sine? = columns.last?.shape { throw .invalidArtifact("the last column is a sine") }
+        if isAfterSine { throw .invalidArtifact("the last column is a sine") }
         guard reader.isAtEnd else { throw .invalidArtifact("there are bytes after its last column") }
-        return TailPayload(columns: columns, lowLimit: limit, law: law)
+        return check
     }
 }
 
 extension TailColumn.Shape {
-    fileprivate var tag: UInt8 {
+    fileprivate var tag: TailColumn.Tag {
         switch self {
-        case .empty: 0
-        case .number: 1
-        case .codes: 2
-        case .sine: 3
-        case .cosine: 4
+        case .empty: .empty
+        case .number: .number
+        case .codes: .codes
+        case .sine: .sine
+        case .cosine: .cosine
         }
     }
 }
@@ -146,61 +159,74 @@ private struct TailReader {
 
     mutating func float() throws(DetectorError) -> Float { Float(bitPattern: try number(UInt32.self)) }
 
-    mutating func side(_ column: Int) throws(DetectorError) -> TailSide {
-        let damaged = DetectorError.invalidArtifact("column \(column) has a side that cannot be")
-        let count = Int(try number(UInt8.self))
-        guard (1...TailSide.maximumKnots).contains(count) else { throw damaged }
-        var (values, surprises): ([Float], [Float]) = ([], [])
-        values.reserveCapacity(count)
-        surprises.reserveCapacity(count)
-        for _ in 0..<count {
-            let (value, surprise) = (try float(), try float())
-            guard value.isFinite, surprise >= 0, surprise <= Float(TailSide.greatest),
-                values.last.map({ $0 < value }) ?? true, surprises.last.map({ $0 <= surprise }) ?? true
-            else { throw damaged }
-            values.append(value)
-            surprises.append(surprise)
+    /// Floats that lie one after another, passed over.
+    private mutating func floats(_ count: Int) throws(DetectorError) -> Floats {
+        guard count * 4 <= bytes.count - place, let start = bytes.baseAddress else {
+            throw .invalidArtifact("its \(bytes.count) bytes end too early")
         }
-        let shoulder = try float()
-        let outside = try float()
-        guard outside >= 0, outside <= Float(TailSide.greatest) else { throw damaged }
-        guard !shoulder.isNaN else {
-            return TailSide(values: values, surprises: surprises, shoulder: nil, outside: outside)
-        }
-        guard values.dropLast().contains(shoulder) else { throw damaged }
-        return TailSide(values: values, surprises: surprises, shoulder: shoulder, outside: outside)
+        defer { place += count * 4 }
+        return Floats(start: start + place, count: count)
     }
 
-    mutating func codes(_ column: Int, most: Int) throws(DetectorError) -> [Float] {
+    private struct Floats {
+        let start: UnsafeRawPointer
+        let count: Int
+
+        subscript(_ index: Int) -> Float {
+            Float(bitPattern: UInt32(littleEndian: (start + 4 * index).loadUnaligned(as: UInt32.self)))
+        }
+    }
+
+    mutating func passSide(_ column: Int) throws(DetectorError) {
+        let count = Int(try number(UInt8.self))
+        guard (1...TailSide.maximumKnots).contains(count) else { throw Self.wrongSide(column) }
+        // Value and surprise of each knot, the shoulder, the surprise outside.
+        let floats = try floats(2 * count + 2)
+        let (shoulder, outside) = (floats[2 * count], floats[2 * count + 1])
+        var (last, lastSurprise) = (-Float.infinity, Float(0))
+        var isShoulderFound = shoulder.isNaN
+        for knot in 0..<count {
+            let (value, surprise) = (floats[2 * knot], floats[2 * knot + 1])
+            guard value > last, value.isFinite, surprise >= lastSurprise else { throw Self.wrongSide(column) }
+            // One before the last.
+            if value == shoulder, knot < count - 1 { isShoulderFound = true }
+            (last, lastSurprise) = (value, surprise)
+        }
+        let greatest = Float(TailSide.greatest)
+        guard lastSurprise <= greatest, outside >= 0, outside <= greatest, isShoulderFound else {
+            throw Self.wrongSide(column)
+        }
+    }
+
+    private static func wrongSide(_ column: Int) -> DetectorError {
+        .invalidArtifact("column \(column) has a side that cannot be")
+    }
+
+    mutating func passCodes(_ column: Int, most: Int) throws(DetectorError) {
         let count = Int(try number(UInt32.self))
         guard (1...most).contains(count) else {
             throw .invalidArtifact("column \(column) has \(count) codes")
         }
-        var surprises: [Float] = []
-        surprises.reserveCapacity(min(count, bytes.count / 4))
-        for _ in 0..<count {
-            let surprise = try float()
+        let surprises = try floats(count)
+        for code in 0..<count {
+            let surprise = surprises[code]
             guard surprise.isNaN || (surprise >= 0 && surprise <= Float(TailSide.greatest)) else {
                 throw .invalidArtifact("column \(column) has a code of impossible surprise")
             }
-            surprises.append(surprise)
         }
-        return surprises
     }
 
-    mutating func places(_ column: Int) throws(DetectorError) -> [TailPlace] {
+    mutating func passPlaces(_ column: Int) throws(DetectorError) {
         let count = Int(try number(UInt8.self))
         guard (1...TailColumn.maximumPlaces).contains(count) else {
             throw .invalidArtifact("column \(column) has \(count) places")
         }
-        var places: [TailPlace] = []
-        for _ in 0..<count {
-            let place = TailPlace(sine: try float(), cosine: try float(), surprise: try float())
-            guard place.sine.isFinite, place.cosine.isFinite, place.surprise >= 0,
-                place.surprise <= Float(TailSide.greatest)
-            else { throw .invalidArtifact("column \(column) has a place that cannot be") }
-            places.append(place)
+        let floats = try floats(3 * count)
+        for place in 0..<count {
+            let (sine, cosine, surprise) = (floats[3 * place], floats[3 * place + 1], floats[3 * place + 2])
+            guard sine.isFinite, cosine.isFinite, surprise >= 0, surprise <= Float(TailSide.greatest) else {
+                throw .invalidArtifact("column \(column) has a place that cannot be")
+            }
         }
-        return places
     }
 }

@@ -31,14 +31,14 @@ public struct TailSurprise: Detector {
         guard rows.columns <= TailPayload.maximumColumns else {
             throw DetectorError.invalidInput("more than \(TailPayload.maximumColumns) columns")
         }
-        return TailModel(try TailFitter(rows, context).fit())
+        return TailModel(TailTable(try TailFitter(rows, context).fit()))
     }
 
-    /// Reads and checks; a model is so small that it is copied.
+    /// Checks; a model is scored from its artifact's bytes.
     ///
     /// - Throws: `DetectorError.invalidArtifact`.
     public func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
-        TailModel(try TailPayload.decode(artifact.bytes), from: artifact.bytes)
+        TailModel(try TailTable(checking: artifact))
     }
 }
 
