@@ -4,6 +4,7 @@ import Logging
 import Models
 import ObjectStore
 import Plugins
+import Synchronization
 import Transactions
 
 /// A great many users with models of their own, in one process: start-up, memory, disk, cold loads, and how many of them
@@ -14,19 +15,22 @@ func benchmarkTenancy(users: Int) throws {
     defer { try? FileManager.default.removeItem(at: folder) }
     let logger = Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
     print("\ntenancy: \(users) users with a model of their own, one process")
-    let tenancy = try Tenancy(folder: folder.path, users: users, logger: logger)
+    var tenancy = try Tenancy(folder: folder.path, users: users, logger: logger)
     try tenancy.fill()
     try tenancy.start()
     try tenancy.serve()
+    try tenancy.promoteUnderLoad()
 }
 
-private struct Tenancy {
+struct Tenancy {
     private let folder: String
-    private let users: Int
-    private let logger: Logger
-    private let store: ModelStore
+    let users: Int
+    let logger: Logger
+    let store: ModelStore
     private let catalogue: Catalogue
     private let registry: DetectorRegistry
+    /// Trained models, of which each is stored for many users.
+    private var samples: [Artifact] = []
 
     /// Ready models in memory, as a worker would be given.
     private static let memoryBytes = 2 << 30
@@ -43,7 +47,7 @@ private struct Tenancy {
         registry.rescan()
     }
 
-    private func process(_ cache: String, memory: Int = Tenancy.memoryBytes) throws -> (
+    func process(_ cache: String, memory: Int = Tenancy.memoryBytes) throws -> (
         promotion: Promotion, router: ModelRouter, cache: ModelCache
     ) {
         let cache = try ModelCache(path: folder + "/" + cache, maximumSize: 64 << 30, logger: logger)
@@ -54,17 +58,17 @@ private struct Tenancy {
         return (promotion, router, cache)
     }
 
-    private func id(_ user: Int) -> String { "user-\(user)" }
+    func id(_ user: Int) -> String { "user-\(user)" }
 
     /// Some hundred models that were trained, each stored for many users.
-    func fill() throws {
+    mutating func fill() throws {
         let trained = folder + "/trained"
         try FileManager.default.createDirectory(atPath: trained, withIntermediateDirectories: true)
         let models = try TrainedModels(folder: trained, users: 300, logger: logger)
         try models.giveEveryUserAModel()
         let originals = ModelStore(objects: DirectoryObjectStore(root: trained + "/store"))
         let global = try Self.artifact(.global, in: originals)
-        let samples = (1...300).compactMap { user -> Artifact? in
+        samples = (1...300).compactMap { user -> Artifact? in
             let digits = "\(user)"
             let name = "user-" + String(repeating: "0", count: 6 - digits.count) + digits
             return try? Self.artifact(.user(name), in: originals)
@@ -72,22 +76,12 @@ private struct Tenancy {
         guard !samples.isEmpty else { throw ModelLoadError.notFound(tenant: "any user", version: 1) }
         let start = ContinuousClock.now
         _ = try store.publish(global.header, payload: Array(global.payload.bytes))
-        let byShard = Dictionary(grouping: 1...users) { Tenant.shard(id($0)) }
-        var size = 0
-        for shard in Tenant.shards {
-            var writer = store.packWriter(createdMilliseconds: 0)
-            for user in byShard[shard] ?? [] {
-                let sample = samples[user % samples.count]
-                var header = sample.header
-                header.userID = id(user)
-                header.version = 1
-                try writer.add(header, payload: Array(sample.payload.bytes))
-            }
-            size += writer.sizeBytes
-            let packed = try store.publish(writer, shard: shard, name: "benchmark")
+        let size = try publish(1...users, version: 1, name: "benchmark") { packed in
             try catalogue.activate(
-                packed.map {
-                    Activation(.user($0.userID), version: $0.version, place: $0.place, reason: "benchmark")
+                packed.map { model, hash in
+                    Activation(
+                        .user(model.userID), version: model.version, sha256: hash, place: model.place,
+                        reason: "benchmark")
                 }, by: "benchmark", reason: "", timeMilliseconds: 0)
         }
         try catalogue.activate(
@@ -96,6 +90,37 @@ private struct Tenancy {
         Self.tell(
             "stored in packs", "%.0f models a second, %.1f kB each", Double(users) / seconds,
             Double(size) / Double(users) / 1_000)
+    }
+
+    /// Stores a version for users, a pack a shard.
+    ///
+    /// - Parameter body: Told what was stored.
+    /// - Returns: Bytes.
+    func publish(
+        _ users: ClosedRange<Int>, version: Int, name: String,
+        _ body: ([(ModelStore.PackedVersion, ArtifactHash?)]) throws -> Void
+    ) throws -> Int {
+        var size = 0
+        let byShard = Dictionary(grouping: users) { Tenant.shard(id($0)) }
+        for shard in Tenant.shards {
+            var writer = store.packWriter(createdMilliseconds: 0)
+            var hashes: [String: ArtifactHash] = [:]
+            for user in byShard[shard] ?? [] {
+                let sample = samples[(user + version - 1) % samples.count]
+                var header = sample.header
+                header.userID = id(user)
+                header.version = version
+                let payload = Array(sample.payload.bytes)
+                try writer.add(header, payload: payload)
+                hashes[id(user)] = try Artifact.encode(header, payload: payload, key: nil).withUnsafeBytes {
+                    ArtifactHash(of: $0)
+                }
+            }
+            size += writer.sizeBytes
+            guard !writer.isEmpty else { continue }
+            try body(try store.publish(writer, shard: shard, name: name).map { ($0, hashes[$0.userID]) })
+        }
+        return size
     }
 
     private static func artifact(_ tenant: Tenant, in store: ModelStore) throws -> Artifact {
@@ -126,7 +151,7 @@ private struct Tenancy {
     }
 
     func serve() throws {
-        let (promotion, router, _) = try process("cache.sqlite")
+        let (promotion, router, cache) = try process("cache.sqlite")
         _ = try promotion.start(logger: logger)
         var random = SeededGenerator(seed: 7)
         // What nobody has asked for yet comes from its pack, the same again from SQLite.
@@ -146,26 +171,14 @@ private struct Tenancy {
             (ContinuousClock.now - wall) / .microseconds(1) / Double(some.count),
             (Self.processorMicroseconds() - begun) / Double(some.count))
 
-        // Everybody once, by two threads, each with batches as a worker has them.
-        let count = min(users, 400_000)
-        let start = ContinuousClock.now
-        let group = DispatchGroup()
-        for half in 0..<2 {
-            group.enter()
-            Thread {
-                var batch: [Int] = []
-                for user in stride(from: 1 + half, through: count, by: 2) {
-                    batch.append(user)
-                    guard batch.count == Self.batch || user + 2 > count else { continue }
-                    try? load(batch, router)
-                    batch = []
-                }
-                group.leave()
-            }.start()
-        }
-        group.wait()
-        let seconds = (ContinuousClock.now - start) / .seconds(1)
-        Self.tell("distinct users scored a minute, two threads", "%.0f", Double(count) / seconds * 60)
+        // Everybody once: as on the first day, and after a restart.
+        try everybodyOnce("packs", router)
+        cache.writeUnwritten()
+        Self.tell(
+            "artifacts in SQLite", "%.1f kB a user", Double(try cache.sizeBytes()) / Double(users) / 1e3)
+        let restarted = try process("cache.sqlite")
+        _ = try restarted.promotion.start(logger: logger)
+        try everybodyOnce("SQLite", restarted.router)
         Self.tell(
             "models in memory", "%.0f MB of %.0f, by count", Double(router.sizeBytes) / 1e6,
             Double(Self.memoryBytes) / 1e6)
@@ -187,7 +200,32 @@ private struct Tenancy {
     }
 
     /// Different users of a worker's batch.
-    private static let batch = 500
+    static let batch = 500
+
+    /// A row of every user, by two threads, each with batches as a worker has them.
+    private func everybodyOnce(_ place: String, _ router: ModelRouter) throws {
+        let start = ContinuousClock.now
+        let processor = Self.processMicroseconds()
+        let group = DispatchGroup()
+        let failure = Mutex<(any Error)?>(nil)
+        for half in 0..<2 {
+            group.enter()
+            Thread {
+                defer { group.leave() }
+                for first in stride(from: 1 + half * Self.batch, through: users, by: 2 * Self.batch) {
+                    do {
+                        try load(Array(first..<min(first + Self.batch, users + 1)), router)
+                    } catch { return failure.withLock { $0 = error } }
+                }
+            }.start()
+        }
+        group.wait()
+        if let error = failure.withLock({ $0 }) { throw error }
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        Self.tell(
+            "distinct users, their models from \(place)", "%.0f a minute, %.0f us of processor time each",
+            Double(users) / seconds * 60, (Self.processMicroseconds() - processor) / Double(users))
+    }
 
     /// A load takes longer.
     private static let hitMicroseconds = 20.0
@@ -214,21 +252,27 @@ private struct Tenancy {
     }
 
     /// Routes and scores a row of each of some users.
-    private func load(_ users: [Int], _ router: ModelRouter) throws {
+    ///
+    /// - Returns: The oldest version that scored one.
+    @discardableResult
+    func load(_ users: [Int], _ router: ModelRouter) throws -> Int {
         let ids = users.map { Array(id($0).utf8) }
         let bytes = ids.flatMap { $0 }
-        try bytes.withUnsafeBufferPointer { bytes in
+        return try bytes.withUnsafeBufferPointer { bytes in
             var end = 0
             let keys = ids.map { id -> (id: UnsafeBufferPointer<UInt8>, hash: UInt64) in
                 let key = UnsafeBufferPointer(rebasing: bytes[end..<end + id.count])
                 end += id.count
                 return (key, TextHash.hash(UnsafeRawBufferPointer(key)))
             }
-            for route in try router.models(for: keys, in: router.snapshot()) { try Self.score(route, "") }
+            return try router.models(for: keys, in: router.snapshot()).reduce(Int.max) {
+                min($0, try Self.score($1, "").version)
+            }
         }
     }
 
-    private static func score(_ route: Route, _ id: String) throws {
+    @discardableResult
+    private static func score(_ route: Route, _ id: String) throws -> ReadyModel {
         guard case .user(let ready) = route else { throw ModelLoadError.notFound(tenant: id, version: 1) }
         let row = [Float](repeating: 0, count: ready.model.columns)
         var score = 0.0
@@ -239,6 +283,7 @@ private struct Tenancy {
                     into: UnsafeMutableBufferPointer(start: $0, count: 1))
             }
         }
+        return ready
     }
 
     /// Of this thread.
@@ -248,7 +293,14 @@ private struct Tenancy {
         return Double(time.tv_sec) * 1e6 + Double(time.tv_nsec) / 1e3
     }
 
-    private static func tell(_ name: String, _ format: String, _ values: any CVarArg...) {
+    /// Of all threads.
+    private static func processMicroseconds() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return Double(time.tv_sec) * 1e6 + Double(time.tv_nsec) / 1e3
+    }
+
+    static func tell(_ name: String, _ format: String, _ values: any CVarArg...) {
         print("  \(name): " + String(format: format, arguments: values))
     }
 

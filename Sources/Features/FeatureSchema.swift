@@ -137,7 +137,7 @@ public enum FeatureSchema {
     public static func index(of name: String) -> Int? { positions[name] }
 
     /// The same, looked for behind another one first: names mostly come in the schema's order.
-    static func index(of name: String, from place: Int) -> Int? {
+    package static func index(of name: String, from place: Int) -> Int? {
         for next in place..<min(place + 4, all.count) where all[next].name == name { return next }
         return positions[name]
     }

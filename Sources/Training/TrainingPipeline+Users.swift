@@ -23,7 +23,8 @@ extension TrainingPipeline {
             reading = history.reading
             try trainParts(history, &parts, run)
         }
-        var outcome = try promote(Array(parts.values), rowCount: rowCount, run)
+        var outcome = try promote(
+            parts.sorted { $0.key < $1.key }.map(\.value), rowCount: rowCount, run)
         outcome.metrics.merge(known) { $1 }
         notes += outcome.notes ?? []
         outcome.notes = notes.isEmpty ? nil : notes
@@ -95,6 +96,14 @@ extension TrainingPipeline {
             threshold: fitted.threshold, contamination: run.request.contamination
         ).merging(comparison.metrics) { $1 }.merging(standing?.metrics ?? [:]) { $1 }
         let header = header(run.candidates[0], fitted, set, userID: userID, metrics: metrics, run)
+        do {
+            try packing.add(header, fitted.model, isEarned: isEarned, retired: standing?.retired)
+        } catch let error as ArtifactError {
+            // The others' models are worth having without it.
+            router.logger.warning(
+                "a user's model is not stored", metadata: ["user": "\(userID)", "reason": "\(error)"])
+            return
+        }
         if let global = try router.globalModel(), let theirs = comparison.global {
             ranking.add(
                 own: own, threshold: fitted.threshold, header.severity.map(SeverityScale.init),
@@ -103,7 +112,6 @@ extension TrainingPipeline {
                 isEarnedCrosswise: earnedCrosswise(own, theirs, threshold: fitted.threshold, run),
                 kept: standing.flatMap { $0.retired == nil ? $0 : nil })
         }
-        try packing.add(header, fitted.model, isEarned: isEarned, retired: standing?.retired)
     }
 
     /// For each row of a user's holdout whether the half that it is not in would have chosen the model.
@@ -124,35 +132,53 @@ extension TrainingPipeline {
 
     private func promote(_ parts: [UsersPart], rowCount: Int, _ run: Run) throws -> TrainingOutcome {
         run.report(.promote, 0)
-        let models = parts.flatMap(\.models)
-        let earned = models.filter(\.isEarned)
         var ranking = UsersRanking()
         for part in parts { ranking.merge(part.ranking) }
         // Each alone beat the global model; all of them together have to as well, in the one list that people work off.
         let isBetter = run.request.promotion == .auto || ranking.isEarnedBetter
-        let promoted = run.request.promote && isBetter ? earned : []
-        try PromoteStage(promotion: promotion).run(
-            Dictionary(promoted.map { (.user($0.userID), $0.version) }) { $1 },
-            places: Dictionary(
-                promoted.compactMap { model in model.place.map { (.user(model.userID), $0) } }
-            ) { $1 })
-        let isPromoted = Set(promoted.map(\.userID))
-        let retired = models.compactMap { model in
-            isPromoted.contains(model.userID) ? nil : model.retired.map { (model.userID, $0) }
+        let promotes = run.request.promote && isBetter
+        let stage = PromoteStage(promotion: promotion)
+        var retired: [(userID: String, UsersPart.Retired)] = []
+        // Those that the answer names.
+        var listed: [TrainingOutcome.Model] = []
+        var (trained, earned) = (0, 0)
+        // Part by part, which are the catalogue's shards: what a promotion makes of a user's model is several times what
+        // is kept of it here, and is needed until the shard is written.
+        for part in parts {
+            let promoted = promotes ? part.models.filter(\.isEarned) : []
+            try stage.run(
+                Dictionary(promoted.map { (.user($0.userID), $0.version) }) { $1 },
+                places: Dictionary(
+                    promoted.compactMap { model in model.place.map { (.user(model.userID), $0) } }
+                ) { $1 })
+            trained += part.models.count
+            earned += part.models.count(where: \.isEarned)
+            for model in part.models where !(promotes && model.isEarned) {
+                if let lost = model.retired { retired.append((model.userID, lost)) }
+            }
+            listed += part.models.map {
+                TrainingOutcome.Model(
+                    tenant: $0.userID, version: $0.version, isPromoted: promotes && $0.isEarned)
+            }
+            if listed.count > 4 * TrainingOutcome.maximumModels { listed = Self.named(listed) }
         }
         let note = try retire(retired, run)
         run.report(.promote, 1)
-        let listed = models.map {
-            TrainingOutcome.Model(
-                tenant: $0.userID, version: $0.version, isPromoted: isPromoted.contains($0.userID))
-        }.sorted { ($0.isPromoted ? 0 : 1, $0.tenant) < ($1.isPromoted ? 0 : 1, $1.tenant) }
         return TrainingOutcome(
-            models: Array(listed.prefix(TrainingOutcome.maximumModels)),
+            models: Self.named(listed),
             metrics: [
-                "users": Double(parts.reduce(0) { $0 + $1.users }), "users_trained": Double(models.count),
-                "users_earned": Double(earned.count), "users_promoted": Double(promoted.count),
+                "users": Double(parts.reduce(0) { $0 + $1.users }), "users_trained": Double(trained),
+                "users_earned": Double(earned), "users_promoted": Double(promotes ? earned : 0),
                 "users_retired": Double(run.request.promote ? retired.count : 0),
                 "rows": Double(rowCount), "users_set_passed": isBetter ? 1 : 0,
             ].merging(ranking.metrics) { $1 }, notes: note.map { [$0] } ?? [])
+    }
+
+    /// The models that an answer names, promoted ones first.
+    private static func named(_ models: [TrainingOutcome.Model]) -> [TrainingOutcome.Model] {
+        let sorted = models.sorted {
+            ($0.isPromoted ? 0 : 1, $0.tenant) < ($1.isPromoted ? 0 : 1, $1.tenant)
+        }
+        return Array(sorted.prefix(TrainingOutcome.maximumModels))
     }
 }

@@ -119,7 +119,10 @@ struct Serve: AsyncParsableCommand {
         let lake = try Parts.objectStore(
             settings.optionalText("lake.uri") ?? settings.dataPath("lake"), settings)
         let book = LabelBook(lake: lake)
-        let jobs = try JobStore(path: data.file("jobs.sqlite"))
+        let jobs = try JobStore(
+            path: data.file("jobs.sqlite"),
+            limits: JobLimits(
+                waiting: settings.integer("training.waiting"), anHour: settings.integer("training.hourly")))
         for reason in jobs.setAside {
             logger.error("a training job's record was set aside", metadata: ["reason": "\(reason)"])
         }

@@ -249,6 +249,18 @@ extension Setting {
             key: "models.cache", kind: .integer((16 << 20)...Int.max), defaultValue: "\(8 << 30)",
             meaning: "bytes of artifacts kept in the SQLite cache"),
         Setting(
+            key: "models.userbytes", kind: .integer((64 << 10)...(1 << 30)), defaultValue: "\(16 << 20)",
+            meaning: "bytes that a user's model may have; a larger one is neither stored nor loaded"),
+        Setting(
+            key: "models.usertotal", kind: .integer((64 << 10)...Int.max), defaultValue: "\(256 << 20)",
+            meaning: "bytes that all stored versions of a user's model may have together"),
+        Setting(
+            key: "training.waiting", kind: .integer(1...1_000_000), defaultValue: "10000",
+            meaning: "training jobs of one API key that may wait at a time"),
+        Setting(
+            key: "training.hourly", kind: .integer(1...1_000_000), defaultValue: "20000",
+            meaning: "training jobs that one API key may submit within an hour"),
+        Setting(
             key: "models.seconds", kind: .integer(1...86_400), defaultValue: "10",
             meaning: "how often serve looks into the catalogue for promotions that it has not heard of"),
         Setting(

@@ -32,7 +32,10 @@ struct Parts {
         registry = try Parts.registry(settings, logger: logger)
         let storeURI = settings.optionalText("store.uri") ?? settings.dataPath("store")
         models = ModelStore(
-            objects: try Parts.objectStore(storeURI, settings), keys: try Parts.signingKeys(settings))
+            objects: try Parts.objectStore(storeURI, settings), keys: try Parts.signingKeys(settings),
+            limits: UserModelLimits(
+                modelBytes: settings.integer("models.userbytes"),
+                totalBytes: settings.integer("models.usertotal")))
         if cachePath == nil {
             try FileManager.default.createDirectory(
                 atPath: settings.text("data.directory"), withIntermediateDirectories: true)

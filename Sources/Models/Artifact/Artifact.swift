@@ -77,14 +77,21 @@ public struct Artifact: Sendable {
         }
     }
 
-    /// - Parameter checkSignature: Told the signature, which is empty when there is none, and what it is of; throws when it
-    ///   will not do.
+    /// - Parameters:
+    ///   - isPromoted: The catalogue names the hash of exactly these bytes. Then their checksums were looked at, and the
+    ///     header read as a whole, when they were promoted; here that is left out, which is half of opening a small model.
+    ///   - checkSignature: Told the signature, which is empty when there is none, and what it is of; throws when it
+    ///     will not do.
     init(
-        decoding file: ArtifactBytes,
-        checkSignature: (_ signature: [UInt8], _ signed: UnsafeRawBufferPointer) throws -> Void
+        decoding file: ArtifactBytes, isPromoted: Bool = false,
+        _ checkSignature: (_ signature: [UInt8], _ signed: UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let parts = try Parts(of: file.bytes)
         try checkSignature(Array(parts.signature), parts.signed)
+        if isPromoted {
+            try self.init(parts, of: file, isBrief: true)
+            return
+        }
         let headerHash = UnsafeRawBufferPointer(rebasing: file.bytes[Self.headerHashRange])
         guard ArtifactHash(of: parts.header) == ArtifactHash(stored: headerHash) else {
             throw ArtifactError.damaged("the header's checksum differs")
@@ -99,6 +106,14 @@ public struct Artifact: Sendable {
     /// scoring needs, see `ArtifactHeader.brief`.
     init(checked file: ArtifactBytes) throws {
         try self.init(Parts(of: file.bytes), of: file, isBrief: true)
+    }
+
+    /// The same, where the brief header was kept beside the bytes.
+    init(checked file: ArtifactBytes, brief: ArtifactHeader) throws {
+        let layout = try Layout(file.bytes, fileSize: file.bytes.count)
+        headerJSON = Array(file.bytes[Self.fixedSize..<layout.headerEnd])
+        header = brief
+        payload = file.slice(layout.payloadStart..<layout.end)
     }
 
     /// The header alone, from the beginning of a file.

@@ -93,11 +93,15 @@ enum CacheFile {
             // Key, offset and size, with spaces between; NULL: an object of its own.
             try db.execute(sql: "ALTER TABLE active ADD COLUMN place TEXT")
         }
-        migrator.registerMigration("generations") { db in
+        migrator.registerMigration("4") { db in
             try db.execute(
                 sql:
                     "CREATE TABLE generation (name TEXT PRIMARY KEY, generation INTEGER NOT NULL) WITHOUT ROWID"
             )
+        }
+        migrator.registerMigration("5") { db in
+            // A `BriefHeader`; NULL: it is read from the artifact.
+            try db.execute(sql: "ALTER TABLE artifact ADD COLUMN brief BLOB")
         }
         return migrator
     }
@@ -120,22 +124,29 @@ enum CacheFile {
         try db.execute(sql: "UPDATE total SET size = size + ?", arguments: [size])
     }
 
-    static func insert(_ artifact: ModelCache.Checked, _ db: Database) throws {
-        let (tenant, size) = (artifact.tenant.cacheKey, artifact.bytes.bytes.count)
+    static func insert(_ artifacts: [ModelCache.Checked], _ db: Database) throws {
+        guard !artifacts.isEmpty else { return }
         let find = try db.cachedStatement(sql: "SELECT id FROM artifact WHERE tenant = ? AND version = ?")
-        if let old = try Int64.fetchOne(find, arguments: [tenant, artifact.version]) {
-            try delete(artifact: old, db)
-        }
-        let statement = try db.cachedStatement(
+        let insert = try db.cachedStatement(
             sql: """
-                INSERT INTO artifact (tenant, version, size, used, sha256, checksum, signer, bytes)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO artifact (tenant, version, size, used, sha256, checksum, signer, bytes, brief)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """)
-        try statement.execute(arguments: [
-            tenant, artifact.version, size, now(), Data(artifact.sha256.bytes), checksum(artifact.bytes),
-            artifact.signer, Data(artifact.bytes.bytes),
-        ])
-        try add(size, db)
+        let now = now()
+        var total = 0
+        for artifact in artifacts {
+            let (tenant, size) = (artifact.tenant.cacheKey, artifact.sizeBytes)
+            if let old = try Int64.fetchOne(find, arguments: [tenant, artifact.version]) {
+                try delete(artifact: old, db)
+            }
+            try insert.execute(arguments: [
+                tenant, artifact.version, size, now, Data(artifact.sha256.bytes), checksum(artifact.bytes),
+                artifact.signer, Data(artifact.bytes.bytes),
+                artifact.brief.map { Data($0) },
+            ])
+            total += size
+        }
+        try add(total, db)
     }
 
     static func isActive(_ tenant: Tenant, _ db: Database) throws -> Bool {

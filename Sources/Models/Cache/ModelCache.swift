@@ -62,6 +62,8 @@ public final class ModelCache: Sendable {
         let bytes: ArtifactBytes
         /// Of the whole artifact.
         let sha256: ArtifactHash
+        /// nil: it was kept by a release that reads it from the artifact.
+        let brief: ArtifactHeader?
     }
 
     /// An artifact as it was kept, its bytes copied once; nil when it is not here, has changed on the disk, or is not
@@ -117,28 +119,30 @@ public final class ModelCache: Sendable {
     private static func read(_ tenant: Tenant, _ version: Int, _ db: Database) throws -> StoredArtifact? {
         let statement = try db.cachedStatement(
             sql: """
-                SELECT id, bytes, artifact.sha256 AS hash, checksum, signer, active.sha256 AS promoted
+                SELECT bytes, brief, id, artifact.sha256, checksum, signer, active.sha256
                 FROM artifact LEFT JOIN active USING (tenant, version)
                 WHERE tenant = ? AND version = ?
                 """)
         let rows = try Row.fetchCursor(statement, arguments: [tenant.cacheKey, version])
         guard let row = try rows.next() else { return nil }
         // Texts give their bytes here, and NULL none: then the checksum is another.
-        let bytes = try row.withUnsafeData(atIndex: 1) { data in
+        let bytes = try row.withUnsafeData(atIndex: 0) { data in
             let data = data ?? Data()
             return ArtifactBytes(count: data.count) { target in
                 data.withUnsafeBytes { target.copyMemory(from: $0) }
             }
         }
-        let hash = ArtifactHash(stored: try? row.storedIfAny("hash", as: Data.self))
-        let promoted = ArtifactHash(stored: try? row.storedIfAny("promoted", as: Data.self))
+        // It has a checksum of its own.
+        let brief = try row.withUnsafeData(atIndex: 1) { $0?.withUnsafeBytes(BriefHeader.decode) }
+        let hash = ArtifactHash(stored: try? row.storedIfAny(at: 3, as: Data.self))
+        let promoted = ArtifactHash(stored: try? row.storedIfAny(at: 6, as: Data.self))
         let isSound =
             hash != nil && (promoted == nil || promoted == hash)
-            && (try? row.stored("checksum", as: Int64.self)) == CacheFile.checksum(bytes)
+            && (try? row.storedIfAny(at: 4, as: Int64.self)) == CacheFile.checksum(bytes)
         return StoredArtifact(
             id: try row.stored("id"),
-            artifact: Artifact(bytes: bytes, sha256: hash ?? ArtifactHash(of: bytes.bytes)),
-            signer: (try? row.stored("signer", as: Data.self)) ?? Data(), isSound: isSound)
+            artifact: Artifact(bytes: bytes, sha256: hash ?? ArtifactHash(of: bytes.bytes), brief: brief),
+            signer: (try? row.storedIfAny(at: 5, as: Data.self)) ?? Data(), isSound: isSound)
     }
 
     /// An artifact that was checked.
@@ -149,6 +153,11 @@ public final class ModelCache: Sendable {
         let signer: Data
         let tenant: Tenant
         let version: Int
+        /// A `BriefHeader` that is kept beside it, so that it is ready sooner the next time; nil: none is.
+        var brief: [UInt8]?
+
+        /// On the disk.
+        var sizeBytes: Int { bytes.bytes.count + (brief?.count ?? 0) }
     }
 
     /// Keeps checked artifacts, letting go of the least recently used ones when there is no more room.
@@ -157,7 +166,7 @@ public final class ModelCache: Sendable {
         attempt {
             try database.write { db in
                 try writeUses(db)
-                for artifact in checked { try CacheFile.insert(artifact, db) }
+                try CacheFile.insert(checked, db)
                 let evicted = try CacheFile.evict(downTo: maximumSize, db)
                 evictions.increment(by: evicted)
             }
@@ -182,9 +191,8 @@ public final class ModelCache: Sendable {
                     // Taken in here, so that whoever is erased is no longer among them, or already in the table.
                     let artifacts = state.withLock { $0.unwritten.take() }
                     try writeUses(db)
-                    for artifact in artifacts where try CacheFile.isActive(artifact.tenant, db) {
-                        try CacheFile.insert(artifact, db)
-                    }
+                    try CacheFile.insert(
+                        try artifacts.filter { try CacheFile.isActive($0.tenant, db) }, db)
                     evictions.increment(by: try CacheFile.evict(downTo: maximumSize, db))
                 }
             }

@@ -14,7 +14,7 @@ struct UnwrittenArtifacts {
     mutating func add(_ artifacts: [ModelCache.Checked]) -> (isFirst: Bool, dropped: Int) {
         var dropped = 0
         for artifact in artifacts {
-            let size = artifact.bytes.bytes.count
+            let size = artifact.sizeBytes
             guard sizeBytes + size <= Self.maximumSize else {
                 dropped += 1
                 continue
@@ -31,7 +31,7 @@ struct UnwrittenArtifacts {
     mutating func take() -> [ModelCache.Checked] {
         var (count, size) = (0, 0)
         for artifact in waiting {
-            let next = artifact.bytes.bytes.count
+            let next = artifact.sizeBytes
             guard count == 0 || size + next <= Self.maximumTakenSize else { break }
             count += 1
             size += next
@@ -44,7 +44,7 @@ struct UnwrittenArtifacts {
 
     mutating func forget(where isGone: (ModelCache.Checked) -> Bool) {
         waiting.removeAll(where: isGone)
-        sizeBytes = waiting.reduce(0) { $0 + $1.bytes.bytes.count }
+        sizeBytes = waiting.reduce(0) { $0 + $1.sizeBytes }
     }
 
     /// - Returns: Whether nothing is left: then whoever adds next has to write.

@@ -39,7 +39,10 @@ final class ModelLoader: Sendable {
             }
             let (tenant, version) = wanted[place]
             return Result {
-                try counted { try named(tenant, version, ReadyModel(artifact, registry: registry)) }
+                try counted {
+                    try store.limits.checkLoaded(tenant, sizeBytes: artifact.bytes.bytes.count)
+                    return try named(tenant, version, ReadyModel(artifact, registry: registry))
+                }
             }
         }
         let fetched = fetchPromoted(absent.map { wanted[$0] })
@@ -74,16 +77,20 @@ final class ModelLoader: Sendable {
                     guard let bytes else {
                         throw ModelLoadError.notFound(tenant: tenant.description, version: version)
                     }
-                    let (artifact, signer) = try store.open(bytes)
+                    try store.limits.checkLoaded(tenant, sizeBytes: bytes.bytes.count)
+                    let hash = ArtifactHash(of: bytes.bytes)
+                    let (artifact, signer) = try store.open(
+                        bytes, isPromoted: meant[place]?.sha256 == hash)
                     let model = try named(
-                        tenant, version, ReadyModel(opened: artifact, file: bytes, registry: registry))
+                        tenant, version,
+                        ReadyModel(opened: artifact, file: bytes, hash: hash, registry: registry))
                     if let promoted = meant[place]?.sha256, promoted != model.hash {
                         throw ModelLoadError.notAsPromoted(expected: "\(promoted)", found: model.sha256)
                     }
                     checked.append(
                         ModelCache.Checked(
                             bytes: bytes, sha256: model.hash, signer: signer, tenant: tenant,
-                            version: version))
+                            version: version, brief: BriefHeader.encode(model.brief)))
                     return model
                 }
             }
@@ -106,13 +113,14 @@ final class ModelLoader: Sendable {
             guard let found = try store.find(tenant, version: version) else {
                 throw ModelLoadError.notFound(tenant: tenant.description, version: version)
             }
+            try store.limits.checkLoaded(tenant, sizeBytes: found.bytes.bytes.count)
             let (artifact, signer) = try store.open(found.bytes)
             let model = try named(
                 tenant, version, ReadyModel(opened: artifact, file: found.bytes, registry: registry))
             cache.store([
                 ModelCache.Checked(
                     bytes: found.bytes, sha256: model.hash, signer: signer, tenant: tenant,
-                    version: version)
+                    version: version, brief: BriefHeader.encode(model.brief))
             ])
             return Fetched(model: model, place: found.place)
         }
@@ -127,25 +135,35 @@ final class ModelLoader: Sendable {
     ) throws {
         guard let pack = try store.pack(key) else { throw ModelLoadError.noPack(key) }
         var checked: [ModelCache.Checked] = []
+        var size = 0
         for (tenant, version, place) in versions {
             let model = try counted {
                 guard place.pack == key, place.range.upperBound <= pack.bytes.count else {
                     throw ModelLoadError.notFound(tenant: tenant.description, version: version)
                 }
-                let bytes = pack.slice(place.range)
+                // A model that is scored from its bytes would keep the whole pack.
+                let bytes = ArtifactBytes(copying: pack.bytes[place.range])
+                try store.limits.checkLoaded(tenant, sizeBytes: bytes.bytes.count)
                 let (artifact, signer) = try store.open(bytes)
                 let model = try named(
                     tenant, version, ReadyModel(opened: artifact, file: bytes, registry: registry))
                 checked.append(
                     ModelCache.Checked(
                         bytes: bytes, sha256: model.hash, signer: signer, tenant: tenant,
-                        version: version))
+                        version: version, brief: BriefHeader.encode(model.brief)))
                 return model
             }
             try body(model, place)
+            size += checked.last?.sizeBytes ?? 0
+            guard size >= Self.storedTogether else { continue }
+            cache.store(checked)
+            (checked, size) = ([], 0)
         }
         cache.store(checked)
     }
+
+    /// Bytes of artifacts of a pack that go to the cache by one transaction: as many are there twice.
+    private static let storedTogether = 8 << 20
 
     private func named(_ tenant: Tenant, _ version: Int, _ model: ReadyModel) throws -> ReadyModel {
         guard model.tenant == tenant, model.version == version else {

@@ -79,12 +79,17 @@ extension ModelRouter {
             let outcomes = zip(chunk, zip(tenants, loaded)).map { load, model in
                 Result { try settle(load.key, model.0, model.1) }
             }
-            state.withLock { state in
+            let evicted = state.withLock { state in
+                var evicted: [ReadyModel] = []
                 for (load, outcome) in zip(chunk, outcomes) {
-                    if case .success(.model(let model)) = outcome { keep(model, load.key, in: &state) }
+                    if case .success(.model(let model)) = outcome {
+                        evicted += keep(model, load.key, in: &state)
+                    }
                     state.flights[load.key] = nil
                 }
+                return evicted
             }
+            withExtendedLifetime(evicted) {}
             for (load, outcome) in zip(chunk, outcomes) {
                 load.flight.finish(outcome)
                 switch outcome {

@@ -49,9 +49,10 @@ extension ModelRouter {
             release(change.tenant, version: version)
             let key = ModelKey(change.tenant, version: version)
             // The same number with other bytes.
-            if change.from == version { state.withLock { $0.models.remove(key) } }
+            if change.from == version { _ = state.withLock { $0.models.remove(key) } }
             if let model = ready[change.tenant], model.version == version {
-                state.withLock { keep(model, key, in: &$0) }
+                let evicted = state.withLock { keep(model, key, in: &$0) }
+                withExtendedLifetime(evicted) {}
             } else if change.userID == nil {
                 _ = try find(key, { .global })
             } else if isWarm(change.tenant, version: change.from) {
@@ -59,15 +60,27 @@ extension ModelRouter {
                 _ = try? find(key, { change.tenant })
             }
         }
-        state.withLock { state in
-            state.table = state.table.applying(fresh, isDecided: isDecided)
-            for change in fresh {
+        // The table is made before the lock is taken, which every batch takes; anew if it has changed meanwhile.
+        var base = table
+        while !replace(base, by: base.applying(fresh, isDecided: isDecided), fresh) { base = snapshot() }
+    }
+
+    /// - Returns: false when the table is another one than `base` by now: then nothing is changed.
+    private func replace(_ base: RoutingTable, by table: RoutingTable, _ changes: [ModelChange]) -> Bool {
+        // Models are let go of after the lock is.
+        var gone: [ReadyModel] = []
+        defer { withExtendedLifetime(gone) {} }
+        return state.withLock { state in
+            guard state.table === base else { return false }
+            state.table = table
+            for change in changes {
                 guard let from = change.from, from != change.to else { continue }
                 let old = ModelKey(change.tenant, version: from)
-                state.quarantine[old] = nil
-                if change.userID != nil { state.models.remove(old) }
+                if !state.quarantine.isEmpty { state.quarantine[old] = nil }
+                if change.userID != nil, let model = state.models.remove(old) { gone.append(model) }
             }
             settleGlobals(&state)
+            return true
         }
     }
 

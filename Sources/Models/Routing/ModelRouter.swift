@@ -32,7 +32,7 @@ public final class ModelRouter: Sendable {
 
     let loader: ModelLoader
     let state: Mutex<State>
-    let logger: Logger
+    package let logger: Logger
 
     private let hits = Counter(label: "ml_model_cache_hits_total", dimensions: [("cache", "memory")])
     let misses = Counter(label: "ml_model_cache_misses_total", dimensions: [("cache", "memory")])
@@ -111,9 +111,12 @@ public final class ModelRouter: Sendable {
         return .model(model)
     }
 
-    func keep(_ model: ReadyModel, _ key: ModelKey, in state: inout State) {
+    /// - Returns: Models that nobody needs any more, see `ReadyModels.insert`.
+    @discardableResult
+    func keep(_ model: ReadyModel, _ key: ModelKey, in state: inout State) -> [ReadyModel] {
         let evicted = state.models.insert(model, key)
-        if evicted > 0 { evictions.increment(by: evicted) }
+        if !evicted.isEmpty { evictions.increment(by: evicted.count) }
+        return evicted
     }
 
     /// - Throws: `ObjectStoreError`: the store is to blame, not the model.
@@ -189,7 +192,8 @@ public final class ModelRouter: Sendable {
     /// Lets a version serve again.
     func release(_ tenant: Tenant, version: Int) {
         state.withLock { state in
-            state.quarantine[ModelKey(tenant, version: version)] = nil
+            let key = ModelKey(tenant, version: version)
+            guard state.quarantine.removeValue(forKey: key) != nil else { return }
             quarantined.record(state.quarantine.count)
         }
     }

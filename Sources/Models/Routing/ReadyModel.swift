@@ -49,16 +49,24 @@ public final class ReadyModel: Sendable {
     }
 
     /// The same of an artifact that the store has opened.
-    convenience init(opened artifact: Artifact, file: ArtifactBytes, registry: DetectorRegistry) throws {
+    ///
+    /// - Parameter hash: Of the file; nil: it is worked out.
+    convenience init(
+        opened artifact: Artifact, file: ArtifactBytes, hash: ArtifactHash? = nil, registry: DetectorRegistry
+    ) throws {
         try self.init(
-            artifact, sizeBytes: file.bytes.count, hash: ArtifactHash(of: file.bytes), registry: registry)
+            artifact, sizeBytes: file.bytes.count, hash: hash ?? ArtifactHash(of: file.bytes),
+            registry: registry)
     }
 
     /// Opens an artifact that was checked when it came to this machine.
     convenience init(_ cached: ModelCache.Artifact, registry: DetectorRegistry) throws {
+        let artifact =
+            if let brief = cached.brief { try Artifact(checked: cached.bytes, brief: brief) } else {
+                try Artifact(checked: cached.bytes)
+            }
         try self.init(
-            Artifact(checked: cached.bytes), sizeBytes: cached.bytes.bytes.count, hash: cached.sha256,
-            registry: registry)
+            artifact, sizeBytes: cached.bytes.bytes.count, hash: cached.sha256, registry: registry)
     }
 
     private init(
@@ -120,6 +128,8 @@ public enum ModelLoadError: Error, Sendable, Hashable, CustomStringConvertible {
     case unnamed(String, tenant: String)
     /// The pack that it lies in is gone.
     case noPack(String)
+    /// A user's model of more bytes than one may have.
+    case tooLarge(sizeBytes: Int, limit: Int)
     case unknownDetector(String, known: String)
     case columnsDiffer(model: Int, preprocessing: Int)
     case noThreshold
@@ -133,6 +143,7 @@ public enum ModelLoadError: Error, Sendable, Hashable, CustomStringConvertible {
         case .notFound(let tenant, let version): "there is no version \(version) of \(tenant)'s model"
         case .unnamed(let name, let tenant): "\(tenant) has no \(name) version"
         case .noPack(let key): "the pack \(key) is gone: restore it, or train again"
+        case .tooLarge(let size, let limit): "it has \(size) bytes, models.userbytes allows \(limit)"
         case .unknownDetector(let id, let known): "its detector \(id) is not loaded; loaded are: \(known)"
         case .columnsDiffer(let model, let preprocessing):
             "the model wants \(model) columns, its preprocessing gives \(preprocessing)"

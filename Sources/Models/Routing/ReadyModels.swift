@@ -44,13 +44,13 @@ struct ReadyModels {
 
     func contains(_ key: ModelKey) -> Bool { places[key] != nil }
 
-    /// - Returns: How many models had to go.
-    mutating func insert(_ model: ReadyModel, _ key: ModelKey) -> Int {
+    /// - Returns: The models that had to go: to be let go of where nobody waits, which takes longer than the rest.
+    mutating func insert(_ model: ReadyModel, _ key: ModelKey) -> [ReadyModel] {
         if key.isGlobal {
             globals.removeAll { $0.version == key.version }
             globals.append(model)
             if globals.count > Self.maximumGlobals { globals.removeFirst() }
-            return 0
+            return []
         }
         remove(key)
         let node = Node(key: key, model: model, newer: -1, older: -1)
@@ -66,22 +66,28 @@ struct ReadyModels {
         places[key] = place
         sizeBytes += model.sizeBytes
         link(place)
-        var evicted = 0
+        var evicted: [ReadyModel] = []
         while sizeBytes > maximumSize, oldest >= 0, oldest != place {
-            remove(nodes[Int(oldest)].key)
-            evicted += 1
+            if let model = remove(nodes[Int(oldest)].key) { evicted.append(model) }
         }
         return evicted
     }
 
-    mutating func remove(_ key: ModelKey) {
-        if key.isGlobal { return globals.removeAll { $0.version == key.version } }
-        guard let place = places.removeValue(forKey: key) else { return }
-        sizeBytes -= nodes[Int(place)].model?.sizeBytes ?? 0
+    /// - Returns: The user's model that there was.
+    @discardableResult
+    mutating func remove(_ key: ModelKey) -> ReadyModel? {
+        if key.isGlobal {
+            globals.removeAll { $0.version == key.version }
+            return nil
+        }
+        guard let place = places.removeValue(forKey: key) else { return nil }
+        let model = nodes[Int(place)].model
+        sizeBytes -= model?.sizeBytes ?? 0
         unlink(place)
         nodes[Int(place)].model = nil
         nodes[Int(place)].older = free
         free = place
+        return model
     }
 
     /// Lets go of users' models that fulfil a condition.

@@ -166,36 +166,31 @@ final class RoutingShard: Sendable {
     }
 
     /// - Parameter users: Each once.
-    init(_ users: [RoutedUser]) {
-        var end = 0
-        rows = Array(unsafeUninitializedCapacity: users.count) { rows, count in
-            for user in users {
-                end += user.id.count
-                rows.initializeElement(
-                    at: count,
-                    to: Row(
-                        hash: user.hash, version: user.version, sequence: user.sequence,
-                        idEnd: UInt32(truncatingIfNeeded: end)))
-                count += 1
-            }
-        }
-        ids = Array(unsafeUninitializedCapacity: end) { ids, count in
-            for user in users {
-                for byte in user.id {
-                    ids.initializeElement(at: count, to: byte)
-                    count += 1
-                }
-            }
+    convenience init(_ users: [RoutedUser]) {
+        self.init(rows: [], ids: [], adding: users)
+    }
+
+    /// - Parameter users: Each once, and none of those whose rows there are.
+    private init(rows: [Row], ids: [UInt8], adding users: [RoutedUser]) {
+        var (rows, ids) = (rows, ids)
+        rows.reserveCapacity(rows.count + users.count)
+        ids.reserveCapacity(ids.count + users.reduce(0) { $0 + $1.id.count })
+        for user in users {
+            ids += user.id
+            rows.append(
+                Row(
+                    hash: user.hash, version: user.version, sequence: user.sequence,
+                    idEnd: UInt32(truncatingIfNeeded: ids.count)))
         }
         var size = 2
-        while size * 3 < users.count * 4 { size *= 2 }
+        while size * 3 < rows.count * 4 { size *= 2 }
         var index = [UInt32](repeating: 0, count: size)
-        for (number, user) in users.enumerated() {
-            var slot = Self.slot(of: user.hash, size)
+        for (number, row) in rows.enumerated() {
+            var slot = Self.slot(of: row.hash, size)
             while index[slot] != 0 { slot = (slot + 1) & (size - 1) }
             index[slot] = UInt32(truncatingIfNeeded: number + 1)
         }
-        self.index = index
+        (self.rows, self.ids, self.index) = (rows, ids, index)
     }
 
     /// The lower bits: the upper ones chose the part.
@@ -230,13 +225,21 @@ final class RoutingShard: Sendable {
         for user in changed where isDecided || user.sequence > latest[user.id]?.sequence ?? 0 {
             latest[user.id] = user
         }
-        var users = rows.indices.compactMap { number -> RoutedUser? in
-            let id = Array(ids[idRange(number)])
-            guard latest[id] == nil else { return nil }
-            let row = rows[number]
-            return RoutedUser(hash: row.hash, id: id, Int(row.version), sequence: Int(row.sequence))
+        // The rows of others are copied as they are: a change of a few among many is made while others score.
+        let hashes = Set(latest.values.map(\.hash))
+        var (kept, keptIDs): ([Row], [UInt8]) = ([], [])
+        kept.reserveCapacity(rows.count + latest.count)
+        keptIDs.reserveCapacity(ids.count)
+        for (number, row) in rows.enumerated() {
+            let range = idRange(number)
+            if hashes.contains(row.hash), latest[Array(ids[range])] != nil { continue }
+            keptIDs += ids[range]
+            kept.append(
+                Row(
+                    hash: row.hash, version: row.version, sequence: row.sequence,
+                    idEnd: UInt32(truncatingIfNeeded: keptIDs.count)))
         }
-        users += latest.values.filter { Int($0.version) != RoutedUser.none }
-        return RoutingShard(users)
+        return RoutingShard(
+            rows: kept, ids: keptIDs, adding: latest.values.filter { Int($0.version) != RoutedUser.none })
     }
 }

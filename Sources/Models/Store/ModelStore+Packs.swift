@@ -27,7 +27,7 @@ extension ModelStore {
     }
 
     public func packWriter(createdMilliseconds: Int64) -> PackWriter {
-        PackWriter(createdMilliseconds: createdMilliseconds, key: key)
+        PackWriter(createdMilliseconds: createdMilliseconds, key: key, limits: limits)
     }
 
     /// The last versions of all users of a shard, `00` to `ff`.
@@ -62,7 +62,7 @@ extension ModelStore {
     /// - Returns: What is in it. Without users of whom somebody else has written the same version meanwhile: that one
     ///   stands.
     public func publish(
-        _ writer: PackWriter, shard: String, name: String
+        _ writer: consuming PackWriter, shard: String, name: String
     ) throws -> [PackedVersion] {
         let key = Pack.key(shard, name)
         var (bytes, entries) = writer.finish()

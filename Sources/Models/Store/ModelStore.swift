@@ -9,6 +9,7 @@ public final class ModelStore: Sendable {
     public let objects: any ObjectStore
     /// Sign what is published, and refuse what is not signed with one of them.
     let keys: SigningKeys
+    let limits: UserModelLimits
     let indexes = PackIndexes()
     let signatures: SignatureLists
 
@@ -20,25 +21,30 @@ public final class ModelStore: Sendable {
         self.init(objects: objects, keys: SigningKeys(newest: hmacKey))
     }
 
-    public init(objects: any ObjectStore, keys: SigningKeys) {
+    public init(
+        objects: any ObjectStore, keys: SigningKeys, limits: UserModelLimits = UserModelLimits()
+    ) {
         self.objects = objects
         self.keys = keys
+        self.limits = limits
         signatures = SignatureLists(objects: objects, keys: keys)
     }
 
     /// Writes a model under the tenant's next version number.
     ///
     /// - Returns: The header as stored, with that number.
-    /// - Throws: `ArtifactError.tooLarge`, `.noVersionLeft`; `ObjectStoreError`.
+    /// - Throws: `ArtifactError.tooLarge`, also for a user's model beyond `limits`, `.noVersionLeft`; `ObjectStoreError`.
     public func publish(_ header: ArtifactHeader, payload: [UInt8]) throws -> ArtifactHeader {
         var header = header
-        header.version = (try versions(of: header.tenant).last ?? 0) + 1
+        let stored = try stored(of: header.tenant)
+        header.version = (stored.last?.version ?? 0) + 1
         // Each failure is a version that another trainer has written, so somebody always gets on.
         while true {
             guard ModelNumbers.versions.contains(header.version) else {
                 throw ArtifactError.noVersionLeft(key: artifactKey(header.tenant, header.version - 1))
             }
             let bytes = try Artifact.encode(header, payload: payload, key: key)
+            try limits.check(header.tenant, sizeBytes: bytes.count, stored: stored)
             let key = artifactKey(header.tenant, header.version)
             if try objects.putIfUnchanged(key, bytes, .absent) {
                 // A pack that came meanwhile may have the same number; whoever sees the other gives way.

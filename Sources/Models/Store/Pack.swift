@@ -194,14 +194,16 @@ public struct PackWriter {
     private var bytes: [UInt8]
     private var entries: [PackIndex.Entry] = []
     private let key: SymmetricKey?
+    private let limits: UserModelLimits
 
     public var sizeBytes: Int { bytes.count }
     public var count: Int { entries.count }
     public var isEmpty: Bool { entries.isEmpty }
 
     /// - Parameter createdMilliseconds: Since 1970.
-    init(createdMilliseconds: Int64, key: SymmetricKey?) {
+    init(createdMilliseconds: Int64, key: SymmetricKey?, limits: UserModelLimits = UserModelLimits()) {
         self.key = key
+        self.limits = limits
         bytes = Pack.magic
         for value in [Pack.formatVersion, UInt64(bitPattern: createdMilliseconds)] {
             withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
@@ -212,9 +214,10 @@ public struct PackWriter {
     /// Adds a user's model; a user is in a pack once.
     ///
     /// - Parameter header: With the version that it is to have.
-    /// - Throws: `ArtifactError.tooLarge`.
+    /// - Throws: `ArtifactError.tooLarge`; then it is not in it.
     public mutating func add(_ header: ArtifactHeader, payload: [UInt8]) throws {
         let artifact = try Artifact.encode(header, payload: payload, key: key)
+        try limits.check(header.tenant, sizeBytes: artifact.count)
         entries.append(
             PackIndex.Entry(
                 userID: header.userID ?? "", version: header.version, offset: bytes.count,
@@ -224,8 +227,9 @@ public struct PackWriter {
     }
 
     /// The pack, whole, and what is in it.
-    func finish() -> (bytes: [UInt8], entries: [PackIndex.Entry]) {
+    consuming func finish() -> (bytes: [UInt8], entries: [PackIndex.Entry]) {
         let sorted = entries.sorted { $0.userID.utf8.lexicographicallyPrecedes($1.userID.utf8) }
-        return (bytes + PackIndex.encode(sorted, at: bytes.count), sorted)
+        bytes += PackIndex.encode(sorted, at: bytes.count)
+        return (bytes, sorted)
     }
 }

@@ -84,11 +84,12 @@ final class SignatureLists: Sendable {
 extension ModelStore {
     /// Opens an artifact if one of the keys has signed it, in the artifact itself or in a list.
     ///
+    /// - Parameter isPromoted: The catalogue names the hash of these bytes, see `Artifact.init(decoding:isPromoted:_:)`.
     /// - Returns: The name of that key, empty where there are none.
     /// - Throws: `ArtifactError`; `ObjectStoreError` when a list cannot be read.
-    func open(_ file: ArtifactBytes) throws -> (artifact: Artifact, signer: Data) {
+    func open(_ file: ArtifactBytes, isPromoted: Bool = false) throws -> (artifact: Artifact, signer: Data) {
         var signer: Data?
-        let artifact = try Artifact(decoding: file) { [keys] signature, signed in
+        let artifact = try Artifact(decoding: file, isPromoted: isPromoted) { [keys] signature, signed in
             signer = keys.isEmpty ? Data() : keys.signer(of: signature, authenticating: signed)
         }
         let found =

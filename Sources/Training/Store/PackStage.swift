@@ -32,6 +32,7 @@ struct PackStage {
     /// - Parameters:
     ///   - isEarned: Whether the user's model has earned its place.
     ///   - retired: The user's active version, if it is to serve no longer.
+    /// - Throws: `ArtifactError.tooLarge`; then the model is not in it, and others can be added.
     mutating func add(
         _ header: ArtifactHeader, _ model: any DetectorModel, isEarned: Bool, retired: UsersPart.Retired?
     ) throws {
@@ -59,10 +60,12 @@ struct PackStage {
 
     private mutating func write() throws {
         let name = packs == 0 ? jobID : "\(jobID)-\(packs + 1)"
-        for version in try store.publish(writer, shard: shard, name: name) {
+        // Handed over, so that its bytes are there once.
+        let full = writer
+        writer = store.packWriter(createdMilliseconds: createdMilliseconds)
+        for version in try store.publish(full, shard: shard, name: name) {
             written[.user(version.userID)] = version
         }
         packs += 1
-        writer = store.packWriter(createdMilliseconds: createdMilliseconds)
     }
 }
