@@ -33,7 +33,7 @@ import Testing
     /// Starts `etl` and kills it as soon as the lake has so many days' files.
     private func killed(raw: URL, lake: URL, atFiles count: Int) throws {
         let process = Process()
-        process.executableURL = try #require(ServiceProcess.executable)
+        process.executableURL = ServiceProcess.executable
         process.arguments = ["etl", "--raw", raw.path, "--lake", lake.path]
         (process.standardOutput, process.standardError) = (FileHandle.nullDevice, FileHandle.nullDevice)
         try process.run()

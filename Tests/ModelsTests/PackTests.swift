@@ -1,5 +1,6 @@
 import Crypto
 import DetectorAPI
+import Features
 import Foundation
 import ObjectStore
 import Testing
@@ -184,6 +185,9 @@ import Testing
         for (place, user) in users.enumerated() {
             var header = World.header(.user(user))
             header.version = place + 1
+            // The schema of when the file was written.
+            header.preprocessing.schemaVersion = 2
+            header.preprocessing.numeric.removeSubrange(FeatureSchema.numericCount(version: 2)...)
             try writer.add(header, payload: [UInt8](repeating: UInt8(place), count: 16))
         }
         let made = writer.finish()
