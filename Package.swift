@@ -188,7 +188,7 @@ let package = Package(
             name: "Training",
             dependencies: [
                 detectorAPI, exact, "Plugins", "Models", "Features", "Outcomes", "Transactions", "Lake",
-                "ObjectStore", "Retrying",
+                "ObjectStore", "Redis", "Retrying",
                 crypto, grdb, logging, metrics, lifecycle,
             ],
             swiftSettings: strict),

@@ -46,7 +46,7 @@ public enum VerdictAudit: Sendable {
 
 /// The use cases that the routes call.
 public struct ManagementServices: Sendable {
-    public let jobs: JobStore
+    public let jobs: any JobStore
     public let registry: DetectorRegistry
     public let models: ModelStore
     public let catalogue: Catalogue
@@ -81,7 +81,7 @@ public struct ManagementServices: Sendable {
     public let threads: NIOThreadPool
 
     public init(
-        jobs: JobStore, registry: DetectorRegistry, models: ModelStore, catalogue: Catalogue,
+        jobs: any JobStore, registry: DetectorRegistry, models: ModelStore, catalogue: Catalogue,
         promotion: Promotion, serving: ServingStatus?, watch: ModelWatch?,
         shadow: ShadowScoring? = nil, recent: RecentAnomalies?,
         windows: WindowErasing?, scoring: OnDemandScoring? = nil, labels: LabelBook,

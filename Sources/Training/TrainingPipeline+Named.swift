@@ -149,7 +149,8 @@ extension TrainingPipeline {
         run.report(.evaluate, 0)
         let header = try judgedHeader(chosen, chosen.fitted, set, user.known, run)
         return Made(
-            header: try StoreStage(store: store, jobID: run.jobID).publish(header, chosen.fitted.model),
+            header: try StoreStage(store: store, jobID: run.jobID).publish(
+                header, chosen.fitted.model, run.journal),
             notes: notes, reading: reading)
     }
 
@@ -181,10 +182,16 @@ extension TrainingPipeline {
     private func promoteNamed(
         _ made: [Int: Result<Made, any Error>], _ runs: [Int: Run]
     ) -> [Int: Result<TrainingOutcome, any Error>] {
-        var promoted: [Tenant: Int] = [:]
+        var (made, promoted): ([Int: Result<Made, any Error>], [Tenant: Int]) = (made, [:])
         for (place, run) in runs {
             guard case .success(let one)? = made[place], run.request.promotes(one.header) else { continue }
             run.report(.promote, 0)
+            do {
+                try run.journal.confirm()
+            } catch {
+                made[place] = .failure(error)
+                continue
+            }
             // Of two jobs of one user the later one stands, as if they had been run one after the other.
             promoted[one.header.tenant] = max(promoted[one.header.tenant] ?? 0, one.header.version)
         }

@@ -16,6 +16,9 @@ extension TrainingPipeline {
         var notes: [String] = []
         var reading: LakeReading?
         if parts.count < History.partCount {
+            if let sharing = run.journal.sharing, try !sharing.join(basis: try basis(of: run.request)) {
+                throw TrainingError.cancelled
+            }
             let history = try scan(run)
             rowCount = history.rowCount
             known = history.known.metrics
@@ -23,6 +26,7 @@ extension TrainingPipeline {
             reading = history.reading
             try trainParts(history, &parts, run)
         }
+        try run.journal.confirm()
         var outcome = try promote(
             parts.sorted { $0.key < $1.key }.map(\.value), rowCount: rowCount, run)
         outcome.metrics.merge(known) { $1 }
@@ -32,24 +36,7 @@ extension TrainingPipeline {
         return outcome
     }
 
-    /// Some parts at a time, each on a thread of its own: writing a model mostly waits for the store.
-    private func trainParts(_ history: History, _ parts: inout [Int: UsersPart], _ run: Run) throws {
-        let open = (0..<History.partCount).filter { parts[$0] == nil }
-        let names = HistoryNames(history)
-        for start in stride(from: 0, to: open.count, by: settings.threads) {
-            run.report(.fit, Double(start) / Double(open.count))
-            let numbers = open[start..<min(start + settings.threads, open.count)]
-            let results = try onThreads(try numbers.map { ($0, try history.takePart($0)) }) { [self] in
-                let result = try trainPart($0.0, $0.1, names, run)
-                try run.checkCancellation()
-                try run.journal.finish($0.0, result)
-                return result
-            }
-            for (number, result) in zip(numbers, results) { parts[number] = result }
-        }
-    }
-
-    private func trainPart(
+    func trainPart(
         _ number: Int, _ rows: HistoryPart, _ names: HistoryNames, _ run: Run
     ) throws -> UsersPart {
         var result = UsersPart()

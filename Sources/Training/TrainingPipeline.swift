@@ -145,12 +145,13 @@ public final class TrainingPipeline: Sendable {
             run.report(.evaluate, 0)
             let serving = try refitted(chosen, set, run)
             header = try stage.publish(
-                try judgedHeader(chosen, serving, set, known, run), serving.model)
+                try judgedHeader(chosen, serving, set, known, run), serving.model, run.journal)
         }
         // A stored model that has not been promoted is not fitted again: its header says whether it may be.
         let isPromoted = run.request.promotes(header)
         if isPromoted {
             run.report(.promote, 0)
+            try run.journal.confirm()
             try PromoteStage(promotion: promotion).run([header.tenant: header.version])
         }
         run.report(.promote, 1)

@@ -1,5 +1,8 @@
+import Crypto
 import DetectorAPI
+import Exact
 import Features
+import Foundation
 import Lake
 import Models
 import Plugins
@@ -69,6 +72,19 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
             names.formUnion(FeatureSchema.numeric[UserWindow.referenceRange].map(\.name))
         }
         return names
+    }
+
+    /// A digest of what requests of named users have in common that one pass over the lake can serve: all but whose model it
+    /// is, and whether it may serve. nil: it is no named user's.
+    var kin: String? {
+        guard userID != nil else { return nil }
+        var rest = self
+        rest.userID = nil
+        rest.promote = false
+        rest.chosenPromotion = nil
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return (try? encoder.encode(rest)).map { Hex.text(SHA256.hash(data: $0).prefix(16)) }
     }
 
     /// Ten years.

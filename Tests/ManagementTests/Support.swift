@@ -46,7 +46,7 @@ final class TestAPI: Sendable {
         let lake = DirectoryObjectStore(root: folder.appending(path: "lake").path)
         let book = LabelBook(lake: lake)
         let services = ManagementServices(
-            jobs: try JobStore(path: nil), registry: registry, models: store, catalogue: catalogue,
+            jobs: try SQLiteJobStore(path: nil), registry: registry, models: store, catalogue: catalogue,
             promotion: promotion, serving: nil, watch: nil, recent: nil, windows: nil,
             labels: book, labelled: LabelledTransactions(lake: lake, book: book),
             rules: RuleStore(objects: objects),

@@ -7,12 +7,12 @@ import Testing
 /// A backtest that waits its turn among the training jobs.
 @Suite struct BacktestJobTests {
     private let workshop: Workshop
-    private let jobs: JobStore
+    private let jobs: any JobStore
 
     init() throws {
         workshop = try Workshop()
         try workshop.generate(users: 30, days: 20)
-        jobs = try JobStore(path: nil)
+        jobs = try SQLiteJobStore(path: nil)
         _ = try workshop.run(Workshop.request(days: 14, promote: true), jobID: "first")
         var second = Workshop.request(days: 14)
         second.contamination = 0.03

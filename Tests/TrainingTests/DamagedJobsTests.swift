@@ -39,7 +39,7 @@ import Testing
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             defer { try? FileManager.default.removeItem(at: folder) }
             let path = folder.appending(path: "jobs.sqlite").path
-            let first = try JobStore(path: path)
+            let first = try SQLiteJobStore(path: path)
             let damaged = try first.submit(Workshop.request(days: 31), key: "k")
             let sound = try first.submit(Workshop.request(days: 30))
             try damage(path, column, stranger, id: damaged.id)
@@ -48,7 +48,7 @@ import Testing
             _ = try first.jobs()
             try work(first, until: sound.id, "\(column) = \(stranger)")
             // ... and at a start.
-            let second = try JobStore(path: path)
+            let second = try SQLiteJobStore(path: path)
             #expect(try second.job(id: sound.id)?.state == .succeeded)
             #expect(try second.jobs().contains { $0.id == sound.id })
             let next = try second.submit(Workshop.request(days: 29))
@@ -57,7 +57,7 @@ import Testing
     }
 
     /// Runs whatever waits until a job has been run.
-    private func work(_ store: JobStore, until id: String, _ what: String) throws {
+    private func work(_ store: any JobStore, until id: String, _ what: String) throws {
         for _ in 0..<10 where try store.job(id: id)?.state == .queued {
             guard let claimed = try? store.claim(worker: "w") else { continue }
             _ = try store.parts(claimed)

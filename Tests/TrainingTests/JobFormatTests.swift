@@ -12,7 +12,7 @@ import Testing
         let fixture = URL(filePath: #filePath).deletingLastPathComponent().appending(
             path: "Fixtures/jobs-v1.sqlite")
         try FileManager.default.copyItem(at: fixture, to: URL(filePath: path))
-        let store = try JobStore(path: path, now: { 100_000 })
+        let store = try SQLiteJobStore(path: path, now: { 100_000 })
         let jobs = try store.jobs()
         #expect(jobs.map(\.state) == [.queued, .running, .failed, .succeeded])
 
@@ -33,7 +33,9 @@ import Testing
         #expect(try store.submit(succeeded.request, key: "first").id == succeeded.id)
         let claimed = try #require(try store.claim(worker: "c"))
         #expect(claimed.job.id == jobs[1].id)
-        let parts = try JobJournal(jobs: store, claimed: claimed).finishedParts()
+        let parts = try JobJournal(
+            jobs: store, claimed: claimed, leases: Leases(jobs: store, claimed: [claimed])
+        ).finishedParts()
         #expect(parts[7]?.models == [.init(userID: "user/1", version: 1, isEarned: true)])
     }
 }

@@ -58,7 +58,7 @@ import Testing
         #expect(throws: TrainingError.self) { try CronWords(words) }
     }
 
-    private func schedule(_ workshop: Workshop, _ jobs: JobStore) throws -> TrainingSchedule {
+    private func schedule(_ workshop: Workshop, _ jobs: any JobStore) throws -> TrainingSchedule {
         TrainingSchedule(
             try CronWords("@daily"), days: 10, jobs: jobs, lake: workshop.lake,
             objects: workshop.models.objects, logger: Logger(label: "schedule tests"))
@@ -66,7 +66,7 @@ import Testing
 
     @Test func oneOfManyDoesItAndOnlyWhenTheLakeHasChanged() throws {
         let workshop = try Workshop()
-        let jobs = try JobStore(path: nil)
+        let jobs = try SQLiteJobStore(path: nil)
         let (one, other) = (try schedule(workshop, jobs), try schedule(workshop, jobs))
         #expect(try one.seeTo(1_000) == .empty)
         try workshop.generate(users: 3, days: 12)
@@ -99,7 +99,7 @@ import Testing
         let workshop = try Workshop()
         try workshop.generate(users: 3, days: 12)
         try workshop.models.objects.put("models/schedule.json", [1, 2, 3], if: .always)
-        guard case .submitted = try schedule(workshop, JobStore(path: nil)).seeTo(1_000) else {
+        guard case .submitted = try schedule(workshop, SQLiteJobStore(path: nil)).seeTo(1_000) else {
             Issue.record("nothing was submitted")
             return
         }

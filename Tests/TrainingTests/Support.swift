@@ -189,9 +189,3 @@ final class Log<Element>: Sendable {
         init(_ element: Element) { self.element = element }
     }
 }
-
-extension JobStore {
-    func renew(_ claimed: ClaimedJob, stage: TrainingStage?, progress: Double) throws -> Bool {
-        try renew([Progress(claimed: claimed, stage: stage, progress: progress)]) == [true]
-    }
-}

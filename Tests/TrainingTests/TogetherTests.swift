@@ -13,7 +13,7 @@ import Testing
     private let clock = TestClock()
     private let workshop: Workshop
     private let lake: CountingStore
-    private let jobs: JobStore
+    private let jobs: any JobStore
     private let days = 30
 
     init() throws {
@@ -22,7 +22,7 @@ import Testing
         try workshop.generate(users: 12, days: days)
         _ = try workshop.run(Workshop.request(days: days, promote: true), jobID: "global")
         lake = CountingStore(workshop.lake)
-        jobs = try JobStore(path: nil, now: { clock.now })
+        jobs = try SQLiteJobStore(path: nil, now: { clock.now })
     }
 
     private func worker() -> TrainingWorker {
@@ -100,7 +100,7 @@ import Testing
     @Test func aJobThatHasFailedBeforeRunsAlone() throws {
         let first = try jobs.submit(request(1)).id
         _ = try #require(try jobs.claim(worker: "dead"))
-        clock.advance(JobStore.leaseMilliseconds)
+        clock.advance(JobBounds.leaseMilliseconds)
         let second = try jobs.submit(request(2)).id
         #expect(try worker().runNext())
         #expect(try jobs.job(id: first)?.state == .succeeded)

@@ -20,7 +20,7 @@ import Torture
         defer { try? FileManager.default.removeItem(at: folder) }
         let path = folder.appending(path: "jobs.sqlite").path
         do {
-            let store = try JobStore(path: path)
+            let store = try SQLiteJobStore(path: path)
             for days in 28...31 { try store.submit(Workshop.request(days: days), key: "\(days)") }
         }
         let sound = try Data(contentsOf: URL(filePath: path))
@@ -42,7 +42,7 @@ import Torture
                 }
             }
             try queue.close()
-            let store = try JobStore(path: path)
+            let store = try SQLiteJobStore(path: path)
             let id = try store.submit(Workshop.request(days: 20)).id
             for _ in 0..<20 where try store.job(id: id)?.state == .queued {
                 guard let claimed = try? store.claim(worker: "w") else { continue }

@@ -10,13 +10,13 @@ import Testing
 @Suite struct WorkerTests {
     private let clock = TestClock()
     private let workshop: Workshop
-    private let jobs: JobStore
+    private let jobs: any JobStore
 
     init() throws {
         let clock = clock
         workshop = try Workshop()
         try workshop.generate(users: 4, days: 12)
-        jobs = try JobStore(path: nil, now: { clock.now })
+        jobs = try SQLiteJobStore(path: nil, now: { clock.now })
     }
 
     private func worker(_ name: String = "a", lake: (any ObjectStore)? = nil) -> TrainingWorker {
@@ -69,7 +69,7 @@ import Testing
         _ = try #require(try jobs.claim(worker: "dead"))
         _ = try workshop.run(Workshop.request(days: 12), jobID: id)
         #expect(try workshop.catalogue.active(.global) == nil)
-        clock.advance(JobStore.leaseMilliseconds)
+        clock.advance(JobBounds.leaseMilliseconds)
         #expect(try worker().runNext())
         #expect(try jobs.job(id: id)?.state == .succeeded)
         #expect(try jobs.job(id: id)?.attempts == 2)

@@ -119,13 +119,7 @@ struct Serve: AsyncParsableCommand {
         let lake = try Parts.objectStore(
             settings.optionalText("lake.uri") ?? settings.dataPath("lake"), settings)
         let book = LabelBook(lake: lake)
-        let jobs = try JobStore(
-            path: data.file("jobs.sqlite"),
-            limits: JobLimits(
-                waiting: settings.integer("training.waiting"), anHour: settings.integer("training.hourly")))
-        for reason in jobs.setAside {
-            logger.error("a training job's record was set aside", metadata: ["reason": "\(reason)"])
-        }
+        let jobs = try Parts.jobStore(settings, data, logger: logger)
         if roles.contains(.training) {
             let worker = TrainingWorker(
                 jobs: jobs, pipeline: try parts.pipeline(lakeURI: nil), name: try data.instance(),

@@ -142,6 +142,9 @@ extension Setting {
             key: "training.days", kind: .integer(1...3_660), defaultValue: "45",
             meaning: "days of the lake, the last ones, that training by schedule learns from"),
         Setting(
+            key: "training.keepdays", kind: .integer(1...3_660), defaultValue: "90",
+            meaning: "days that a training job is listed after its end, with its idempotency key"),
+        Setting(
             key: "references.lag", kind: .integer(0...90), defaultValue: "7",
             meaning: "days after which reference tables count a transaction: about how late labels come"),
         Setting(

@@ -4,11 +4,11 @@ import Training
 
 /// Tells listeners how training jobs come along: asks the job store once a second while somebody listens.
 public struct JobWatch: Service {
-    private let jobs: JobStore
+    private let jobs: any JobStore
     private let hub: EventHub
     private let threads: NIOThreadPool
 
-    public init(jobs: JobStore, hub: EventHub, threads: NIOThreadPool) {
+    public init(jobs: any JobStore, hub: EventHub, threads: NIOThreadPool) {
         self.jobs = jobs
         self.hub = hub
         self.threads = threads

@@ -125,7 +125,7 @@ private func erase(_ userID: String, by caller: String, _ services: ManagementSe
     let now = Int64(Date().timeIntervalSince1970 * 1_000)
     var receipt = Receipt(userId: userID, timeMs: now)
     let jobs = try services.jobs.erase(userID: userID)
-    receipt.parts.append(.init(what: "jobs", where: "this machine", removed: jobs))
+    receipt.parts.append(.init(what: "jobs", where: services.jobs.location, removed: jobs))
 
     services.shadow?.erase(userID: userID)
     let erased = try services.promotion.erase(.user(userID))

@@ -30,14 +30,20 @@ public final class ModelStore: Sendable {
         signatures = SignatureLists(objects: objects, keys: keys)
     }
 
-    /// Writes a model under the tenant's next version number.
+    /// The number of a tenant's next version.
+    public func nextVersion(of tenant: Tenant) throws -> Int { (try versions(of: tenant).last ?? 0) + 1 }
+
+    /// Writes a model under the tenant's next version number, unless the same job has taken that meanwhile.
     ///
+    /// - Parameter number: The first that is tried; nil: the next.
     /// - Returns: The header as stored, with that number.
     /// - Throws: `ArtifactError.tooLarge`, also for a user's model beyond `limits`, `.noVersionLeft`; `ObjectStoreError`.
-    public func publish(_ header: ArtifactHeader, payload: [UInt8]) throws -> ArtifactHeader {
+    public func publish(
+        _ header: ArtifactHeader, payload: [UInt8], from number: Int? = nil
+    ) throws -> ArtifactHeader {
         var header = header
         let stored = try stored(of: header.tenant)
-        header.version = (stored.last?.version ?? 0) + 1
+        header.version = number ?? (stored.last?.version ?? 0) + 1
         // Each failure is a version that another trainer has written, so somebody always gets on.
         while true {
             guard ModelNumbers.versions.contains(header.version) else {
@@ -51,8 +57,22 @@ public final class ModelStore: Sendable {
                 let isTaken = try packed(of: header.tenant).contains { $0.entry.version == header.version }
                 if !isTaken { return header }
                 try objects.delete(key)
+            } else if let jobID = header.jobID,
+                let other = try self.header(of: header.tenant, version: header.version, ofJob: jobID)
+            {
+                return other
             }
             header.version += 1
+        }
+    }
+
+    /// A version that a job has stored; nil: it is another's, or cannot be read.
+    private func header(of tenant: Tenant, version: Int, ofJob jobID: String) throws -> ArtifactHeader? {
+        do {
+            let header = try header(of: tenant, version: version)
+            return header?.jobID == jobID ? header : nil
+        } catch is ArtifactError {
+            return nil
         }
     }
 

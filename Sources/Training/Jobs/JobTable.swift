@@ -2,7 +2,7 @@ import Foundation
 import GRDB
 import Models
 
-/// The SQL of `JobStore`: one row a job, one a finished part of it.
+/// The SQL of `SQLiteJobStore`: one row a job, one a finished part of it.
 enum JobTable {
     /// Migrations are only ever appended.
     static var migrator: DatabaseMigrator {
@@ -88,20 +88,14 @@ enum JobTable {
         let waiting = try Int.fetchOne(
             db, sql: "SELECT count(*) FROM job WHERE submitter = ? AND state = 'queued'",
             arguments: [submitter])
-        guard waiting ?? 0 < limits.waiting else {
-            throw TrainingError.tooManyJobs(
-                "\(limits.waiting) training jobs of \(submitter) wait already", retrySeconds: 30)
-        }
+        guard waiting ?? 0 < limits.waiting else { throw limits.tooManyWait(submitter) }
         let hour: Int64 = 3_600_000
         // The oldest of the last so many: when it is an hour old there is room for one more.
         let oldest = try Int64.fetchOne(
             db, sql: "SELECT created FROM job WHERE submitter = ? ORDER BY created DESC LIMIT 1 OFFSET ?",
             arguments: [submitter, max(0, limits.anHour - 1)])
         guard let oldest, oldest > now - hour else { return }
-        let wait = min(hour, max(0, oldest - (now - hour)))
-        throw TrainingError.tooManyJobs(
-            "\(submitter) has submitted \(limits.anHour) training jobs within an hour",
-            retrySeconds: Int(wait / 1_000) + 1)
+        throw limits.tooManyWithinAnHour(submitter, oldest: oldest, now: now)
     }
 
     /// Writes what may change.
@@ -189,8 +183,11 @@ enum JobTable {
             sql: "UPDATE job SET lease = 0 WHERE state = 'running' AND worker = ?", arguments: [worker])
     }
 
-    /// Forgets the oldest jobs that have ended.
-    static func prune(_ db: Database, keeping limit: Int) throws {
+    /// Forgets the oldest jobs that have ended, and those that ended before a time.
+    static func prune(_ db: Database, keeping limit: Int, since: Int64) throws {
+        try db.execute(
+            sql: "DELETE FROM job WHERE state IN ('succeeded', 'failed', 'cancelled') AND finished < ?",
+            arguments: [since])
         try db.execute(
             sql: """
                 DELETE FROM job WHERE state IN ('succeeded', 'failed', 'cancelled') AND sequence <= (
@@ -218,7 +215,7 @@ enum JobTable {
             }
             job.outcome = try row.storedIfAny("outcome", as: String.self).map(decoded)
             job.error = try row.storedIfAny("error")
-            job.attempts = try row.stored("attempts", in: 0...maximumAttempts)
+            job.attempts = try row.stored("attempts", in: 0...JobBounds.maximumAttempts)
             job.startedMilliseconds = try row.storedIfAny("started")
             job.updatedMilliseconds = try row.stored("updated")
             job.finishedMilliseconds = try row.storedIfAny("finished")
@@ -231,9 +228,6 @@ enum JobTable {
         }
     }
 
-    /// More attempts than any job of ours has.
-    static let maximumAttempts = 1_000_000
-
     /// Moves rows that cannot be read to a table of their own, so that they neither hold up the queue nor are lost.
     ///
     /// - Returns: Why, for each.
@@ -245,7 +239,7 @@ enum JobTable {
             do {
                 _ = try job(row)
                 _ = try row.stored("sequence", in: 1...Int(Int32.max))
-                _ = try row.stored("strikes", in: -maximumAttempts...maximumAttempts)
+                _ = try row.stored("strikes", in: -JobBounds.maximumAttempts...JobBounds.maximumAttempts)
                 _ = try row.stored("lease", as: Int64.self)
                 _ = try row.stored("available", as: Int64.self)
             } catch {

@@ -33,8 +33,41 @@ public struct TrainingJob: Codable, Sendable, Hashable {
     }
 }
 
+extension TrainingJob {
+    mutating func begin(_ now: Int64) {
+        state = .running
+        attempts += 1
+        error = nil
+        startedMilliseconds = now
+        updatedMilliseconds = now
+    }
+
+    mutating func end(_ result: Result<TrainingOutcome, any Error>) {
+        switch result {
+        case .success(let outcome):
+            state = .succeeded
+            self.outcome = outcome
+        case .failure(TrainingError.cancelled): state = .cancelled
+        case .failure(let error):
+            state = .failed
+            self.error = "\(error)"
+        }
+    }
+
+    /// It has taken too many workers down.
+    mutating func failAfterStrikes() {
+        state = .failed
+        error = "it was begun \(attempts) times and did not end" + (error.map { ": \($0)" } ?? "")
+    }
+
+    mutating func close(_ now: Int64) {
+        updatedMilliseconds = now
+        finishedMilliseconds = now
+    }
+}
+
 /// A job that a worker holds: it may write to it until the lease ends and somebody else takes it over.
-struct ClaimedJob: Sendable {
+public struct ClaimedJob: Sendable {
     let job: TrainingJob
     let worker: String
 

@@ -8,6 +8,27 @@ public protocol TrainingJournal: Sendable {
     /// Parts of a job for all users that are finished.
     func finishedParts() throws -> [Int: UsersPart]
     func finish(_ part: Int, _ result: UsersPart) throws
+    /// By whom the parts are handed out that several workers share; nil: all are this one's.
+    var sharing: (any PartSharing)? { get }
+    /// Called before something is written that others see: a worker that was taken for dead must not.
+    ///
+    /// - Throws: `TrainingError.cancelled` when the job is another's; what the store of jobs throws.
+    func confirm() throws
+}
+
+extension TrainingJournal {
+    public var sharing: (any PartSharing)? { nil }
+    public func confirm() throws {}
+}
+
+/// Hands out the parts of a job for all users.
+public protocol PartSharing: Sendable {
+    /// - Parameter basis: What the parts are made of. The job's holder says it; others may take part if theirs is the same.
+    /// - Returns: Whether this worker takes part.
+    func join(basis: String) throws -> Bool
+
+    /// - Returns: nil: this worker takes part no longer.
+    func take(_ count: Int) throws -> PartsTurn?
 }
 
 /// What one part of the users gave.
@@ -48,6 +69,8 @@ public struct UsersPart: Codable, Sendable, Hashable {
     var division = Self.currentDivision
 
     static let currentDivision = 2
+    /// More than any part has: sums of 256 of them fit.
+    private static let maximumUsers = 1 << 40
 
     public init() {}
 
@@ -56,6 +79,10 @@ public struct UsersPart: Codable, Sendable, Hashable {
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         users = try container.decode(Int.self, forKey: .users)
+        guard (0...Self.maximumUsers).contains(users) else {
+            throw DecodingError.dataCorruptedError(
+                forKey: .users, in: container, debugDescription: "there are no \(users) users")
+        }
         models = try container.decode([Model].self, forKey: .models)
         ranking = try container.decodeIfPresent(UsersRanking.self, forKey: .ranking) ?? UsersRanking()
         division = try container.decodeIfPresent(Int.self, forKey: .division) ?? 1

@@ -35,7 +35,7 @@ public final class TrainingSchedule: Sendable {
 
     private let words: CronWords
     private let days: Int
-    private let jobs: JobStore
+    private let jobs: any JobStore
     private let reader: LakeReader
     private let objects: any ObjectStore
     private let logger: Logger
@@ -50,7 +50,7 @@ public final class TrainingSchedule: Sendable {
     ///   - days: Of the lake, the last ones, that are trained on; at least 1.
     ///   - objects: The models' store.
     public init(
-        _ words: CronWords, days: Int, jobs: JobStore, lake: any ObjectStore, objects: any ObjectStore,
+        _ words: CronWords, days: Int, jobs: any JobStore, lake: any ObjectStore, objects: any ObjectStore,
         logger: Logger
     ) {
         self.words = words

@@ -19,8 +19,15 @@ struct StoreStage {
         }
     }
 
-    /// Writes the artifact under the tenant's next version.
-    func publish(_ header: ArtifactHeader, _ model: any DetectorModel) throws -> ArtifactHeader {
-        try store.publish(header, payload: model.encode())
+    /// Writes the artifact under the tenant's next version, once a job.
+    ///
+    /// First the number, then whether the job is still this worker's: if that pauses in between and another stores the job's
+    /// model, the number is taken, by this very job.
+    func publish(
+        _ header: ArtifactHeader, _ model: any DetectorModel, _ journal: any TrainingJournal
+    ) throws -> ArtifactHeader {
+        let next = try store.nextVersion(of: header.tenant)
+        try journal.confirm()
+        return try store.publish(header, payload: model.encode(), from: next)
     }
 }

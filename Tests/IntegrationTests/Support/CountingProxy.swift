@@ -2,7 +2,7 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// Stands before the S3 server of this machine and counts what passes: requests by method, and the bytes of the answers
+/// Stands before a server of this machine, which it can cut off, and counts what passes to an S3 server: requests by method, and the bytes of the answers
 /// with their heads. Threads of its own serve each connection; may be asked from any thread.
 final class CountingProxy: Sendable {
     struct Counts: Sendable, Hashable {
@@ -15,6 +15,25 @@ final class CountingProxy: Sendable {
     private let upstreamPort: UInt16
     private let listener: Int32
     private let counts = Mutex(Counts())
+    private let state = Mutex(State())
+
+    private struct State {
+        var isOpen = true
+        var connections: [Int32] = []
+    }
+
+    /// Whether anybody gets through; false also ends what is open.
+    var isOpen: Bool {
+        get { state.withLock { $0.isOpen } }
+        set {
+            state.withLock { state in
+                state.isOpen = newValue
+                guard !newValue else { return }
+                for connection in state.connections { shutdown(connection, Int32(SHUT_RDWR)) }
+                state.connections = []
+            }
+        }
+    }
 
     /// - Parameter upstream: `http://127.0.0.1:port`.
     init(upstream: String) throws {
@@ -73,6 +92,15 @@ final class CountingProxy: Sendable {
             }
         }
         guard isConnected else {
+            close(client)
+            close(server)
+            return
+        }
+        let isLetThrough = state.withLock { state in
+            if state.isOpen { state.connections += [client, server] }
+            return state.isOpen
+        }
+        guard isLetThrough else {
             close(client)
             close(server)
             return

@@ -74,6 +74,7 @@ final class ServiceProcess {
     struct Answer {
         let status: Int
         let body: Data
+        var retryAfter: String?
 
         var text: String { String(decoding: body, as: UTF8.self) }
 
@@ -124,7 +125,10 @@ final class ServiceProcess {
         if body != nil { request.setValue("application/json", forHTTPHeaderField: "Content-Type") }
         for (name, value) in headers { request.setValue(value, forHTTPHeaderField: name) }
         let (data, response) = try await URLSession.shared.data(for: request)
-        return Answer(status: (response as? HTTPURLResponse)?.statusCode ?? 0, body: data)
+        let head = response as? HTTPURLResponse
+        return Answer(
+            status: head?.statusCode ?? 0, body: data,
+            retryAfter: head?.value(forHTTPHeaderField: "Retry-After"))
     }
 
     /// Asks for training and waits for its end.
@@ -138,13 +142,18 @@ final class ServiceProcess {
     func job(_ path: String, _ body: String) async throws -> Answer {
         let accepted = try await post(path, body)
         #expect(accepted.status == 202, "\(accepted.text)")
-        let id = try #require(accepted.value("job_id") as? String)
+        let job = try await finished(try #require(accepted.value("job_id") as? String))
+        #expect(job.value("state") as? String == "succeeded", "\(job.text)\n\(logText)")
+        return job
+    }
+
+    /// A job when it has ended, in whatever way.
+    func finished(_ id: String, timeoutSeconds: Double = 180) async throws -> Answer {
         var job = try await get("/v1/train/\(id)")
-        try await waitUntil("job \(id) ends", timeoutSeconds: 180) { [self] in
+        try await waitUntil("job \(id) ends", timeoutSeconds: timeoutSeconds) { [self] in
             job = try await get("/v1/train/\(id)")
             return ["succeeded", "failed", "cancelled"].contains(job.value("state") as? String)
         }
-        #expect(job.value("state") as? String == "succeeded", "\(job.text)\n\(logText)")
         return job
     }
 
