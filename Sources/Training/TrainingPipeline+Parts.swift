@@ -7,8 +7,8 @@ import Outcomes
 
 /// The parts of a job for all users: all by one worker, or shared by those of several processes.
 extension TrainingPipeline {
-    /// What the parts of a job are made of: the lake's files and labels, the model that serves, and how they are judged. Workers
-    /// that find the same make the same of a part.
+    /// What the parts of a job are made of: the lake's files and labels, the detectors, the model that serves, and how they are
+    /// judged. Workers that find the same make the same of a part.
     func basis(of request: TrainingRequest) throws -> String {
         var hash = SHA256()
         func add(_ files: [LakeFile]) {
@@ -20,6 +20,9 @@ extension TrainingPipeline {
         let before = max(settings.warmUpDays, ReferencePast.Settings().historyDays)
         add(try lake.files(in: request.from.adding(days: -before)...request.to))
         add(try labels.files(in: LabelFiles.allDays))
+        for info in registry.detectors.map(\.info) {
+            hash.update(data: Array("\(info.id) \(info.version)\n".utf8))
+        }
         let global = try router.globalModel()?.version ?? 0
         let numbers = [
             UsersPart.currentDivision, global, settings.warmUpDays, settings.maximumUserRows,
