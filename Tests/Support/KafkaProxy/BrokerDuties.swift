@@ -19,6 +19,13 @@ public final class BrokerDuties: Sendable {
     private struct Session {
         var timeout: Duration
         var lastSeen: ContinuousClock.Instant
+        /// It has asked to join and is not answered: the group waits for others. Kafka takes it for alive as long, within
+        /// the time that a rebalance may take; here a minute.
+        var isJoining = false
+
+        func isOver(at now: ContinuousClock.Instant) -> Bool {
+            now - lastSeen > (isJoining ? .seconds(60) : timeout)
+        }
     }
 
     private struct OpenTransaction {
@@ -75,7 +82,9 @@ public final class BrokerDuties: Sendable {
         state.withLock { state in
             let member = Member(group: request.group, id: request.member)
             switch request.call {
-            case .joinGroup, .syncGroup, .heartbeat: state.sessions[member]?.lastSeen = .now
+            case .joinGroup, .syncGroup, .heartbeat:
+                state.sessions[member]?.lastSeen = .now
+                state.sessions[member]?.isJoining = request.call == .joinGroup
             case .leaveGroup: state.sessions[member] = nil
             case .initProducerID where !request.transactionalID.isEmpty:
                 state.transactionTimeouts[request.transactionalID] = .milliseconds(
@@ -121,6 +130,11 @@ public final class BrokerDuties: Sendable {
     }
 
     private func joined(_ reader: inout WireReader, _ request: KafkaRequest) {
+        state.withLock { state in
+            let asked = Member(group: request.group, id: request.member)
+            state.sessions[asked]?.isJoining = false
+            state.sessions[asked]?.lastSeen = .now
+        }
         if request.version >= 2 { reader.skip(4) }
         guard reader.int16() == 0 else { return }
         let generation = reader.int32()
@@ -180,7 +194,7 @@ public final class BrokerDuties: Sendable {
     private func sweep() {
         let now = ContinuousClock.now
         let (silent, abandoned) = state.withLock { state in
-            let silent = state.sessions.filter { now - $0.value.lastSeen > $0.value.timeout }.map(\.key)
+            let silent = state.sessions.filter { $0.value.isOver(at: now) }.map(\.key)
             for member in silent { state.sessions[member] = nil }
             let abandoned = state.transactions.filter { id, transaction in
                 now - transaction.since > state.transactionTimeouts[id] ?? .seconds(60)
