@@ -9,7 +9,7 @@ import Testing
     @Test func aMemberIsNotSilentWhileItWaitsForOthersToJoin() throws {
         let scene = try StreamScene(
             partitions: 3,
-            properties: ["session.timeout.ms": "2000", "heartbeat.interval.ms": "300"])
+            properties: ["session.timeout.ms": "6000", "heartbeat.interval.ms": "500"])
         let (waits, slow) = (try scene.consumer(), try scene.consumer())
         func poll(_ consumers: [KafkaConsumer], until isDone: () -> Bool) throws {
             let deadline = ContinuousClock.now + .seconds(60)
@@ -20,15 +20,11 @@ import Testing
             }
         }
         try poll([waits, slow]) { Set([waits.assignment.count, slow.assignment.count]) == [1, 2] }
-        // It joins, and `waits` joins again; `slow` takes more than twice a session for it.
+        // It joins, and `waits` joins again; `slow` takes longer for it than a session.
         let comes = try scene.consumer()
         let begin = ContinuousClock.now
-        try poll([waits, comes]) { ContinuousClock.now - begin > .seconds(5) }
+        try poll([waits, comes]) { ContinuousClock.now - begin > .seconds(9) }
         #expect(scene.proxy.duties.removedMembers == 0)
-        try poll([waits, slow, comes]) {
-            [waits, slow, comes].allSatisfy { $0.assignment.count == 1 }
-        }
-        #expect(comes.assignment.count == 1)
         for consumer in [waits, slow, comes] { consumer.close() }
     }
 }
