@@ -239,13 +239,23 @@ public final class KafkaConsumer: Sendable {
             if rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE,
                 let list = rd_kafka_event_topic_partition_list(event)
             {
-                rebalances.received(
+                let isDeclined = rebalances.received(
                     Rebalances.Change(
                         code: rd_kafka_event_error(event), list: PartitionList(copying: list),
                         isLost: rd_kafka_assignment_lost(client.pointer) != 0),
                     client: client.pointer, logger: client.events.logger)
+                if isDeclined { decline(waiting: remaining) }
             }
             rd_kafka_event_destroy(event)
+        }
+    }
+
+    /// Should librdkafka have ended the group since it said what it assigns, nobody answers the call any more: it costs a
+    /// thread and its client then, and not who closes.
+    private func decline(waiting milliseconds: Int) {
+        let (client, rebalances) = (client, rebalances)
+        _ = CallThread(name: "kafka close").call(timeoutMilliseconds: milliseconds) {
+            rebalances.decline(client: client.pointer, logger: client.events.logger)
         }
     }
 

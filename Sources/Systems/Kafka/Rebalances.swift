@@ -58,7 +58,9 @@ final class Rebalances: Sendable {
     func dropNoted() { state.withLock { _ = $0.noted.removeFirst() } }
 
     /// librdkafka's callback, on the thread that polls or closes.
-    func received(_ change: Change, client: OpaquePointer, logger: Logger) {
+    ///
+    /// - Returns: Whether what was assigned is to be declined: the consumer closes, and takes nothing over any more.
+    func received(_ change: Change, client: OpaquePointer, logger: Logger) -> Bool {
         let isNoted = state.withLock { state in
             guard state.isDeferring else { return false }
             state.noted.append(change)
@@ -66,13 +68,10 @@ final class Rebalances: Sendable {
             if let queue = state.queue { rd_kafka_queue_yield(queue.pointer) }
             return true
         }
-        // Not noted: the consumer closes, and takes nothing over any more.
-        guard !isNoted else { return }
-        if change.isRevocation {
-            revoke(change, client: client, logger: logger)
-        } else {
-            decline(client: client, logger: logger)
-        }
+        guard !isNoted else { return false }
+        guard change.isRevocation else { return true }
+        revoke(change, client: client, logger: logger)
+        return false
     }
 
     /// Takes nothing of what was assigned. An assignment of nothing, and not the end of one: librdkafka waits for an
@@ -201,5 +200,7 @@ func forwardRebalance(
     else { return }
     let change = Rebalances.Change(
         code: code, list: PartitionList(copying: list), isLost: rd_kafka_assignment_lost(client) != 0)
-    rebalances.received(change, client: client, logger: events.logger)
+    if rebalances.received(change, client: client, logger: events.logger) {
+        rebalances.decline(client: client, logger: events.logger)
+    }
 }
