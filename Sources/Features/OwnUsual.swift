@@ -17,7 +17,7 @@ struct OwnUsual {
 
     /// Of `count_30d` in a row of features; sum and mean follow it.
     static let monthCount = 16
-    private static let monthSeconds = 2_592_000.0
+    static let monthSeconds = Double(UserWindow.reachMilliseconds) / 1_000
     /// Fewer payments say nothing of what is usual.
     private static let minimumCount = 3.0
 

@@ -106,14 +106,12 @@ extension UserWindow {
         for place in Self.comparisonRange { features[place] = .nan }
         guard month.count >= Self.comparableCount else { return }
         let first = Self.comparisonRange.lowerBound
-        features[first] = bounded(pause * Double(month.count) / Self.monthSeconds)
+        features[first] = bounded(pause * Double(month.count) / OwnUsual.monthSeconds)
         let usual = month.sum / Double(month.count)
         guard usual > 0 else { return }
         hour.writeRatios(to: usual, into: features, at: first + 1)
         day.writeRatios(to: usual, into: features, at: first + 3)
     }
-
-    private static var monthSeconds: Double { 2_592_000 }
 
     private func writeNovelty(
         of event: WindowEvent, at time: Int64, into features: UnsafeMutableBufferPointer<Float>

@@ -1,3 +1,4 @@
+import DetectorAPI
 import Foundation
 import Lake
 import Redis
@@ -63,7 +64,7 @@ import Testing
     /// The same order, whatever the store, for a random mix of everything that users and workers do.
     @Test(arguments: 0..<4)
     func bothStoresGiveTheSameJobsInTheSameOrder(seed: UInt64) throws {
-        var random = SeededNumbers(state: seed)
+        var random = SeededGenerator(seed: seed)
         let clock = TestClock()
         let limits = JobLimits(waiting: 6, anHour: 25)
         let stores: [any JobStore] = [
@@ -287,17 +288,5 @@ import Testing
         }
         let done = try await service.finished(try #require(id))
         #expect(done.value("state") as? String == "succeeded", "\(done.text)")
-    }
-}
-
-private struct SeededNumbers: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -4,11 +4,17 @@ import Testing
 @Suite struct GroupTests {
     let zero = TopicPartition(topic: "in", partition: 0)
 
-    @Test func aGroupResumesAtItsCommittedOffset() throws {
+    /// With ten messages, 0 to 9, in one partition.
+    private func filledCluster() throws -> MockKafkaCluster {
         let cluster = try MockKafkaCluster(topics: [.init("in", partitions: 1)])
         let producer = try KafkaProducer(settings: cluster.settings, logger: quietLogger)
         try producer.produce((0..<10).map(String.init), to: "in")
         try producer.flush()
+        return cluster
+    }
+
+    @Test func aGroupResumesAtItsCommittedOffset() throws {
+        let cluster = try filledCluster()
 
         let first = try KafkaConsumer(
             settings: cluster.settings, groupID: "g", topics: ["in"], logger: quietLogger)
@@ -28,10 +34,7 @@ import Testing
     /// Each question that its coordinator's absence ended was one whose memory librdkafka used again, by way of the Admin
     /// request that this was, when the coordinator came: the process ended.
     @Test func aGroupsOffsetsCanBeAskedWhileItsCoordinatorIsAway() throws {
-        let cluster = try MockKafkaCluster(topics: [.init("in", partitions: 1)])
-        let producer = try KafkaProducer(settings: cluster.settings, logger: quietLogger)
-        try producer.produce((0..<10).map(String.init), to: "in")
-        try producer.flush()
+        let cluster = try filledCluster()
         let member = try KafkaConsumer(
             settings: cluster.settings, groupID: "g", topics: ["in"], logger: quietLogger)
         #expect(try member.read(10).count == 10)
@@ -56,10 +59,7 @@ import Testing
     }
 
     @Test func aSeekReadsAgainFromThere() throws {
-        let cluster = try MockKafkaCluster(topics: [.init("in", partitions: 1)])
-        let producer = try KafkaProducer(settings: cluster.settings, logger: quietLogger)
-        try producer.produce((0..<10).map(String.init), to: "in")
-        try producer.flush()
+        let cluster = try filledCluster()
         let consumer = try KafkaConsumer(
             settings: cluster.settings, groupID: "g", topics: ["in"], logger: quietLogger)
         #expect(try consumer.read(5).count == 5)
@@ -71,10 +71,7 @@ import Testing
     }
 
     @Test func aPausedPartitionGivesNothingAndLosesNothing() throws {
-        let cluster = try MockKafkaCluster(topics: [.init("in", partitions: 1)])
-        let producer = try KafkaProducer(settings: cluster.settings, logger: quietLogger)
-        try producer.produce((0..<10).map(String.init), to: "in")
-        try producer.flush()
+        let cluster = try filledCluster()
         let consumer = try KafkaConsumer(
             settings: cluster.settings, groupID: "g", topics: ["in"], logger: quietLogger)
         #expect(try consumer.read(3).count == 3)

@@ -31,8 +31,9 @@ struct Parts {
         logger = Parts.logger(settings)
         registry = try Parts.registry(settings, logger: logger)
         let storeURI = settings.optionalText("store.uri") ?? settings.dataPath("store")
+        let keys = try Parts.signingKeys(settings)
         models = ModelStore(
-            objects: try Parts.objectStore(storeURI, settings), keys: try Parts.signingKeys(settings),
+            objects: try Parts.objectStore(storeURI, settings), keys: keys,
             limits: UserModelLimits(
                 modelBytes: settings.integer("models.userbytes"),
                 totalBytes: settings.integer("models.usertotal")))
@@ -43,8 +44,7 @@ struct Parts {
         cache = try ModelCache(
             path: cachePath ?? settings.dataPath("models.sqlite"),
             maximumSize: settings.integer("models.cache"), logger: logger)
-        catalogue = Catalogue(
-            objects: models.objects, sealing: Sealing(keys: try Parts.signingKeys(settings), seen: cache))
+        catalogue = Catalogue(objects: models.objects, sealing: Sealing(keys: keys, seen: cache))
         router = ModelRouter(
             store: models, cache: cache, registry: registry, maximumSize: settings.integer("models.memory"),
             logger: logger)
