@@ -51,6 +51,16 @@ import Testing
         #expect(Settings.unknownVariables(environment) == ["ML_SERVICE_REDISURL"])
     }
 
+    @Test(arguments: ["redis.ca", "redis.certificate", "s3.ca"])
+    func aFileThatCannotBeReadIsNamedAtTheStart(key: String) async throws {
+        let settings = try await load(flags: [key: "/nowhere/file.pem"])
+        let error = #expect(throws: UsageError.self) {
+            _ = try Parts.redisAddress("rediss://redis.bank", settings)
+            _ = try Parts.objectStore("s3://bucket", settings)
+        }
+        #expect(error?.description.contains("\(key): the file /nowhere/file.pem") == true)
+    }
+
     // MARK: Secrets
 
     @Test(arguments: [

@@ -137,6 +137,7 @@ struct Parts {
         var s3 = S3Settings()
         if let endpoint = settings.optionalText("s3.endpoint") { s3.endpoint = endpoint }
         s3.region = settings.text("s3.region")
+        try checkReadable("s3.ca", settings)
         s3.certificateAuthorities = settings.optionalText("s3.ca")
         if let accessKey = settings.optionalText("s3.accesskey") {
             s3.credentials = S3Credentials(
@@ -173,11 +174,22 @@ struct Parts {
             guard tls.key == nil || tls.certificate != nil else {
                 throw UsageError("redis.certificatekey is of no certificate: set redis.certificate")
             }
+            for key in ["redis.ca", "redis.certificate", "redis.certificatekey"] {
+                try checkReadable(key, settings)
+            }
             address.tls = tls
         } else if tls != RedisTLS() {
             throw UsageError("redis.ca and redis.certificate are for TLS: write rediss:// in redis.url")
         }
         return address
+    }
+
+    /// A file that the first connection would miss, perhaps hours later.
+    private static func checkReadable(_ key: String, _ settings: Settings) throws {
+        guard let path = settings.optionalText(key), !FileManager.default.isReadableFile(atPath: path) else {
+            return
+        }
+        throw UsageError("\(key): the file \(path) cannot be read")
     }
 }
 
