@@ -173,6 +173,7 @@ public final class KafkaConsumer: Sendable {
         var deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
         do {
             if isLeaving {
+                answerNoted()
                 awaitMembership(until: .now + Self.joiningTimeout)
                 deadline = max(deadline, .now + Self.leavingTimeout)
                 try leave(until: deadline)
@@ -185,23 +186,11 @@ public final class KafkaConsumer: Sendable {
     }
 
     /// How long a member that is to leave waits for the answer to its joining, and then for that to its leaving.
-    private static let joiningTimeout = Duration.seconds(3)
+    private static let joiningTimeout = Duration.seconds(4)
     private static let leavingTimeout = Duration.milliseconds(500)
 
-    /// The group has a member from the moment on at which it is asked, and tells it when all others have come. librdkafka
-    /// tells the group nothing of the end of a member that does not know yet that it is one: its partitions would have no
-    /// reader until its session is over.
-    private func awaitMembership(until deadline: ContinuousClock.Instant) {
-        guard !hasMemberID, client.isConnected(timeoutMilliseconds: 300) else { return }
-        while !hasMemberID, .now < deadline {
-            if let message = rd_kafka_consumer_poll(client.pointer, 10) { rd_kafka_message_destroy(message) }
-        }
-    }
-
-    /// A static member that closes keeps its place (KIP-345), and librdkafka has no call for giving it up. But one that
-    /// gives up its subscription first tells the group so, static or not.
-    private func leave(until deadline: ContinuousClock.Instant) throws(KafkaError) {
-        // What the group has given or taken and nobody has answered yet would be waited for.
+    /// What the group has given or taken and nobody has answered yet would be waited for.
+    private func answerNoted() {
         while let change = rebalances.noted {
             if change.isRevocation {
                 _ = rd_kafka_assign(client.pointer, nil)
@@ -210,6 +199,24 @@ public final class KafkaConsumer: Sendable {
             }
             rebalances.dropNoted()
         }
+    }
+
+    /// The group has a member from the moment on at which it is asked, and answers when all others have come. librdkafka
+    /// tells the group nothing of the end of a member that does not know yet that it is one, and a broker reads
+    /// nothing more of a connection while a request to join waits on it, so that a member that joins again cannot leave
+    /// either: its partitions would have no reader until its session is over.
+    private func awaitMembership(until deadline: ContinuousClock.Instant) {
+        guard !isMember, client.isConnected(timeoutMilliseconds: 300) else { return }
+        while !isMember, .now < deadline {
+            if let message = rd_kafka_consumer_poll(client.pointer, 10) { rd_kafka_message_destroy(message) }
+        }
+    }
+
+    private var isMember: Bool { hasMemberID && rebalances.isSettled }
+
+    /// A static member that closes keeps its place (KIP-345), and librdkafka has no call for giving it up. But one that
+    /// gives up its subscription first tells the group so, static or not.
+    private func leave(until deadline: ContinuousClock.Instant) throws(KafkaError) {
         let code = rd_kafka_unsubscribe(client.pointer)
         guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw client.error(code, "leaving group \(groupID)") }
         // Polls serve the revocation; the id of the member is gone when the group has been told.
