@@ -201,7 +201,16 @@ public final class BrokerDuties: Sendable {
             }.map(\.key)
             return (silent, abandoned)
         }
-        for member in silent where remove(member) { state.withLock { $0.removedMembers += 1 } }
+        for member in silent {
+            let isRemoved = remove(member)
+            state.withLock { state in
+                if isRemoved == true { state.removedMembers += 1 }
+                // Nothing was heard: soon once more, or the group would wait for it for ever.
+                if isRemoved == nil, state.sessions[member] == nil {
+                    state.sessions[member] = Session(timeout: .seconds(1), lastSeen: .now)
+                }
+            }
+        }
         for id in abandoned where abort(id) {
             state.withLock { state in
                 state.transactions[id] = nil
@@ -211,11 +220,13 @@ public final class BrokerDuties: Sendable {
     }
 
     /// LeaveGroup, version 0, in the member's name.
-    private func remove(_ member: Member) -> Bool {
+    ///
+    /// - Returns: Whether it was a member; nil: the broker has not answered.
+    private func remove(_ member: Member) -> Bool? {
         var body = WireWriter(isFlexible: false)
         body.append(member.group)
         body.append(member.id)
-        guard let answer = ask(.leaveGroup, body.bytes) else { return false }
+        guard let answer = ask(.leaveGroup, body.bytes) else { return nil }
         var reader = WireReader(answer, isFlexible: false)
         reader.skip(4)
         return reader.int16() == 0
@@ -234,6 +245,8 @@ public final class BrokerDuties: Sendable {
 
     private func ask(_ call: KafkaRequest.Call, _ body: [UInt8]) -> [UInt8]? {
         guard let wire = Wire.connect(port: upstreamPort) else { return nil }
+        // The broker may answer when a rebalance is over, which may need the next one's removal.
+        wire.limitWait(seconds: 2)
         var request = WireWriter(isFlexible: false)
         request.append(call.rawValue)
         request.append(Int16(0))

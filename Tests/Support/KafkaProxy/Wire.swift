@@ -24,6 +24,12 @@ final class Wire: Sendable {
     /// Wakes whoever reads or writes; both then see the end.
     func end() { _ = shutdown(descriptor, Int32(SHUT_RDWR)) }
 
+    /// Reading takes a longer silence for the end.
+    func limitWait(seconds: Int) {
+        var limit = timeval(tv_sec: seconds, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
+
     /// nil: the connection has ended.
     func read() -> [UInt8]? {
         guard let header = read(count: 4) else { return nil }
