@@ -49,7 +49,7 @@ final class DriverScene {
                 publish: PublishStage(publish: .all),
                 deliver: DeliverStage(stream: stream, windows: store)),
             stream: stream, windows: "", backoffMilliseconds: 1...1, stopping: stopping, status: status,
-            logger: Self.logger)
+            worker: status.join(), logger: Self.logger)
         try promote(score: -0.5)
     }
 

@@ -9,14 +9,23 @@ import Training
 
 /// The stream and the windows that the settings name, ready to be opened.
 struct Streams {
-    let windows: any WindowStore
+    /// What one scoring worker opens, and where it keeps windows.
+    struct Session {
+        let windows: any WindowStore
+        let open: @Sendable () throws -> any TransactionStream
+    }
+
+    /// One for each scoring worker; they share the partitions of the stream.
+    let sessions: [Session]
     /// nil: the windows are not in this process's memory.
     let snapshots: WindowSnapshots?
-    let open: @Sendable () throws -> any TransactionStream
     /// Of times that do not say theirs.
     let zone: PlaceZone?
     /// For people.
     let description: String
+
+    /// The first worker's: what they hold is the same for all.
+    var windows: any WindowStore { sessions[0].windows }
 
     init(_ settings: Settings, data: DataDirectory, logger: Logger) throws {
         let memory =
@@ -36,7 +45,6 @@ struct Streams {
             windows = try Self.redisWindows(settings)
             Self.warnOfEvictions(windows, logger: logger)
         }
-        self.windows = windows
         self.snapshots = snapshots
         zone = try settings.zone()
 
@@ -47,8 +55,9 @@ struct Streams {
                 memory?.forgetOffsets()
                 if input == "-" || !FileTransactionStream.isCheckpoint(saved) { checkpoint = [] }
             }
-            open = Self.file(
+            let open = Self.file(
                 input, settings, data: data, checkpoint: checkpoint, zone: zone, logger: logger)
+            sessions = [Session(windows: windows, open: open)]
             description = input
         } else if let brokers = settings.optionalText("stream.brokers") {
             let kafka = try Self.kafkaSettings(brokers, settings)
@@ -57,21 +66,29 @@ struct Streams {
             } catch {
                 throw UsageError("stream.brokers, stream.properties: \(error.message)")
             }
-            let openStream = Self.kafka(
-                kafka, settings, instance: try data.instance(), guarantee: nil, logger: logger, keep: nil)
             let haveTopics = Mutex(settings.integer("stream.partitions") == 0)
             let isPlaced = Mutex(memory == nil)
             let (saved, kept) = (checkpoint ?? [], snapshots)
-            open = {
-                try isPlaced.withLock { isPlaced in
-                    guard !isPlaced, let memory, let kept else { return }
-                    try Self.place(memory, kept, saved: saved, kafka, settings, logger: logger)
-                    isPlaced = true
+            let instance = try data.instance()
+            // A snapshot is of one stream, so windows in memory have one worker.
+            let workers = memory == nil ? settings.integer("stream.workers") : 1
+            sessions = try (0..<workers).map { number in
+                let openStream = Self.kafka(
+                    kafka, settings, instance: number == 0 ? instance : "\(instance)-\(number)",
+                    guarantee: nil, logger: logger, keep: nil)
+                return Session(windows: number == 0 ? windows : try Self.redisWindows(settings)) {
+                    try isPlaced.withLock { isPlaced in
+                        guard !isPlaced, let memory, let kept else { return }
+                        try Self.place(memory, kept, saved: saved, kafka, settings, logger: logger)
+                        isPlaced = true
+                    }
+                    try haveTopics.withLock { haveTopics in
+                        if !haveTopics {
+                            haveTopics = try Self.makeTopics(kafka, settings, logger: logger)
+                        }
+                    }
+                    return try openStream()
                 }
-                try haveTopics.withLock { haveTopics in
-                    if !haveTopics { haveTopics = try Self.makeTopics(kafka, settings, logger: logger) }
-                }
-                return try openStream()
             }
             description = "kafka://\(brokers)/\(settings.text("stream.topic"))"
             if memory != nil {
@@ -88,9 +105,10 @@ struct Streams {
             }
             let cluster = try MockKafkaCluster(topics: topics, logger: logger)
             let kafka = KafkaSettings(bootstrapServers: cluster.bootstrapServers)
-            open = Self.kafka(
+            let open = Self.kafka(
                 kafka, settings, instance: try data.instance(), guarantee: .atLeastOnce, logger: logger,
                 keep: cluster)
+            sessions = [Session(windows: windows, open: open)]
             description = "kafka://\(cluster.bootstrapServers)/\(settings.text("stream.topic")) (in process)"
         }
     }
@@ -173,21 +191,32 @@ struct Streams {
         guard settings.optionalText("lake.uri") != nil, settings.text("windows.warm") == "first-start" else {
             return nil
         }
+        let isPrepared = Mutex(false)
         return { [windows] batch in
-            guard batch.slices.allSatisfy(\.isAtBeginning), try windows.partitions().isEmpty,
-                let first = batch.transactions.timestampMilliseconds.min()
-            else { return }
-            // What the lake has of the stream's first day may come with the stream too.
-            let end = first - first % 86_400_000
-            let found: [String]
-            do {
-                found = try Windows.fill(settings, windows, before: end, users: nil, nil)
-            } catch let error as TrainingError {
-                found = ["\(error)"]
+            // The other workers wait: what is filled in beside them would undo what they have counted.
+            try isPrepared.withLock { isPrepared in
+                if !isPrepared { try Self.warm(windows, settings, batch, logger) }
+                isPrepared = true
             }
-            logger.notice(
-                "windows were filled from the lake", metadata: ["result": "\(found.joined(separator: "; "))"])
         }
+    }
+
+    private static func warm(
+        _ windows: any WindowStore, _ settings: Settings, _ batch: ConsumedBatch, _ logger: Logger
+    ) throws {
+        guard batch.slices.allSatisfy(\.isAtBeginning), try windows.partitions().isEmpty,
+            let first = batch.transactions.timestampMilliseconds.min()
+        else { return }
+        // What the lake has of the stream's first day may come with the stream too.
+        let end = first - first % 86_400_000
+        let found: [String]
+        do {
+            found = try Windows.fill(settings, windows, before: end, users: nil, nil)
+        } catch let error as TrainingError {
+            found = ["\(error)"]
+        }
+        logger.notice(
+            "windows were filled from the lake", metadata: ["result": "\(found.joined(separator: "; "))"])
     }
 
     private static func file(

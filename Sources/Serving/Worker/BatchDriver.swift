@@ -30,12 +30,14 @@ struct BatchDriver {
     private let backoff: Backoff
     private let stopping: StopSignal
     private let status: ServingStatus
+    private let worker: ServingStatus.Worker
     private let logger: Logger
     private var machine: BatchProtocol
 
     init(
         _ stages: BatchStages, stream: any TransactionStream, windows: String,
-        backoffMilliseconds: ClosedRange<Int>, stopping: StopSignal, status: ServingStatus, logger: Logger
+        backoffMilliseconds: ClosedRange<Int>, stopping: StopSignal, status: ServingStatus,
+        worker: ServingStatus.Worker, logger: Logger
     ) {
         self.stages = stages
         self.stream = stream
@@ -43,6 +45,7 @@ struct BatchDriver {
         backoff = Backoff(backoffMilliseconds)
         self.stopping = stopping
         self.status = status
+        self.worker = worker
         self.logger = logger
         var limits = BatchProtocol.Limits()
         // A bound for streams that have none. Kafka's waits a tenth of a second before each, and knows when its time is up.
@@ -139,7 +142,7 @@ struct BatchDriver {
         let reason = work.failure.map { "\($0)" } ?? ""
         status.countRetry()
         logger.warning("the batch waits", metadata: ["reason": "\(reason)"])
-        status.enter(.waiting(reason))
+        status.enter(.waiting(reason), of: worker)
         work.backoff.wait(stopping)
         if stopping.isGiven { return .stop }
         guard stream.isCurrent(work.batch.assignment) else { throw DeliveryError.assignmentEnded }
@@ -180,7 +183,7 @@ struct BatchDriver {
         switch outcome {
         case .delivered:
             let scored = work.evaluated.scored
-            status.enter(.running)
+            status.enter(.running, of: worker)
             status.count(scored)
             warn(of: work.batch)
             status.report(scored.windowed.notices, windows: windows, logger: logger)
@@ -200,7 +203,7 @@ struct BatchDriver {
 
     /// Says once that the stream is not keyed by user.
     private func warn(of batch: ConsumedBatch) {
-        guard batch.wronglyKeyed > 0, status.totals.wronglyKeyed == batch.wronglyKeyed else { return }
+        guard batch.wronglyKeyed > 0, status.saysWronglyKeyed() else { return }
         logger.warning(
             "records are not keyed by user_id: a user whose records are in several partitions has no exact window",
             metadata: ["of": "\(batch.count)", "wrongly": "\(batch.wronglyKeyed)"])

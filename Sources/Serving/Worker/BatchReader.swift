@@ -11,18 +11,20 @@ final class BatchReader: Sendable {
     private let zone: PlaceZone?
     private let schemas: SchemaRegistry?
     private let status: ServingStatus
+    private let worker: ServingStatus.Worker
     private let state = Mutex((isStopping: false, failure: (any Error)?.none))
     private let ended = DispatchSemaphore(value: 0)
 
     init(
         stream: any TransactionStream, limits: BatchLimits, zone: PlaceZone?, schemas: SchemaRegistry?,
-        status: ServingStatus
+        status: ServingStatus, worker: ServingStatus.Worker
     ) {
         self.stream = stream
         self.limits = limits
         self.zone = zone
         self.schemas = schemas
         self.status = status
+        self.worker = worker
     }
 
     var failure: (any Error)? { state.withLock { $0.failure } }
@@ -46,7 +48,7 @@ final class BatchReader: Sendable {
         let stage = ConsumeStage(zone: zone, schemas: schemas)
         while !state.withLock({ $0.isStopping }) {
             let records = try stream.next(limits)
-            status.setStreamTrouble(stream.trouble)
+            status.setStreamTrouble(stream.trouble, of: worker)
             guard let records else {
                 if stream.isFinished { return }
                 continue
@@ -55,7 +57,7 @@ final class BatchReader: Sendable {
             while !batches.put(batch, timeoutMilliseconds: 500) {
                 if state.withLock({ $0.isStopping }) { return }
                 try stream.heartbeat()
-                status.setStreamTrouble(stream.trouble)
+                status.setStreamTrouble(stream.trouble, of: worker)
             }
         }
     }
@@ -71,7 +73,7 @@ final class BatchReader: Sendable {
                 defer { status.record([.consume: ContinuousClock.now - start]) }
                 return try stage.run(records)
             } catch {
-                status.setStreamTrouble(error.description)
+                status.setStreamTrouble(error.description, of: worker)
             }
             let deadline = ContinuousClock.now + .milliseconds(waitMilliseconds)
             waitMilliseconds = min(waitMilliseconds * 2, 5_000)

@@ -50,6 +50,7 @@ public final class ScoringWorker: Sendable {
     private let rules: CurrentRules?
     private let settings: Settings
     private let status: ServingStatus
+    private let place: ServingStatus.Worker
     private let onDelivered: @Sendable (ScoredBatch, any TransactionStream) -> Void
     private let onEnded: @Sendable (any TransactionStream) -> Void
     private let logger: Logger
@@ -66,6 +67,7 @@ public final class ScoringWorker: Sendable {
     ///   - makeStream: Opens the stream; called again, after a wait, when a session has failed.
     ///   - references: nil: models that look at reference tables score without.
     ///   - rules: nil: none decides about alerts.
+    ///   - status: Several workers may share one.
     ///   - onDelivered: Called on the scoring thread after each delivered batch.
     ///   - onEnded: Called on the scoring thread when a session has ended, before its stream is closed.
     public init(
@@ -83,6 +85,7 @@ public final class ScoringWorker: Sendable {
         self.rules = rules
         self.settings = settings
         self.status = status
+        place = status.join()
         self.onDelivered = onDelivered
         self.onEnded = onEnded
         self.logger = logger
@@ -115,15 +118,15 @@ public final class ScoringWorker: Sendable {
             } catch {
                 if !error.isPassing { unexplained += 1 }
                 if error.isLasting || unexplained == 5 {
-                    status.enter(.waiting("\(error)"))
+                    status.enter(.waiting("\(error)"), of: place)
                     throw (error as? SessionEnded)?.reason ?? error
                 }
                 logger.warning("serving starts a new session", metadata: ["reason": "\(error)"])
-                status.enter(.waiting("\(error)"))
+                status.enter(.waiting("\(error)"), of: place)
                 backoff.wait(stopping)
             }
         }
-        status.enter(isStopped ? .stopped : .finished)
+        status.enter(isStopped ? .stopped : .finished, of: place)
     }
 
     /// Serves one session to its end, blocking the calling thread.
@@ -131,7 +134,7 @@ public final class ScoringWorker: Sendable {
     /// - Throws: What ended it, where `run` would begin another.
     public func runOnce() throws {
         try runSession {}
-        status.enter(isStopped ? .stopped : .finished)
+        status.enter(isStopped ? .stopped : .finished, of: place)
     }
 
     private var isStopped: Bool { stopping.isGiven }
@@ -141,10 +144,10 @@ public final class ScoringWorker: Sendable {
         let stream = try makeStream()
         logger.notice(
             "serving", metadata: ["stream": "\(stream.location)", "windows": "\(windows.location)"])
-        status.enter(.running)
+        status.enter(.running, of: place)
         let reader = BatchReader(
             stream: stream, limits: settings.limits, zone: settings.zone, schemas: settings.schemas,
-            status: status)
+            status: status, worker: place)
         control.withLock { control in
             (control.reader, control.stream) = (reader, stream)
             if isStopped { stream.stop() }
@@ -159,7 +162,7 @@ public final class ScoringWorker: Sendable {
         var driver = BatchDriver(
             stages(stream), stream: stream, windows: windows.location,
             backoffMilliseconds: settings.backoffMilliseconds, stopping: stopping, status: status,
-            logger: logger)
+            worker: place, logger: logger)
         while !isStopped, let batch = reader.batches.take() {
             try prepareWindows(batch)
             let clock = BatchClock(settings.onTraced == nil ? nil : status)

@@ -52,10 +52,26 @@ public final class ServingStatus: Sendable {
         case consume, window, route, score, publish, deliver
     }
 
-    private struct State {
-        var stageSeconds: [Stage: Double] = [:]
+    /// One of the workers that share this status.
+    struct Worker: Sendable {
+        fileprivate let place: Int
+    }
+
+    private struct WorkerState {
         var phase = Phase.starting
         var streamTrouble: String?
+
+        /// With what its stream says of itself.
+        var whole: Phase {
+            if phase == .running, let streamTrouble { return .waiting(streamTrouble) }
+            return phase
+        }
+    }
+
+    private struct State {
+        var stageSeconds: [Stage: Double] = [:]
+        var workers: [WorkerState] = []
+        var saidWronglyKeyed = false
         var totals = Totals()
         /// What is wrong with windows, the latest.
         var windowTrouble: String?
@@ -68,22 +84,33 @@ public final class ServingStatus: Sendable {
 
     public init() {}
 
+    /// Of all workers together: waiting when one waits, then running when one runs, and finished when all are.
     public var phase: Phase {
-        state.withLock { state in
-            if state.phase == .running, let trouble = state.streamTrouble { return .waiting(trouble) }
-            return state.phase
+        let phases = state.withLock { $0.workers.map(\.whole) }
+        let waiting = phases.first { phase in
+            if case .waiting = phase { true } else { false }
         }
+        return waiting ?? [.running, .starting, .stopped, .finished].first(where: phases.contains)
+            ?? .starting
     }
 
     public var totals: Totals { state.withLock { $0.totals } }
 
-    func enter(_ phase: Phase) {
+    /// A worker that counts here from now on.
+    func join() -> Worker {
         state.withLock { state in
-            if case .waiting = phase, state.phase != phase {
+            state.workers.append(WorkerState())
+            return Worker(place: state.workers.count - 1)
+        }
+    }
+
+    func enter(_ phase: Phase, of worker: Worker) {
+        state.withLock { state in
+            if case .waiting = phase, state.workers[worker.place].phase != phase {
                 state.totals.interruptions += 1
                 counters.interruptions.increment()
             }
-            state.phase = phase
+            state.workers[worker.place].phase = phase
         }
     }
 
@@ -105,7 +132,17 @@ public final class ServingStatus: Sendable {
         }
     }
 
-    func setStreamTrouble(_ trouble: String?) { state.withLock { $0.streamTrouble = trouble } }
+    func setStreamTrouble(_ trouble: String?, of worker: Worker) {
+        state.withLock { $0.workers[worker.place].streamTrouble = trouble }
+    }
+
+    /// - Returns: Whether nobody has said before that the stream is not keyed by user.
+    func saysWronglyKeyed() -> Bool {
+        state.withLock { state in
+            defer { state.saidWronglyKeyed = true }
+            return !state.saidWronglyKeyed
+        }
+    }
 
     func countRetry() { counters.retries.increment() }
 
