@@ -14,6 +14,8 @@ struct EndToEnd {
     let redis: String
     let users = 2_000
     let records: Int
+    /// Sessions that share the partitions, each with two threads of its own.
+    private let workers = ProcessInfo.processInfo.environment["BENCH_WORKERS"].flatMap(Int.init) ?? 2
 
     private let logger = Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
     /// In the names of the topics; a peer that reads the same stream afterwards is told it.
@@ -70,30 +72,32 @@ struct EndToEnd {
         var scoring = ScoringWorker.Settings()
         scoring.publish = publish
         let kafka = KafkaSettings(bootstrapServers: brokers)
-        let settings = KafkaTransactionStream.Settings(
-            kafka: kafka, group: "benchmark-\(instance)", topic: "transactions-\(run)",
-            verdictTopic: "anomalies-\(run)", deadLetterTopic: "dlq-\(run)", instance: instance)
         let address = try RedisAddress(parsing: redis)
         try RedisConnection(address: address).command(["FLUSHDB"])
         let status = ServingStatus()
         let clock = Stopwatch(records: records)
         let logger = logger
-        let worker = ScoringWorker(
-            makeStream: { try KafkaTransactionStream(settings, logger: logger) },
-            windows: RedisWindowStore(connection: RedisConnection(address: address)), router: router,
-            settings: scoring, status: status, logger: logger,
-            onDelivered: { scored, _ in clock.count(scored.count) })
-        let processorStart = processSeconds()
-        let thread = Thread { runToTheEnd(worker) }
-        thread.start()
-        let seconds = clock.wait()
-        let processor = (processSeconds() - processorStart) * 1e6 / Double(records)
-        worker.stop()
+        let workers = (0..<workers).map { number in
+            let settings = KafkaTransactionStream.Settings(
+                kafka: kafka, group: "benchmark-\(instance)", topic: "transactions-\(run)",
+                verdictTopic: "anomalies-\(run)", deadLetterTopic: "dlq-\(run)",
+                instance: "\(instance)-\(number)")
+            return ScoringWorker(
+                makeStream: { try KafkaTransactionStream(settings, logger: logger) },
+                windows: RedisWindowStore(connection: RedisConnection(address: address)), router: router,
+                settings: scoring, status: status, logger: logger,
+                onDelivered: { scored, _ in clock.count(scored.count) })
+        }
+        for worker in workers { Thread { runToTheEnd(worker) }.start() }
+        let (seconds, spent) = clock.wait()
+        let measured = Double(records - clock.first)
+        let processor = spent.ours * 1e6 / measured
+        for worker in workers { worker.stop() }
         let totals = status.totals
-        try report(name, Double(records - clock.first) / seconds, processor)
+        try report(name, measured / seconds, processor)
         print(
             "  \(name.padding(toLength: 26, withPad: " ", startingAt: 0))"
-                + String(format: "%9.0f transactions/s", Double(records - clock.first) / seconds)
+                + String(format: "%9.0f transactions/s", measured / seconds)
                 + "   (\(totals.anomalies) anomalies, \(totals.scoredByOwnModel) by users' own models)")
         let stages = status.stageSeconds
         let parts = ServingStatus.Stage.allCases.map { stage in
@@ -101,7 +105,7 @@ struct EndToEnd {
         }
         print(
             "    us a transaction: \(parts.joined(separator: ", ")) (consume overlaps the others); "
-                + String(format: "processor %.2f", processor))
+                + spent.described(perTransactionOf: measured))
     }
 
     /// For a peer to compare itself with, a line in the file BENCH_RESULTS: name, transactions/s, processor time of
@@ -138,13 +142,52 @@ struct EndToEnd {
     }
 }
 
+/// Processor time of this process, and of the broker and Redis where BENCH_SERVERS names them ("kafka=PID redis=PID").
+private struct ProcessorTime {
+    var ours: Double
+    var servers: [(name: String, seconds: Double)]
+
+    static var now: ProcessorTime {
+        let named = ProcessInfo.processInfo.environment["BENCH_SERVERS"]?.split(separator: " ") ?? []
+        let servers = named.compactMap { entry -> (name: String, seconds: Double)? in
+            let parts = entry.split(separator: "=")
+            guard parts.count == 2, let seconds = seconds(ofProcess: parts[1]) else { return nil }
+            return (String(parts[0]), seconds)
+        }
+        return ProcessorTime(ours: processSeconds(), servers: servers)
+    }
+
+    /// Fields 14 and 15 of /proc/PID/stat: ticks in user and system mode, a hundredth of a second each.
+    private static func seconds(ofProcess pid: Substring) -> Double? {
+        guard let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+            let name = stat.lastIndex(of: ")")
+        else { return nil }
+        let fields = stat[name...].split(separator: " ")
+        guard fields.count > 13, let user = Double(fields[12]), let system = Double(fields[13]) else {
+            return nil
+        }
+        return (user + system) / 100
+    }
+
+    static func - (end: Self, start: Self) -> Self {
+        let servers = zip(end.servers, start.servers).map { ($0.name, $0.seconds - $1.seconds) }
+        return ProcessorTime(ours: end.ours - start.ours, servers: servers)
+    }
+
+    func described(perTransactionOf count: Double) -> String {
+        let all = [(name: "processor", seconds: ours)] + servers
+        return all.map { "\($0.name) " + String(format: "%.2f", $0.seconds * 1e6 / count) }.joined(
+            separator: ", ")
+    }
+}
+
 /// Counts delivered transactions, from the end of the first batch on, so that joining the group is not measured.
 private final class Stopwatch: @unchecked Sendable {  // every access holds `condition`
     private let condition = NSCondition()
     private let records: Int
     private var counted = 0
-    private var started: ContinuousClock.Instant?
-    private var ended: ContinuousClock.Instant?
+    private var started: (at: ContinuousClock.Instant, ProcessorTime)?
+    private var ended: (at: ContinuousClock.Instant, ProcessorTime)?
     private(set) var first = 0
 
     init(records: Int) { self.records = records }
@@ -154,22 +197,22 @@ private final class Stopwatch: @unchecked Sendable {  // every access holds `con
         defer { condition.unlock() }
         counted += more
         if started == nil {
-            started = .now
+            started = (.now, .now)
             first = counted
         }
         if counted >= records {
-            ended = .now
+            ended = (.now, .now)
             condition.broadcast()
         }
     }
 
-    /// Seconds from the first batch to the last.
-    func wait() -> Double {
+    /// Seconds from the first batch to the last, and the processor time between them.
+    func wait() -> (seconds: Double, spent: ProcessorTime) {
         condition.lock()
         defer { condition.unlock() }
         while ended == nil { condition.wait() }
-        guard let started, let ended else { return .nan }
-        return (ended - started) / .seconds(1)
+        guard let started, let ended else { return (.nan, .now) }
+        return ((ended.at - started.at) / .seconds(1), ended.1 - started.1)
     }
 }
 

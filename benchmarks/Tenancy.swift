@@ -64,7 +64,9 @@ struct Tenancy {
     mutating func fill() throws {
         let trained = folder + "/trained"
         try FileManager.default.createDirectory(atPath: trained, withIntermediateDirectories: true)
-        let models = try TrainedModels(folder: trained, users: 300, logger: logger)
+        // What a user gets where nobody names a detector.
+        let models = try TrainedModels(
+            folder: trained, users: 300, detector: "tail-surprise", logger: logger)
         try models.giveEveryUserAModel()
         let originals = ModelStore(objects: DirectoryObjectStore(root: trained + "/store"))
         let global = try Self.artifact(.global, in: originals)

@@ -31,11 +31,13 @@ struct TrainedModels {
     private let pipeline: TrainingPipeline
     private let users: Int
     private let days = 60
-    /// The same whatever `auto` would choose: the tables of docs/performance.md are of forests.
-    private static let detector = "isolation-forest"
+    /// The same whatever `auto` would choose.
+    private let detector: String
     private let firstDay = LakeDay(parsing: "2026-01-01") ?? LakeDay(dayNumber: 20_454)
 
-    init(folder: String, users: Int, logger: Logger) throws {
+    /// - Parameter detector: The tables of docs/performance.md are of forests.
+    init(folder: String, users: Int, detector: String = "isolation-forest", logger: Logger) throws {
+        self.detector = detector
         let data = GenerateDataSet(users: users, days: days, seed: 5, start: firstDay, streamDays: 0)
         _ = try data.write(to: folder) { _ in }
         self.logger = logger
@@ -56,14 +58,14 @@ struct TrainedModels {
             lake: DirectoryObjectStore(root: folder + "/lake"), store: store, promotion: promotion,
             router: router, registry: registry)
         let request = TrainingRequest(
-            from: firstDay, to: firstDay.adding(days: days - 1), detectorID: Self.detector, promote: true)
+            from: firstDay, to: firstDay.adding(days: days - 1), detectorID: detector, promote: true)
         _ = try pipeline.run(request, jobID: "benchmark", isCancelled: { false }, report: { _, _ in })
     }
 
     /// A model for every user, trained on that user's own history, whether it has earned its place or not.
     func giveEveryUserAModel() throws {
         let request = TrainingRequest(
-            allUsers: true, from: firstDay, to: firstDay.adding(days: days - 1), detectorID: Self.detector)
+            allUsers: true, from: firstDay, to: firstDay.adding(days: days - 1), detectorID: detector)
         let start = ContinuousClock.now
         let outcome = try pipeline.run(
             request, jobID: "benchmark-users", isCancelled: { false }, report: { _, _ in })
