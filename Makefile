@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 export PKG_CONFIG_PATH := $(CURDIR)/.deps/pkgconfig:$(PKG_CONFIG_PATH)
 
-.PHONY: help run build test unit sbom torture bench bench-tenancy soak man lint format fixtures stack clean
+.PHONY: help run build test unit sbom kernels torture bench bench-tenancy soak man lint format fixtures stack clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ unit: ## the unit tests alone: no server, no network
 sbom: ## what the service is made of, CycloneDX 1.5, in sbom.json
 	@scripts/sbom sbom.json
 	@echo "sbom.json"
+
+kernels: ## the C kernels beside plain loops: this processor's, and those of arm64 under qemu-user where it is installed
+	@scripts/kernels
 
 torture: ## damage everything that is read, for 20 seconds each (SECONDS=60: longer)
 	@scripts/setup --tests

@@ -270,7 +270,7 @@ let package = Package(
             name: "TransactionsTests", dependencies: ["Transactions", "Torture", detectorAPI, exact],
             swiftSettings: strict),
         .testTarget(
-            name: "IsolationForestTests", dependencies: ["IsolationForest", detectorAPI],
+            name: "IsolationForestTests", dependencies: ["IsolationForest", "CForestKernels", detectorAPI],
             swiftSettings: strict),
         .testTarget(
             name: "ZScoreBaselineTests", dependencies: ["ZScoreBaseline", detectorAPI],

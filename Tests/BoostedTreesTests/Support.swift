@@ -92,7 +92,7 @@ func isSame(_ one: [Double], _ other: [Double]) -> Bool {
 }
 
 extension VectorUnit {
-    static let all: [VectorUnit] = [.portable, .avx2, .avx512]
+    static let all: [VectorUnit] = [.portable, .avx2, .avx512, .neon]
 
     var name: String { String(cString: cName) }
 }

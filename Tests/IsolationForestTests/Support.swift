@@ -1,3 +1,4 @@
+import CForestKernels
 import DetectorAPI
 
 @testable import IsolationForest
@@ -69,4 +70,24 @@ struct Table {
 func fingerprint(_ bytes: [UInt8]) -> String {
     let hash = bytes.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
     return String(hash, radix: 16)
+}
+
+extension VectorUnit {
+    /// All that this processor has; the others are named once.
+    static let ofThisProcessor: [VectorUnit] = [portable, .avx2, .avx512, .neon].filter { unit in
+        if unit.supported == 0 {
+            print(
+                "isolation forest: this processor has no \(String(cString: unit.cName)), its kernels were not run"
+            )
+        }
+        return unit.supported != 0
+    }
+}
+
+extension ForestWalk {
+    static let all = VectorUnit.ofThisProcessor.map(ForestWalk.init)
+}
+
+extension GrowerLoops {
+    static let all = VectorUnit.ofThisProcessor.map(GrowerLoops.init)
 }

@@ -3,6 +3,7 @@
 /* Vectors of 128 bits, which the compiler makes SSE2 or NEON of. */
 
 typedef int32_t vector __attribute__((vector_size(16)));
+typedef uint32_t words __attribute__((vector_size(16)));
 typedef float floats __attribute__((vector_size(16)));
 
 #define BOOSTED_TARGET
@@ -18,7 +19,7 @@ static inline vector take(vector leaves, vector key, vector threshold, vector ma
 
 static inline void add_leaves(vector set, const int32_t *leaves, int64_t *sums) {
     /* The lowest bit alone, as a float, has its number in the exponent; the uppermost bit is a sign, which is cut off. */
-    floats lowest = __builtin_convertvector(set & -set, floats);
+    floats lowest = __builtin_convertvector((vector)((words)set & -(words)set), floats);
     vector bits;
     __builtin_memcpy(&bits, &lowest, sizeof bits);
     bits = ((bits >> 23) & 255) - 127;

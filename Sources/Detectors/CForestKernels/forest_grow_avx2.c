@@ -1,5 +1,5 @@
 #if defined(__x86_64__)
-#include "forest_kernels.h"
+#include "forest_growing.h"
 
 #include <immintrin.h>
 
@@ -45,76 +45,37 @@ WITH_AVX2 forest_range_result forest_range_avx2(const int32_t *keys, const uint1
     return result;
 }
 
-/* For each byte of comparisons the order of eight lanes in which those whose bit is 0 come first: a byte a lane. */
-static const uint64_t orders[256] = {
-#define BIT(b, i) (((b) >> (i)) & 1)
-#define BITS(b) (BIT(b, 0) + BIT(b, 1) + BIT(b, 2) + BIT(b, 3) + BIT(b, 4) + BIT(b, 5) + BIT(b, 6) + BIT(b, 7))
-#define BITS_BELOW(b, i) BITS((b) & ((1 << (i)) - 1))
-#define PLACE(b, i) (BIT(b, i) ? 8 - BITS(b) + BITS_BELOW(b, i) : (i) - BITS_BELOW(b, i))
-#define LANE(b, i) ((uint64_t)(i) << (8 * (PLACE(b, i))))
-#define ORDER(b) \
-    (LANE(b, 0) | LANE(b, 1) | LANE(b, 2) | LANE(b, 3) | LANE(b, 4) | LANE(b, 5) | LANE(b, 6) | LANE(b, 7))
-#define ORDER4(b) ORDER(b), ORDER((b) + 1), ORDER((b) + 2), ORDER((b) + 3)
-#define ORDER16(b) ORDER4(b), ORDER4((b) + 4), ORDER4((b) + 8), ORDER4((b) + 12)
-#define ORDER64(b) ORDER16(b), ORDER16((b) + 16), ORDER16((b) + 32), ORDER16((b) + 48)
-    ORDER64(0), ORDER64(64), ORDER64(128), ORDER64(192)};
+typedef __m128i eight_rows;
+typedef __m256i eight_keys;
 
-/* Eight rows, those that go left first. */
-WITH_AVX2 static inline __m128i ordered(const uint16_t *rows, unsigned goes_right) {
-    __m128i order = _mm_cvtepu8_epi16(_mm_cvtsi64_si128((long long)orders[goes_right]));
+WITH_AVX2 static inline eight_rows order(const uint16_t *rows, unsigned goes_right) {
+    __m128i order = _mm_cvtepu8_epi16(_mm_cvtsi64_si128((long long)forest_orders[goes_right]));
     /* Bytes 2i and 2i + 1 for lane i. */
     __m128i bytes = _mm_add_epi16(_mm_mullo_epi16(order, _mm_set1_epi16(0x0202)), _mm_set1_epi16(0x0100));
     return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)rows), bytes);
 }
 
-WITH_AVX2 static inline unsigned above(const int32_t *node_keys, __m256i threshold) {
+WITH_AVX2 static inline void store(uint16_t *target, eight_rows rows) {
+    _mm_storeu_si128((__m128i *)target, rows);
+}
+
+WITH_AVX2 static inline eight_keys fill(int32_t key) { return _mm256_set1_epi32(key); }
+
+WITH_AVX2 static inline unsigned above(const int32_t *node_keys, eight_keys threshold) {
     __m256i values = _mm256_loadu_si256((const __m256i *)node_keys);
     return (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(values, threshold)));
 }
 
+#define PARTING_TARGET WITH_AVX2
+#include "forest_part_loop.h"
+
 WITH_AVX2 size_t forest_part_avx2(const uint16_t *rows, const int32_t *node_keys, size_t count, int32_t word,
                                   uint16_t *target) {
-    __m256i threshold = _mm256_set1_epi32(word);
-    uint16_t *left = target, *right = target + count;
-    /* While sixteen places are free, eight rows may be written whole to either end: what is too many is overwritten. */
-    while (right - left >= 16) {
-        unsigned goes_right = above(node_keys, threshold);
-        unsigned rights = (unsigned)_mm_popcnt_u32(goes_right);
-        __m128i both = ordered(rows, goes_right);
-        _mm_storeu_si128((__m128i *)left, both);
-        _mm_storeu_si128((__m128i *)(right - 8), both);
-        left += 8 - rights;
-        right -= rights;
-        rows += 8;
-        node_keys += 8;
-    }
-    if (right - left >= 8) {
-        unsigned goes_right = above(node_keys, threshold);
-        /* The rows after these eight go between those of them that go left and right. */
-        __m128i both = ordered(rows, goes_right);
-        uint16_t last[8];
-        size_t rest = (size_t)(right - left) - 8;
-        unsigned lefts = 8 - (unsigned)_mm_popcnt_u32(goes_right);
-        _mm_storeu_si128((__m128i *)last, both);
-        _mm_storeu_si128((__m128i *)left, both);
-        for (unsigned i = lefts; i < 8; i++) left[rest + i] = last[i];
-        left += lefts;
-        right = left + rest;
-        rows += 8;
-        node_keys += 8;
-    }
-    /* Each goes to both ends, and one of the ends then moves: no branch that can be guessed wrong. */
-    for (uint16_t *last = right - 1; left <= last; rows++, node_keys++) {
-        size_t goes_right = *node_keys > word;
-        *left = *last = *rows;
-        left += 1 - goes_right;
-        last -= goes_right;
-    }
-    return (size_t)(left - target);
+    return part(rows, node_keys, count, word, target);
 }
 
 WITH_AVX2 size_t forest_count_above_avx2(const int32_t *node_keys, size_t count, int32_t word) {
-    __m256i threshold = _mm256_set1_epi32(word);
+    __m256i threshold = fill(word);
     size_t sum = 0, i = 0;
     for (; i + 8 <= count; i += 8) sum += (unsigned)_mm_popcnt_u32(above(node_keys + i, threshold));
     if (i < count) sum += (unsigned)_mm_popcnt_u32(_bzhi_u32(above(node_keys + i, threshold), (unsigned)(count - i)));

@@ -38,12 +38,12 @@ WITH_AVX2 unsigned leave(const uint32_t *block, const __m256i *tables, const uin
 
 WITH_AVX2 void walk(const uint32_t *words, size_t word_stride, unsigned stages, unsigned first_levels,
                     const uint32_t *keys, size_t key_stride, unsigned key_count, size_t count,
-                    uint32_t *positions) {
+                    uint32_t *positions, int is_entered) {
     __m256i tables[4];
     for (size_t i = 0; i < count; i++) {
         for (unsigned t = 0; t < 4 && 8 * t < key_count && key_count <= 32; t++)
             tables[t] = _mm256_loadu_si256((const __m256i *)(keys + 8 * t));
-        unsigned position = leave(words, tables, keys, key_count) >> (4 - first_levels);
+        unsigned position = is_entered ? positions[i] : leave(words, tables, keys, key_count) >> (4 - first_levels);
         const uint32_t *layer = words + 16;
         size_t blocks = (size_t)1 << first_levels;
         for (unsigned stage = 1; stage < stages; stage++) {
@@ -59,11 +59,12 @@ WITH_AVX2 void walk(const uint32_t *words, size_t word_stride, unsigned stages, 
 
 /* A copy for each number of tables, so that they stay in registers; and for two layers, the common case. */
 #define WALK(key_count, stages)                                                                      \
-    walk(words, word_stride, stages, first_levels, keys, key_stride, key_count, count, positions)
+    walk(words, word_stride, stages, first_levels, keys, key_stride, key_count, count, positions, is_entered)
 
 __attribute__((target("avx2,bmi,bmi2"))) void forest_walk_avx2(
     const uint32_t *words, size_t word_stride, unsigned stages, unsigned first_levels,
-    const uint32_t *keys, size_t key_stride, unsigned key_count, size_t count, uint32_t *positions) {
+    const uint32_t *keys, size_t key_stride, unsigned key_count, size_t count, uint32_t *positions,
+    int is_entered) {
     switch (key_count) {
     case 16:
         if (stages == 2) WALK(16, 2); else WALK(16, stages);

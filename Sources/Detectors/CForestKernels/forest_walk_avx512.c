@@ -35,11 +35,11 @@ WITH_AVX512 unsigned leave(const uint32_t *block, const __m512i *tables, unsigne
 
 WITH_AVX512 void walk(const uint32_t *words, size_t word_stride, unsigned stages, unsigned first_levels,
                       const uint32_t *keys, size_t key_stride, unsigned table_count, size_t count,
-                      uint32_t *positions) {
+                      uint32_t *positions, int is_entered) {
     __m512i tables[8];
     for (size_t i = 0; i < count; i++) {
         for (unsigned t = 0; t < table_count; t++) tables[t] = _mm512_loadu_si512(keys + 16 * t);
-        unsigned position = leave(words, tables, table_count) >> (4 - first_levels);
+        unsigned position = is_entered ? positions[i] : leave(words, tables, table_count) >> (4 - first_levels);
         const uint32_t *layer = words + 16;
         size_t blocks = (size_t)1 << first_levels;
         for (unsigned stage = 1; stage < stages; stage++) {
@@ -55,12 +55,14 @@ WITH_AVX512 void walk(const uint32_t *words, size_t word_stride, unsigned stages
 
 /* A copy for each number of tables, so that they stay in registers; and for two layers, the common case. */
 #define WALK(table_count, stages)                                                                    \
-    walk(words, word_stride, stages, first_levels, keys, key_stride, table_count, count, positions)
+    walk(words, word_stride, stages, first_levels, keys, key_stride, table_count, count, positions, is_entered)
 
 __attribute__((target("avx512f,bmi2"))) void forest_walk_avx512(
     const uint32_t *words, size_t word_stride, unsigned stages, unsigned first_levels,
-    const uint32_t *keys, size_t key_stride, unsigned key_count, size_t count, uint32_t *positions) {
+    const uint32_t *keys, size_t key_stride, unsigned key_count, size_t count, uint32_t *positions,
+    int is_entered) {
     switch (key_count) {
+    case 16:
     case 32:
         if (stages == 2) WALK(2, 2); else WALK(2, stages);
         break;

@@ -15,6 +15,9 @@ int vector_unit_is_supported(vector_unit unit) {
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd") &&
                __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+#elif defined(__aarch64__)
+    case VECTOR_UNIT_NEON:
+        return 1;
 #endif
     default:
         return 0;
@@ -22,7 +25,7 @@ int vector_unit_is_supported(vector_unit unit) {
 }
 
 vector_unit vector_unit_in_use(void) {
-    static const char *const names[VECTOR_UNIT_COUNT] = {"portable", "avx2", "avx512"};
+    static const char *const names[VECTOR_UNIT_COUNT] = {"portable", "avx2", "avx512", "neon"};
     const char *wanted = getenv("ML_SERVICE_VECTOR_UNIT");
     for (int unit = VECTOR_UNIT_COUNT - 1; unit >= 0; unit--) {
         if (wanted && strcmp(wanted, names[unit]) == 0 && vector_unit_is_supported((vector_unit)unit))
@@ -40,11 +43,11 @@ const char *vector_unit_name(vector_unit unit) {
         return "AVX-512";
     case VECTOR_UNIT_AVX2:
         return "AVX2";
+    case VECTOR_UNIT_NEON:
+        return "NEON";
     default:
 #if defined(__x86_64__)
         return "SSE2";
-#elif defined(__aarch64__)
-        return "NEON";
 #else
         return "portable";
 #endif

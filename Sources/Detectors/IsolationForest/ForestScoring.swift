@@ -11,17 +11,25 @@ extension ForestPointers {
         walk: ForestWalk
     ) {
         let block = max(1, min(rows.count, max(Self.fewRows, Self.blockBytes / (shape.keysPerRow * 4))))
-        let walks = max(block, shape.trees)
+        // Lanes come in sixteens.
+        let lanes = (block + 15) & ~15
+        let hasLanes = rows.count >= Self.fewRows && shape.stages > 0
+        let walks = max(lanes, shape.trees)
+        let keysBytes = block * shape.keysPerRow * 4
+        let lanesBytes = hasLanes ? lanes * shape.keysPerRow * 4 : 0
         withUnsafeTemporaryAllocation(
-            byteCount: 64 + block * (shape.keysPerRow * 4 + 8) + walks * 4, alignment: 64
+            byteCount: 64 + keysBytes + lanesBytes + block * 8 + walks * 4, alignment: 64
         ) {
             scratch in
             let base = scratch.baseAddress.unsafelyUnwrapped
             let keys = base.bindMemory(to: UInt32.self, capacity: block * shape.keysPerRow)
-            let sums = (base + block * shape.keysPerRow * 4).bindMemory(to: Int64.self, capacity: block)
-            let positions = (base + block * (shape.keysPerRow * 4 + 8)).bindMemory(
+            let byColumn = KeyLanes(
+                keys: (base + keysBytes).bindMemory(to: Int32.self, capacity: lanesBytes / 4), stride: lanes)
+            let sums = (base + keysBytes + lanesBytes).bindMemory(to: Int64.self, capacity: block)
+            let positions = (base + keysBytes + lanesBytes + block * 8).bindMemory(
                 to: UInt32.self, capacity: walks)
             keys.initialize(repeating: 0, count: block * shape.keysPerRow)
+            byColumn.keys.initialize(repeating: 0, count: lanesBytes / 4)
             var first = 0
             while first < rows.count {
                 let count = min(block, rows.count - first)
@@ -36,9 +44,12 @@ extension ForestPointers {
                             keys + row * shape.keysPerRow, anyMissing, positions, leaf: leaf, walk: walk)
                     }
                 } else {
+                    if hasLanes { byColumn.write(keys, shape, anyMissing, count: count) }
                     sums.initialize(repeating: 0, count: count)
                     for tree in 0..<shape.trees {
-                        addPaths(tree, keys, anyMissing, sums, count, positions, leaf: leaf, walk: walk)
+                        addPaths(
+                            tree, keys, hasLanes ? byColumn : nil, anyMissing, sums, count, positions,
+                            leaf: leaf, walk: walk)
                     }
                 }
                 for row in 0..<count {
@@ -72,13 +83,18 @@ extension ForestPointers {
     /// Walks `count` rows down one tree and adds their path lengths.
     @inline(__always)
     private func addPaths<Leaf: FixedWidthInteger & UnsignedInteger>(
-        _ tree: Int, _ keys: UnsafePointer<UInt32>, _ anyMissing: Bool, _ sums: UnsafeMutablePointer<Int64>,
-        _ count: Int, _ positions: UnsafeMutablePointer<UInt32>, leaf: Leaf.Type, walk: ForestWalk
+        _ tree: Int, _ keys: UnsafePointer<UInt32>, _ byColumn: KeyLanes?, _ anyMissing: Bool,
+        _ sums: UnsafeMutablePointer<Int64>, _ count: Int, _ positions: UnsafeMutablePointer<UInt32>,
+        leaf: Leaf.Type, walk: ForestWalk
     ) {
+        let words = nodes + tree &* shape.wordsPerTree
+        if let byColumn {
+            walk.enter(
+                shape, words: words, byColumn, anyMissing: anyMissing, count: count, positions: positions)
+        }
         walk(
-            shape, words: nodes + tree &* shape.wordsPerTree, wordStride: 0, keys: keys,
-            keyStride: shape.keysPerRow,
-            anyMissing: anyMissing, count: count, positions: positions)
+            shape, words: words, wordStride: 0, keys: keys, keyStride: shape.keysPerRow,
+            anyMissing: anyMissing, count: count, positions: positions, isEntered: byColumn != nil)
         let leaves = leaves.assumingMemoryBound(to: Leaf.self) + tree &* shape.leavesPerTree
         for row in 0..<count {
             sums[row] &+= paths[Int(truncatingIfNeeded: leaves[Int(truncatingIfNeeded: positions[row])])]
@@ -101,5 +117,31 @@ extension ForestPointers {
             leaves += shape.leavesPerTree
         }
         return sum
+    }
+}
+
+/// Rows' keys by column, as signed numbers: of column c and row r at `c * stride + r`. So many rows at once are compared with
+/// the same node.
+struct KeyLanes {
+    let keys: UnsafeMutablePointer<Int32>
+    let stride: Int
+
+    /// - Parameter anyMissing: false: both halves of a row's keys are the same, and the lower one is enough.
+    @inline(__always)
+    func write(_ rows: UnsafePointer<UInt32>, _ shape: ForestShape, _ anyMissing: Bool, count: Int) {
+        write(rows, shape, first: 0, count)
+        if anyMissing { write(rows, shape, first: 1 &<< shape.columnBits, count) }
+    }
+
+    @inline(__always)
+    private func write(_ rows: UnsafePointer<UInt32>, _ shape: ForestShape, first: Int, _ count: Int) {
+        for column in first..<first + shape.columns {
+            let target = keys + column &* stride
+            var source = rows + column
+            for row in 0..<count {
+                target[row] = Int32(bitPattern: source.pointee ^ 0x8000_0000)
+                source += shape.keysPerRow
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 import CForestKernels
 
-/// Ways to walk down trees; they end in the same leaves. Wide vectors compare several nodes of a block at once, the portable
+/// Ways to walk down trees; they end in the same leaves. Vectors compare several nodes of a block at once, the portable
 /// walk node by node.
 struct ForestWalk: Sendable {
     let unit: VectorUnit
@@ -8,31 +8,40 @@ struct ForestWalk: Sendable {
     /// What this processor does best.
     static let best = ForestWalk(unit: .inUse)
     static let portable = ForestWalk(unit: .portable)
-    /// All that this processor can do.
-    static let all = VectorUnit.allOfThisProcessor.map(ForestWalk.init)
 
     /// Walks down `count` times: walk i reads the tree at `words + i * wordStride` and the keys at
     /// `keys + i * keyStride`, and writes the number of the leaf where it ends.
+    ///
+    /// - Parameter isEntered: `positions` say where the walks have left the first block (`enter`).
     @inline(__always)
     func callAsFunction(
         _ shape: ForestShape, words: UnsafePointer<UInt32>, wordStride: Int, keys: UnsafePointer<UInt32>,
-        keyStride: Int, anyMissing: Bool, count: Int, positions: UnsafeMutablePointer<UInt32>
+        keyStride: Int, anyMissing: Bool, count: Int, positions: UnsafeMutablePointer<UInt32>,
+        isEntered: Bool = false
     ) {
         // Without missing values the two halves of the keys are the same, and the lower one is enough.
-        var keyCount = anyMissing ? shape.keysPerRow : shape.keysPerRow / 2
-        var unit = unit
-        if unit == .avx512 {
-            keyCount = max(keyCount, 32)
-            if keyCount > Int(FOREST_WALK_MAXIMUM_KEYS) { unit = .avx2 }
-        }
+        let keyCount = UInt32(anyMissing ? shape.keysPerRow : shape.keysPerRow / 2)
+        let unit = forest_walking_unit(unit, keyCount)
         if unit != .portable && shape.stages > 0 {
             forest_walk(
-                words, wordStride, UInt32(shape.stages), UInt32(shape.firstLevels), keys, keyStride,
-                UInt32(keyCount), count, positions, unit)
+                words, wordStride, UInt32(shape.stages), UInt32(shape.firstLevels), keys, keyStride, keyCount,
+                count, positions, isEntered ? 1 : 0, unit)
         } else {
-            PortableWalk(shape: shape, mask: shape.selectorMask).walk(
+            PortableWalk(shape: shape, mask: shape.selectorMask, isEntered: isEntered).walk(
                 words, wordStride, keys, keyStride, count: count, positions: positions)
         }
+    }
+
+    /// Takes many rows through the first block of one tree; there has to be one.
+    @inline(__always)
+    func enter(
+        _ shape: ForestShape, words: UnsafePointer<UInt32>, _ byColumn: KeyLanes, anyMissing: Bool,
+        count: Int, positions: UnsafeMutablePointer<UInt32>
+    ) {
+        let keyCount = UInt32(anyMissing ? shape.keysPerRow : shape.keysPerRow / 2)
+        forest_enter(
+            words, UInt32(shape.firstLevels), byColumn.keys, byColumn.stride, keyCount, count, positions,
+            unit)
     }
 }
 
@@ -42,6 +51,7 @@ private typealias Four<Element> = (Element, Element, Element, Element)
 private struct PortableWalk {
     let shape: ForestShape
     let mask: UInt32
+    let isEntered: Bool
 
     /// Four walks in step, so that their loads overlap; then the rest one by one.
     @inline(__always)
@@ -55,7 +65,10 @@ private struct PortableWalk {
         while walk &+ 4 <= count {
             let leaves = leaves(
                 (words, words + wordStride, words + 2 &* wordStride, words + 3 &* wordStride),
-                (keys, keys + keyStride, keys + 2 &* keyStride, keys + 3 &* keyStride))
+                (keys, keys + keyStride, keys + 2 &* keyStride, keys + 3 &* keyStride),
+                isEntered
+                    ? (positions[walk], positions[walk &+ 1], positions[walk &+ 2], positions[walk &+ 3])
+                    : (0, 0, 0, 0))
             positions[walk] = UInt32(truncatingIfNeeded: leaves.0)
             positions[walk &+ 1] = UInt32(truncatingIfNeeded: leaves.1)
             positions[walk &+ 2] = UInt32(truncatingIfNeeded: leaves.2)
@@ -65,7 +78,9 @@ private struct PortableWalk {
             keys += 4 &* keyStride
         }
         while walk < count {
-            let leaves = leaves((words, words, words, words), (keys, keys, keys, keys))
+            let entered = isEntered ? positions[walk] : 0
+            let leaves = leaves(
+                (words, words, words, words), (keys, keys, keys, keys), (entered, entered, entered, entered))
             positions[walk] = UInt32(truncatingIfNeeded: leaves.0)
             walk &+= 1
             words += wordStride
@@ -74,12 +89,17 @@ private struct PortableWalk {
     }
 
     /// Where four walks end, counted from the left.
+    ///
+    /// - Parameter entered: With `isEntered`, where they have left the first block.
     @inline(__always)
-    private func leaves(_ trees: Four<Words>, _ keys: Four<Words>) -> Four<Int> {
+    private func leaves(_ trees: Four<Words>, _ keys: Four<Words>, _ entered: Four<UInt32>) -> Four<Int> {
         if shape.stages == 0 { return (0, 0, 0, 0) }
-        let shift = ForestShape.levelsPerBlock &- shape.firstLevels
-        let first = exits(trees, keys)
-        var at = (first.0 &>> shift, first.1 &>> shift, first.2 &>> shift, first.3 &>> shift)
+        var at = (Int(entered.0), Int(entered.1), Int(entered.2), Int(entered.3))
+        if !isEntered {
+            let shift = ForestShape.levelsPerBlock &- shape.firstLevels
+            let first = exits(trees, keys)
+            at = (first.0 &>> shift, first.1 &>> shift, first.2 &>> shift, first.3 &>> shift)
+        }
         var layer = ForestShape.wordsPerBlock
         var blocks = 1 &<< shape.firstLevels
         for _ in 1..<shape.stages {

@@ -1,6 +1,6 @@
 import CForestKernels
 
-/// Ways to run the loops over a node's rows; they give the same nodes. Wide vectors take eight or sixteen rows at once, the
+/// Ways to run the loops over a node's rows; they give the same nodes. Vectors take four to sixteen rows at once, the
 /// portable loops row by row.
 struct GrowerLoops: Sendable {
     let unit: VectorUnit
@@ -10,8 +10,6 @@ struct GrowerLoops: Sendable {
     /// What this processor does best.
     static let best = GrowerLoops(unit: .inUse)
     static let portable = GrowerLoops(unit: .portable)
-    /// All that this processor can do.
-    static let all = VectorUnit.allOfThisProcessor.map(GrowerLoops.init)
 
     /// Copies the rows' keys to `nodeKeys` and gives the least and the greatest.
     @inline(__always)
@@ -19,15 +17,10 @@ struct GrowerLoops: Sendable {
         keys: UnsafePointer<Int32>, rows: UnsafePointer<UInt16>, count: Int,
         nodeKeys: UnsafeMutablePointer<Int32>
     ) -> (low: Int32, high: Int32) {
-        #if arch(x86_64)
-            if unit != .portable {
-                let range =
-                    unit == .avx512
-                    ? forest_range_avx512(keys, rows, count, nodeKeys)
-                    : forest_range_avx2(keys, rows, count, nodeKeys)
-                return (range.low, range.high)
-            }
-        #endif
+        if unit != .portable {
+            let range = forest_range(keys, rows, count, nodeKeys, unit)
+            return (range.low, range.high)
+        }
         var low = Int32.max
         var high = Int32.min
         for place in 0..<count {
@@ -47,13 +40,7 @@ struct GrowerLoops: Sendable {
         rows: UnsafePointer<UInt16>, nodeKeys: UnsafePointer<Int32>, count: Int, word: Int32,
         into target: UnsafeMutablePointer<UInt16>
     ) -> Int {
-        #if arch(x86_64)
-            switch unit {
-            case .avx512: return forest_part_avx512(rows, nodeKeys, count, word, target)
-            case .avx2: return forest_part_avx2(rows, nodeKeys, count, word, target)
-            case .portable: break
-            }
-        #endif
+        if unit != .portable { return forest_part(rows, nodeKeys, count, word, target, unit) }
         var left = 0
         var last = count &- 1
         for place in 0..<count {
@@ -70,13 +57,7 @@ struct GrowerLoops: Sendable {
     /// How many keys are above `word`.
     @inline(__always)
     func countAbove(_ word: Int32, _ nodeKeys: UnsafePointer<Int32>, _ count: Int) -> Int {
-        #if arch(x86_64)
-            switch unit {
-            case .avx512: return forest_count_above_avx512(nodeKeys, count, word)
-            case .avx2: return forest_count_above_avx2(nodeKeys, count, word)
-            case .portable: break
-            }
-        #endif
+        if unit != .portable { return forest_count_above(nodeKeys, count, word, unit) }
         var above = 0
         for place in 0..<count { above &+= nodeKeys[place] > word ? 1 : 0 }
         return above
@@ -91,24 +72,15 @@ struct GrowerLoops: Sendable {
         _ thresholds: UnsafePointer<Int32>, _ counts: UnsafeMutablePointer<Int32>,
         _ sums: UnsafeMutablePointer<Int32>
     ) -> Bool {
-        #if arch(x86_64)
-            switch unit {
-            case .avx512: forest_add_above_avx512(keys, quantities, count, thresholds, counts, sums)
-            case .avx2: forest_add_above_avx2(keys, quantities, count, thresholds, counts, sums)
-            case .portable: return false
-            }
-            return true
-        #else
-            return false
-        #endif
+        guard unit != .portable else { return false }
+        forest_add_above(keys, quantities, count, thresholds, counts, sums, unit)
+        return true
     }
 
     /// Writes the numbers of the set bits, lowest first, to as many places as there are bits.
     @inline(__always)
     func listBits(_ bits: [UInt64], into numbers: inout [UInt32]) {
-        #if arch(x86_64)
-            if unit == .avx512 { return forest_list_bits_avx512(bits, bits.count, &numbers) }
-        #endif
+        if forest_list_bits(bits, bits.count, &numbers, unit) != 0 { return }
         var place = 0
         for word in bits.indices {
             var rest = bits[word]
@@ -119,8 +91,4 @@ struct GrowerLoops: Sendable {
             }
         }
     }
-}
-
-extension VectorUnit {
-    static let allOfThisProcessor = [portable, .avx2, .avx512].filter { $0.supported != 0 }
 }
