@@ -25,7 +25,7 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     public var contamination: Double
     /// What categorical features become; nil: native for detectors that make use of categories, else one-hot.
     public var encoding: Encoding?
-    /// Names of numeric features that the model does not get; `references` stands for all of those of tables. nil: none.
+    /// Names of features that the model does not get; `references` stands for all of those of tables. nil: none.
     public var leftOut: [String]?
     /// Labels that became known later are as if they did not exist; nil: all that there are. Milliseconds since 1970 UTC.
     public var asOfMilliseconds: Int64?
@@ -141,6 +141,13 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
             "it spans \(from.distance(to: to) + 1) days; at most \(Self.maximumDays) are allowed")
         try check(
             contamination > 0 && contamination <= 0.5, "contamination", "it must be above 0 and at most 0.5")
+        let strangers = (leftOut ?? []).filter { name in
+            name != Self.references && !FeatureSchema.numeric.contains { $0.name == name }
+                && !FeatureSchema.categorical.contains { $0.feature.name == name }
+        }
+        try check(
+            strangers.isEmpty, "leave_out",
+            "there is no feature \(strangers.joined(separator: ", ")); docs/features.md lists them")
         if detectorID == Self.automatic {
             try check(parameters.isEmpty, "parameters", "detector auto has none; name the detector that has")
             try check(encoding == nil, "encoding", "detector auto chooses it; name a detector")
@@ -155,12 +162,6 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
             throw TrainingError.invalidRequest(
                 field: "detector", reason: "there is no detector \(detectorID); there are: \(known)")
         }
-        let strangers = (leftOut ?? []).filter { name in
-            name != Self.references && !FeatureSchema.numeric.contains { $0.name == name }
-        }
-        try check(
-            strangers.isEmpty, "leave_out",
-            "there is no numeric feature \(strangers.joined(separator: ", ")); docs/features.md lists them")
         try check(
             encoding != .native || detector.info.uses.contains(.categories), "encoding",
             "detector \(detectorID) would take the codes of categories for numbers; use one-hot")

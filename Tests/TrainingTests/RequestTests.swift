@@ -42,6 +42,13 @@ import Testing
                 $0.encoding = .native
                 $0.detectorID = "amount"
             } == "encoding")
+        #expect(try fault { $0.leftOut = ["amount", "category", "references"] } == nil)
+        #expect(try fault { $0.leftOut = ["amount", "categories"] } == "leave_out")
+        #expect(
+            try fault {
+                $0.leftOut = ["categories"]
+                $0.detectorID = TrainingRequest.automatic
+            } == "leave_out")
         #expect(try fault { $0.userID = "" } == "user_id")
         #expect(try fault { $0.userID = String(repeating: "x", count: 257) } == "user_id")
         #expect(

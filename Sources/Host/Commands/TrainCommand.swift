@@ -62,7 +62,7 @@ struct Train: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "A numeric feature that the model does not get, or references for all of tables; may be repeated.",
+            "A feature that the model does not get, or references for all of tables; may be repeated.",
             valueName: "feature"))
     var leaveOut: [String] = []
 

@@ -161,7 +161,7 @@ enum Schemas {
             "leave_out": [
                 "type": ["array", "null"], "items": ["type": "string"],
                 "description": .text(
-                    "Numeric features that the model does not get; `references` stands for all of tables."),
+                    "Features that the model does not get; `references` stands for all of tables."),
             ],
             "promotion": [
                 "type": ["string", "null"], "enum": ["gated", "manual", "auto", nil], "default": "gated",
