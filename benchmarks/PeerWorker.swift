@@ -6,7 +6,7 @@ import IsolationForest
 /// and answers with a line that holds a number.
 ///
 /// Seconds are of the process's processor time and a unit of work: a row, a fit, a load. Each is the mean of as many
-/// as `secondsOfWork` asks for.
+/// as `secondsOfWork` asks for. `ML_SERVICE_VECTOR_UNIT` says which kernels work; their name is the first line.
 struct PeerWorker {
     private let detector = IsolationForest()
     private let parameters: ParameterValues
@@ -24,6 +24,8 @@ struct PeerWorker {
     }
 
     func run() throws {
+        print(detector.info.vectorUnit ?? "no kernel")
+        fflush(nil)
         let model = try large.withRows { try fit($0, seed: 1) }
         let user = try users.withRows { try fit($0[0..<500], seed: 1) }
         while let work = readLine() {

@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 
-from speed import Process, seconds
+from speed import Process, ours_by_kernel, seconds
 
 COLUMNS = 22
 WORKS = [
@@ -87,18 +87,7 @@ def compare(arguments):
         process = Process(name, [sys.executable, __file__, "--peer", name, "--rows", arguments.rows])
         process.name = process.read()
         everybody.append(process)
-    kernels = {}
-    for unit in ["portable", "avx2", "avx512"]:
-        os.environ["ML_SERVICE_VECTOR_UNIT"] = unit
-        process = Process(f"ours, {unit}", [arguments.ours, "boosted-peer"])
-        kernel = process.read()
-        # One that the processor does not have gives way to another.
-        if kernel in kernels:
-            process.end()
-            print(f"boosted: this processor has no {unit}", file=sys.stderr)
-            continue
-        process.name = f"ours, {kernel}" + (" (portable)" if unit == "portable" else "")
-        kernels[kernel] = process
+    kernels = ours_by_kernel(lambda unit: Process(f"ours, {unit}", [arguments.ours, "boosted-peer"]))
     everybody += kernels.values()
 
     results = {(work, process.name): [] for work, *_ in WORKS for process in everybody}

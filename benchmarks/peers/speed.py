@@ -2,7 +2,8 @@
 
 Every implementation runs in a process of its own that waits for work: a line with its name on standard input. It does
 the work and answers with a number: seconds of processor time for a unit (a row, a fit, a load), or bytes. They take
-turns, so that what else the machine does falls on all of them. The table shows medians over the rounds.
+turns, so that what else the machine does falls on all of them. The tables show medians over the rounds. Ours run on every
+kernel that the processor has.
 
 Usage: speed.py --rows FOLDER --ours PATH/Benchmarks [--rounds 5] [--write]    FOLDER: from `Benchmarks rows FOLDER`
 """
@@ -33,6 +34,12 @@ WORKS = [
     ("load", "load from bytes in memory, us", 1e6, 1),
     ("load-user", "a user's, us", 1e6, 1),
 ]
+
+
+# What our kernels are to reach beside isotree on processors with AVX2 and no more: how many times as fast, and in the unit.
+WANTED = {"score-500": (12, "0.7 us/row"), "fit-user": (3.5, None)}
+UNITS = ["avx512", "avx2", "neon", "portable"]
+MODES = ["standard", "auto"]
 
 
 # --- a peer's process ---
@@ -157,6 +164,26 @@ class Process:
         self.process.wait()
 
 
+def ours_by_kernel(start):
+    """For each kernel that the processor has, by its name, what `start` gives for it.
+
+    `start(unit)` starts a process that says on its first line which kernel it uses.
+    """
+    found = {}
+    for unit in UNITS:
+        os.environ["ML_SERVICE_VECTOR_UNIT"] = unit
+        process = start(unit)
+        kernel = process.read()
+        # One that the processor does not have gives way to another.
+        if kernel in found or (unit != "portable" and kernel.lower().replace("-", "") != unit):
+            process.end()
+            print(f"this processor has no {unit}: not measured", file=sys.stderr)
+            continue
+        process.name = f"ours, {kernel}" + (" (portable)" if unit == "portable" else "")
+        found[kernel] = process
+    return found
+
+
 def compare(arguments):
     from tables import machine, padded, write_between
 
@@ -167,8 +194,15 @@ def compare(arguments):
         process = Process(peer, [sys.executable, __file__, "--peer", peer, "--rows", arguments.rows])
         process.name = process.read()
         peers.append(process)
-    modes = ["standard", "auto"]
-    ours = [Process(f"ours, {mode}", [arguments.ours, "peer", f"mode={mode}"]) for mode in modes]
+    by_mode = {
+        mode: ours_by_kernel(lambda unit: Process(f"ours, {unit}", [arguments.ours, "peer", f"mode={mode}"]))
+        for mode in MODES
+    }
+    kernels = list(by_mode["auto"])
+    for mode, processes in by_mode.items():
+        for process in processes.values():
+            process.name += f", {mode}"
+    ours = [by_mode[mode][kernel] for kernel in kernels for mode in MODES]
     everybody = peers + ours
 
     results = {(work, process.name): [] for work, *_ in WORKS for process in everybody}
@@ -181,25 +215,35 @@ def compare(arguments):
     for process in everybody:
         process.end()
 
-    rows = []
+    rows, ratio_rows = [], []
     for work, title, factor, digits in WORKS:
         medians = [statistics.median(results[work, process.name]) for process in everybody]
         cells = [f"{1 / value if factor is None else value * factor:,.{digits}f}" for value in medians]
         if work == "bytes":
             cells[:2] = [f"{cell} ({joblib[process.name] / 1000:,.0f})" for cell, process in zip(cells, peers)]
-        ratios = [f"{median / medians[-1]:,.1f}" for median in medians[:2]]
-        rows.append([title, *cells, *ratios])
-    names = [process.name for process in everybody]
-    table = padded(["work", *names, "isotree / auto", "scikit-learn / auto"], rows)
+        rows.append([title, *cells])
+        autos = [statistics.median(results[work, by_mode["auto"][kernel].name]) for kernel in kernels]
+        times, absolute = WANTED.get(work, (None, None))
+        wanted = "" if times is None else f"{times:g} times" + (f", {absolute}" if absolute else "")
+        ratio_rows.append([
+            title.split(",")[0] if factor is None else title,
+            *(f"{peer / auto:,.1f}" for peer in medians[:2] for auto in autos), wanted,
+        ])
+    table = padded(["work", *(process.name for process in everybody)], rows)
+    ratios = padded(
+        ["how many times ours, auto", *(f"{peer.name.split()[0]}, {kernel}" for peer in peers for kernel in kernels),
+         "wanted of isotree, AVX2"], ratio_rows,
+    )
     note = (
         f"{machine()}; one core, one thread, processor time, median of {arguments.rounds} rounds in which all take turns. "
         "100 trees of 256 rows. isotree fits from columns of doubles, which it likes best, the others from rows of floats. "
-        "Peers' artifacts: pickle (joblib, compress=3). The last columns: how many times our "
-        "default (`auto`)."
+        "Peers' artifacts: pickle (joblib, compress=3). `auto` is our default; what a kernel is called, "
+        "`ml-service --version` says."
     )
-    print(f"\n{table}\n\n{note}")
+    text = f"{table}\n\n{ratios}\n\n{note}"
+    print(f"\n{text}")
     if arguments.write:
-        write_between("docs/performance.md", "peers", f"{table}\n\n{note}")
+        write_between("docs/performance.md", "peers", text)
 
 
 def main():
