@@ -44,6 +44,24 @@ import Testing
         }
     }
 
+    /// A batch is scored in parts, and memory for keys serves one part after another.
+    @Test func gapsInAPartOfABatchDoNotReachTheOthers() throws {
+        let plain = Table.bells(rows: 1000, columns: 6)
+        var table = plain
+        for row in [3, 500] { table.values[row * 6 + row % 6] = .nan }
+        let artifact = ArtifactBytes(copying: try plain.fit().encode())
+        for walk in ForestWalk.all {
+            let model = try ForestModel(decoding: artifact, walk: walk)
+            let expected = try plain.scores(model)
+            let scores = try table.scores(model)
+            for row in 0..<1000 where row != 3 && row != 500 { #expect(scores[row] == expected[row]) }
+            for row in [3, 500] {
+                let alone = Table(values: Array(table.values[row * 6..<row * 6 + 6]), columns: 6)
+                #expect(try alone.scores(model) == [scores[row]])
+            }
+        }
+    }
+
     @Test func manyThreadsScoreAsOneDoes() async throws {
         let table = Table.bells(rows: 2000, columns: 8)
         let model = try table.fit()
