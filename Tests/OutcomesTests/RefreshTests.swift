@@ -37,6 +37,66 @@ import Transactions
         #expect(again.days == 0 && again.version == 2)
     }
 
+    /// A file that cannot be read ends the refresh by name, or is left out and named: the table is that of the others.
+    @Test func aBadFileEndsTheRefreshOrIsLeftOutAndNamed() throws {
+        let world = try World(seed: 12, days: 6)
+        try world.writeTransactions()
+        try world.writeLabels()
+        let bad = firstDay.adding(days: 3)
+        let key = "processed/\(bad.path)/part-0.parquet"
+        let sound = try #require(try world.lake.get(key)).bytes
+        try world.lake.put(key, Array(sound.prefix(sound.count / 2)), if: .always)
+        let badLabels = "labels/\(firstDay.path)/bad.parquet"
+        try world.lake.put(badLabels, Array("PAR1".utf8), if: .always)
+
+        let moment = firstDay.adding(days: 6).startMilliseconds
+        let error = #expect(throws: LakeError.self) { try world.refresh().run(asOf: moment) }
+        #expect("\(String(describing: error))".contains("parquet"))
+
+        var settings = World.settings
+        settings.badFiles = .skip
+        let summary = try world.refresh(settings).run(asOf: moment)
+        #expect(summary.skipped.count == 2)
+        #expect(summary.skipped.contains { $0.contains(key) })
+        #expect(summary.skipped.contains { $0.contains(badLabels) })
+
+        let without = try World(seed: 12, days: 6)
+        try without.writeTransactions()
+        try without.writeLabels()
+        try without.lake.delete(key)
+        #expect(try without.refresh().run(asOf: moment).sha256 == summary.sha256)
+
+        // Once it is mended, the labels' file is read by the next refresh, the transactions' one by a full one.
+        try world.lake.delete(badLabels)
+        try world.lake.put(key, sound, if: .always)
+        let full = try world.refresh(settings).run(asOf: moment, isFull: true)
+        #expect(full.skipped.isEmpty && full.sha256 != summary.sha256)
+    }
+
+    /// A file of labels that was left out counts once it can be read.
+    @Test func labelsThatWereLeftOutAreReadOnceTheyCanBe() throws {
+        let world = try World(seed: 13, days: 6)
+        try world.writeTransactions()
+        try world.writeLabels()
+        let key = try #require(
+            try LabelFiles(lake: world.lake).files(in: firstDay...firstDay.adding(days: 2)).first
+        ).key
+        let sound = try #require(try world.lake.get(key)).bytes
+        try world.lake.put(key, Array(sound.prefix(20)), if: .always)
+        var settings = World.settings
+        settings.badFiles = .skip
+        let first = try world.refresh(settings).run(asOf: firstDay.adding(days: 5).startMilliseconds)
+        #expect(first.skipped.count == 1)
+        try world.lake.put(key, sound, if: .always)
+        let second = try world.refresh(settings).run(asOf: firstDay.adding(days: 6).startMilliseconds)
+        #expect(second.skipped.isEmpty)
+        let whole = try World(seed: 13, days: 6)
+        try whole.writeTransactions()
+        try whole.writeLabels()
+        let expected = try whole.refresh().run(asOf: firstDay.adding(days: 6).startMilliseconds)
+        #expect(second.sha256 == expected.sha256)
+    }
+
     /// Training looks into the past with the timeline, serving into a table: they must agree to the bit.
     @Test func aTableSaysWhatTrainingIsTold() throws {
         let world = try World(seed: 8, days: 10)

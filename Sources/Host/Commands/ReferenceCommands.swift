@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Lake
 import Outcomes
 import Transactions
 
@@ -36,6 +37,9 @@ struct References: AsyncParsableCommand {
         @Option(help: "Where the lake is (lake.uri).")
         var lake: String?
 
+        @Option(help: "A file of the lake that cannot be read: fail, or skip and name it (lake.onbadfile).")
+        var onBadFile: BadFiles?
+
         @Option(help: "The moment, 2026-02-15 or 2026-02-15T06:00:00Z; default: now.")
         var asOf: String?
 
@@ -46,7 +50,9 @@ struct References: AsyncParsableCommand {
         var json = false
 
         func run() async throws {
-            let settings = try await options.settings(["lake.uri": lake])
+            let settings = try await options.settings([
+                "lake.uri": lake, "lake.onbadfile": onBadFile?.rawValue,
+            ])
             let moment = try asOf.map { try parseMoment($0, option: "--as-of") }
             let display = ProgressDisplay()
             let isFull = full
@@ -65,6 +71,7 @@ struct References: AsyncParsableCommand {
                 "v\(summary.version) as of \(EventTime.format(summary.asOfMilliseconds)): \(summary.entries) entries, "
                     + "\(summary.frauds) labelled frauds, \(summary.days) days read"
                     + (summary.waiting > 0 ? "; \(summary.waiting) labels wait for their transaction" : ""))
+            for reason in summary.skipped { print("left out: \(reason)") }
         }
     }
 

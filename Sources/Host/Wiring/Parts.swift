@@ -103,6 +103,7 @@ struct Parts {
         var refresh = ReferenceRefresh.Settings()
         refresh.lagDays = settings.integer("references.lag")
         refresh.zone = try settings.zone()
+        refresh.badFiles = settings.badFiles()
         let lakeURI = settings.optionalText("lake.uri") ?? settings.dataPath("lake")
         return ReferenceRefresh(
             lake: try objectStore(lakeURI, settings), store: try referenceStore(settings), settings: refresh)

@@ -15,9 +15,15 @@ public struct LabelFiles: Sendable {
     private static let knownAt = "known_at"
     private static let source = "source"
 
-    public init(lake: any ObjectStore) { self.lake = lake }
+    private let badFiles: BadFiles
 
-    private var reader: LakeReader { LakeReader(store: lake, prefix: "labels") }
+    /// - Parameter badFiles: What becomes of reading when a file cannot be read.
+    public init(lake: any ObjectStore, badFiles: BadFiles = .fail) {
+        self.lake = lake
+        self.badFiles = badFiles
+    }
+
+    private var reader: LakeReader { LakeReader(store: lake, prefix: "labels").onBadFile(badFiles) }
 
     /// Writes labels, a file for each day on which some became known.
     ///
@@ -79,10 +85,12 @@ public struct LabelFiles: Sendable {
         }
     }
 
-    /// - Throws: `LakeError` for a file that lacks a column or is damaged; the store's own errors.
+    /// - Returns: What was read, and which files were left out.
+    /// - Throws: `LakeError` for a file that lacks a column or is damaged, unless such are left out; the store's own errors.
+    @discardableResult
     public func read(
         _ files: [LakeFile], isCancelled: () -> Bool = { false }, _ body: (Row) throws -> Void
-    ) throws {
+    ) throws -> ScanStatistics {
         try scan(files, isCancelled: isCancelled) { batch in try eachRow(batch) { try body($1) } }
     }
 
@@ -94,10 +102,11 @@ public struct LabelFiles: Sendable {
         }
     }
 
+    @discardableResult
     private func scan(
         _ files: [LakeFile], optionalColumns: [String] = [], isCancelled: () -> Bool = { false },
         _ body: (RecordBatch) throws -> Void
-    ) throws {
+    ) throws -> ScanStatistics {
         try reader.scan(
             files: files, columns: [Self.transactionID, Self.label, Self.knownAt],
             optionalColumns: optionalColumns, isCancelled: isCancelled, body)

@@ -18,6 +18,9 @@ public struct ReferenceRefresh: Sendable {
         public var zone: PlaceZone?
         /// Without a state it begins so many days before the moment.
         public var historyDays = 400
+        /// What becomes of a refresh when a file of transactions or labels cannot be read. A file of transactions that was left
+        /// out is not looked at again when it has been mended, but by a full refresh; one of labels is.
+        public var badFiles = BadFiles.fail
 
         public init() {}
     }
@@ -33,6 +36,8 @@ public struct ReferenceRefresh: Sendable {
         public var waiting: Int
         /// Days of transactions that were read.
         public var days: Int
+        /// Files that could not be read and were left out, with the reasons, as far as they are kept.
+        public var skipped: [String]
     }
 
     private let lake: any ObjectStore
@@ -74,7 +79,7 @@ public struct ReferenceRefresh: Sendable {
         return Summary(
             version: ready.version, sha256: ready.sha256, asOfMilliseconds: moment,
             entries: ready.table.count, frauds: Int(ready.table.fraudCount), waiting: work.waiting.count,
-            days: work.daysRead)
+            days: work.daysRead, skipped: work.skipped)
     }
 
     /// A refresh under way.
@@ -86,6 +91,7 @@ public struct ReferenceRefresh: Sendable {
         var waiting: [UInt64: ReferenceFiles.WaitingLabel] = [:]
         var seen: Set<UInt64> = []
         var daysRead = 0
+        var skipped: [String] = []
         /// The first day that has keys.
         private let firstDay: LakeDay
         private let labels: LabelFiles
@@ -98,8 +104,9 @@ public struct ReferenceRefresh: Sendable {
             isCancelled: () -> Bool
         ) throws {
             self.refresh = refresh
-            labels = LabelFiles(lake: refresh.lake)
-            reader = LakeReader(store: refresh.lake, zone: refresh.settings.zone)
+            let badFiles = refresh.settings.badFiles
+            labels = LabelFiles(lake: refresh.lake, badFiles: badFiles)
+            reader = LakeReader(store: refresh.lake, zone: refresh.settings.zone).onBadFile(badFiles)
             labelFiles = try labels.files(in: LabelFiles.allDays.lowerBound...lastDay)
             let lagDays = refresh.settings.lagDays
             let earliest = lastDay.adding(days: -refresh.settings.historyDays)
@@ -139,7 +146,8 @@ public struct ReferenceRefresh: Sendable {
             let start = day.firstStep
             var rows: [ReferenceRow] = []
             let files = transactionFiles[day] ?? []
-            try ReferenceRowReader(reader: reader).read(files, isCancelled: isCancelled) { row, own in
+            let reading = try ReferenceRowReader(reader: reader).read(files, isCancelled: isCancelled) {
+                row, own in
                 guard ReferenceTime.step(of: row.milliseconds) < boundary else { return }
                 rows.append(row)
                 timeline.add(row, day: start)
@@ -148,6 +156,7 @@ public struct ReferenceRefresh: Sendable {
                     timeline.add(label: label.isFraud, knownAt: label.knownAt, of: row, day: start)
                 }
             }
+            note(reading)
             try resolve(&fresh)
             // What is left is of transactions that have not come. Of several labels the last one waits.
             waiting = fresh.compactMapValues { labels in
@@ -162,6 +171,14 @@ public struct ReferenceRefresh: Sendable {
             if isWhole { day = day.adding(days: 1) }
         }
 
+        private mutating func note(_ reading: ScanStatistics) {
+            // A file of labels is met on every day until it can be read.
+            for reason in reading.skipReasons
+            where skipped.count < ScanStatistics.maximumReasons && !skipped.contains(reason) {
+                skipped.append(reason)
+            }
+        }
+
         /// The labels that came since, those that wait among them. What is known of genuine transactions matters only
         /// where it takes a fraud back.
         private mutating func readLabels(
@@ -171,7 +188,7 @@ public struct ReferenceRefresh: Sendable {
             let end = ReferenceTime.milliseconds(of: boundary)
             let files = labelFiles.filter { $0.day <= day && !seen.contains(ReferenceFiles.hash($0)) }
             var genuine: [UInt64: [ReferenceFiles.WaitingLabel]] = [:]
-            try labels.read(files, isCancelled: isCancelled) { row in
+            func take(_ row: LabelFiles.Row) {
                 guard row.knownAt < end else { return }
                 let label = ReferenceFiles.WaitingLabel(knownAt: row.knownAt, isFraud: row.isFraud)
                 if row.isFraud {
@@ -180,11 +197,23 @@ public struct ReferenceRefresh: Sendable {
                     genuine[row.transaction, default: []].append(label)
                 }
             }
+            var read = files
+            if refresh.settings.badFiles == .skip {
+                // One by one, to know which: one that was left out is tried again the next time.
+                read = []
+                for file in files {
+                    let reading = try labels.read([file], isCancelled: isCancelled, take)
+                    if reading.skippedFiles == 0 { read.append(file) }
+                    note(reading)
+                }
+            } else {
+                try labels.read(files, isCancelled: isCancelled, take)
+            }
             for (transaction, labels) in genuine
             where fresh[transaction] != nil || timeline.state.frauds[transaction] != nil {
                 fresh[transaction, default: []].append(contentsOf: labels)
             }
-            if isWhole { seen.formUnion(files.map(ReferenceFiles.hash)) }
+            if isWhole { seen.formUnion(read.map(ReferenceFiles.hash)) }
             return fresh
         }
 

@@ -49,6 +49,11 @@ public final class ReferenceSchedule: Sendable {
             logger.info(
                 "references were built",
                 metadata: ["version": "\(summary.version)", "entries": "\(summary.entries)"])
+            for reason in summary.skipped {
+                logger.warning(
+                    "references were built without a file; references refresh --full takes it in once it can be read",
+                    metadata: ["reason": "\(reason)"])
+            }
         } catch ReferenceError.cancelled, LakeError.cancelled {
         } catch {
             Counter(label: "ml_reference_refreshes_total", dimensions: [("outcome", "failed")]).increment()
