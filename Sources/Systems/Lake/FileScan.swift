@@ -8,6 +8,8 @@ struct ScanRequest: Sendable {
     let users: WantedTexts?
     let batchRows: Int
     let zone: PlaceZone?
+    /// Columns that are read by number, see `RecordBatch.codedTexts`.
+    var codedColumns: [String] = []
 
     static let userColumn = "user_id"
 }
@@ -22,7 +24,7 @@ struct FileScan {
         isCancelled: () -> Bool,
         _ body: (RecordBatch) throws -> Void
     ) throws {
-        let file = try ParquetFile(source, settings: settings)
+        let file = try ParquetFile(source, settings: settings, coded: request.codedColumns)
         let (columns, missing) = try wantedColumns(of: file)
         let rowGroups = try wantedRowGroups(of: file, statistics: &statistics)
         for (index, rowGroup) in rowGroups.enumerated() {

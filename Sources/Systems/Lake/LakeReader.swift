@@ -133,12 +133,13 @@ public struct LakeReader: Sendable {
     /// The same for files that were listed before, in the order given.
     ///
     /// - Parameters:
+    ///   - codedColumns: of texts that come again and again, which `RecordBatch.codedTexts` is asked for.
     ///   - userIDs: only rows of these users; nil: everybody's.
     ///   - begin: called on this thread before the batches of each file.
     @discardableResult
     public func scan(
-        files: [LakeFile], columns: [String], optionalColumns: [String] = [], userIDs: Set<String>? = nil,
-        batchRows: Int = 8192, isCancelled: () -> Bool = { false },
+        files: [LakeFile], columns: [String], optionalColumns: [String] = [], codedColumns: [String] = [],
+        userIDs: Set<String>? = nil, batchRows: Int = 8192, isCancelled: () -> Bool = { false },
         begin: (LakeFile) throws -> Void = { _ in }, _ body: (RecordBatch) throws -> Void
     ) throws -> ScanStatistics {
         precondition(batchRows > 0, "a batch has rows")
@@ -146,7 +147,7 @@ public struct LakeReader: Sendable {
         let request = ScanRequest(
             columns: columns, optionalColumns: optionalColumns,
             users: try userIDs.flatMap { users throws(LakeError) in try WantedTexts(users) },
-            batchRows: batchRows, zone: zone)
+            batchRows: batchRows, zone: zone, codedColumns: codedColumns)
         var statistics = ScanStatistics()
         let readAhead = settings.requestsAhead > 0 ? ReadAhead(threads: settings.requestsAhead) : nil
         defer { readAhead?.stop() }

@@ -6,17 +6,21 @@ final class ParquetFile {
     let source: ParquetSource
     private let pointer: OpaquePointer
 
+    /// - Parameter coded: Columns of texts that are read by number, see `RecordBatch.codedTexts`.
     /// - Throws: `LakeError` for bytes that are no sound Parquet file, the store's own error when it fails.
-    init(_ source: ParquetSource, settings: ReadSettings = ReadSettings()) throws {
+    init(_ source: ParquetSource, settings: ReadSettings = ReadSettings(), coded: [String] = []) throws {
         self.source = source
         var options = pq_read_options(
             whole_bytes: Int64(settings.wholeFileBytes), tail_bytes: Int64(settings.footerBytes),
             gap_bytes: Int64(settings.gapBytes), request_bytes: Int64(settings.requestBytes),
-            memory_bytes: Int64(settings.memoryBytes))
+            memory_bytes: Int64(settings.memoryBytes), coded: nil, coded_count: Int32(coded.count))
         var error = pq_error()
-        guard let pointer = source.withPointer({ pq_open($0, &options, &error) }) else {
-            throw error.asError(source: source)
+        let names = coded.flatMap { Array($0.utf8CString) }
+        let opened = names.withUnsafeBufferPointer { names in
+            options.coded = names.baseAddress
+            return source.withPointer { pq_open($0, &options, &error) }
         }
+        guard let pointer = opened else { throw error.asError(source: source) }
         self.pointer = pointer
     }
 

@@ -23,5 +23,11 @@ public struct ReadColumn<Value: Sendable>: Sendable {
     /// Why a row has no value; nil when it has one, or none was meant.
     public func refusal(_ row: Int) -> ValueText.Refusal? { ValueText.Refusal(code: Int32(states[row])) }
 
+    /// Whether every row has a value.
+    public var isComplete: Bool { states.allSatisfy { $0 == 0 } }
+
+    /// Whether some row holds what is no value.
+    public var hasRefusals: Bool { states.contains { ValueText.Refusal(code: Int32($0)) != nil } }
+
     var firstWithoutValue: Int? { states.firstIndex { $0 != 0 } }
 }

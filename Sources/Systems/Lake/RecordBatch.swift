@@ -8,7 +8,7 @@ public struct RecordBatch: Sendable {
     /// Where the rows come from, for messages.
     public var file: String { batch.source.name }
     public let count: Int
-    private let batch: ParquetBatch
+    fileprivate let batch: ParquetBatch
     /// Optional columns that this file lacks: all null.
     private let missing: Set<String>
     private let zone: PlaceZone?
@@ -128,6 +128,24 @@ public struct RecordBatch: Sendable {
     }
 }
 
+/// Texts of a column in which few come again and again: each once, and for each row its number.
+public struct CodedTexts: Sendable, Hashable {
+    /// One a row; negative where the row has no text.
+    public let codes: [Int32]
+    /// Some may be no row's.
+    public let texts: TextColumn
+}
+
+extension RecordBatch {
+    /// A column of texts that the scan was asked to read by number.
+    ///
+    /// - Returns: nil where the file lacks it, holds no such texts, or so many different ones that nothing is gained; `texts`
+    ///   has them then, as of any other column.
+    public func codedTexts(_ column: String) throws(LakeError) -> CodedTexts? {
+        isMissing(column) ? nil : try batch.codedTexts(column)
+    }
+}
+
 /// Owns a batch of the C reader.
 ///
 /// `@unchecked Sendable`: nothing changes the C batch after `keep`, which only the thread that made it calls, before
@@ -235,6 +253,29 @@ final class ParquetBatch: @unchecked Sendable {
         }
         if !filled { throw error.asLakeError(file: source.name, column: column) }
         return TextColumn(offsets: offsets, bytes: bytes, isValid: hasNulls ? isValid : nil)
+    }
+
+    func codedTexts(_ column: String) throws(LakeError) -> CodedTexts? {
+        let place = place(of: column)
+        var error = pq_error()
+        var (count, sizeBytes): (Int64, Int64) = (-1, 0)
+        var isDone = false
+        let codes = [Int32](unsafeUninitializedCapacity: self.count) { codes, initialized in
+            isDone = pq_batch_codes(pointer, place, codes.baseAddress, &count, &sizeBytes, &error)
+            initialized = isDone && count >= 0 ? self.count : 0
+        }
+        guard isDone else { throw error.asLakeError(file: source.name, column: column) }
+        guard count >= 0 else { return nil }
+        var offsets: [Int64] = []
+        let bytes = [UInt8](unsafeUninitializedCapacity: Int(sizeBytes)) { bytes, initialized in
+            offsets = [Int64](unsafeUninitializedCapacity: Int(count) + 1) { offsets, offsetsInitialized in
+                isDone = pq_batch_code_texts(pointer, place, offsets.baseAddress, bytes.baseAddress, &error)
+                offsetsInitialized = isDone ? Int(count) + 1 : 0
+            }
+            initialized = isDone ? Int(sizeBytes) : 0
+        }
+        guard isDone else { throw error.asLakeError(file: source.name, column: column) }
+        return CodedTexts(codes: codes, texts: TextColumn(offsets: offsets, bytes: bytes, isValid: nil))
     }
 
     private func place(of column: String) -> Int32 {

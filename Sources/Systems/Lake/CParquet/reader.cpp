@@ -1,6 +1,7 @@
 #include "reader.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include <arrow/type_traits.h>
 #include <parquet/properties.h>
@@ -176,6 +177,12 @@ pq_file *pq_open(const pq_source *source, const pq_read_options *options, pq_err
         parquet::ArrowReaderProperties decoding(/*use_threads=*/false);
         decoding.set_pre_buffer(false);
         decoding.set_coerce_int96_timestamp_unit(arrow::TimeUnit::MILLI);
+        const char *name = options->coded;
+        for (int32_t i = 0; i < options->coded_count; i++, name += std::strlen(name) + 1) {
+            // Of a column that holds no texts Arrow takes no notice of it.
+            int leaf = file->metadata->schema()->ColumnIndex(name);
+            if (leaf >= 0) decoding.set_read_dictionary(leaf, true);
+        }
         file->reader
             = pq::check(parquet::arrow::FileReader::Make(file->pool.get(), std::move(parquet), decoding));
         find_leaves(*file);

@@ -1,6 +1,7 @@
 // The texts of a batch: plain, large, views, dictionaries; and integers in decimal form.
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -199,7 +200,67 @@ const arrow::BinaryArray *in_one_piece(const pq_batch &batch, int32_t column) {
     return static_cast<const arrow::BinaryArray *>(&array);
 }
 
+/// The column as numbers of a dictionary's texts; null when it was not read so, or when the dictionary is so much longer
+/// than the batch that looking at all of it is not worth it.
+const arrow::DictionaryArray *coded(const pq_batch &batch, int32_t column) {
+    const arrow::Array &array = pq::plain(*batch.rows->column(column));
+    if (array.type_id() != arrow::Type::DICTIONARY) return nullptr;
+    const auto &dictionary = static_cast<const arrow::DictionaryArray &>(array);
+    const arrow::Array &texts = *dictionary.dictionary();
+    bool plain = texts.type_id() == arrow::Type::STRING || texts.type_id() == arrow::Type::BINARY;
+    bool usable = plain && texts.null_count() == 0 && dictionary.indices()->type_id() == arrow::Type::INT32;
+    return usable && texts.length() <= 2 * batch.rows->num_rows() ? &dictionary : nullptr;
+}
+
+const arrow::BinaryArray &texts_of(const arrow::DictionaryArray &dictionary) {
+    return static_cast<const arrow::BinaryArray &>(*dictionary.dictionary());
+}
+
 }  // namespace
+
+bool pq_batch_codes(
+    const pq_batch *batch, int32_t column, int32_t *codes, int64_t *text_count, int64_t *text_bytes,
+    pq_error *error) {
+    return pq::guard(error, false, [&] {
+        *text_count = -1;
+        const arrow::DictionaryArray *dictionary = coded(*batch, column);
+        if (!dictionary) return true;
+        const int64_t length = dictionary->dictionary()->length();
+        const bool nulls = dictionary->null_count() > 0;
+        const int32_t *indices = static_cast<const arrow::Int32Array &>(*dictionary->indices()).raw_values();
+        const int64_t count = batch->count();
+        for (int64_t row = 0; row < count; row++) {
+            const int64_t index = batch->index(row);
+            if (nulls && dictionary->IsNull(index)) {
+                codes[row] = -1;
+                continue;
+            }
+            // The index comes from the file.
+            if (indices[index] < 0 || indices[index] >= length) {
+                throw pq::Failure(PQ_DAMAGED, "an index outside its dictionary");
+            }
+            codes[row] = indices[index];
+        }
+        *text_count = length;
+        *text_bytes = texts_of(*dictionary).total_values_length();
+        return true;
+    });
+}
+
+bool pq_batch_code_texts(
+    const pq_batch *batch, int32_t column, int64_t *offsets, uint8_t *bytes, pq_error *error) {
+    return pq::guard(error, false, [&] {
+        const arrow::DictionaryArray *dictionary = coded(*batch, column);
+        if (!dictionary) throw pq::Failure(PQ_TYPE, "was not read by number");
+        const arrow::BinaryArray &texts = texts_of(*dictionary);
+        const int64_t start = texts.value_offset(0);
+        for (int64_t i = 0; i <= texts.length(); i++) offsets[i] = texts.value_offset(i) - start;
+        if (offsets[texts.length()] > 0) {
+            std::memcpy(bytes, texts.value_data()->data() + start, offsets[texts.length()]);
+        }
+        return true;
+    });
+}
 
 bool pq::for_each_written_text(
     const pq_batch &batch, int32_t column, const std::function<void(int64_t, bool, std::string_view)> &body) {

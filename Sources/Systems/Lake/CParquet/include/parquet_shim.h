@@ -56,6 +56,10 @@ typedef struct {
     int64_t request_bytes;
     /// What one file may hold in memory, decoded batches included.
     int64_t memory_bytes;
+    /// Names of columns of texts that come again and again, one behind the other, each ended by a zero: they are read as
+    /// numbers of a dictionary's texts, for `pq_batch_codes`. Used by `pq_open` alone; NULL: none.
+    const char *coded;
+    int32_t coded_count;
 } pq_read_options;
 
 typedef struct pq_file pq_file;
@@ -166,6 +170,16 @@ bool pq_batch_text_size(const pq_batch *batch, int32_t column, int64_t *size_byt
 bool pq_batch_texts(
     const pq_batch *batch, int32_t column, int64_t *offsets, uint8_t *bytes, uint8_t *valid, bool *has_nulls,
     pq_error *error);
+
+/// A column whose texts were read by number: `codes` gets each row's number, -1 for null, `text_count` how many different
+/// texts there are, and `text_bytes` what these take together. `text_count` gets -1 for a column that was not read so, or
+/// that has more texts than it would be worth: then nothing else is filled.
+bool pq_batch_codes(
+    const pq_batch *batch, int32_t column, int32_t *codes, int64_t *text_count, int64_t *text_bytes,
+    pq_error *error);
+/// The different texts: `offsets` has one more entry than there are.
+bool pq_batch_code_texts(
+    const pq_batch *batch, int32_t column, int64_t *offsets, uint8_t *bytes, pq_error *error);
 
 // MARK: Writing
 
