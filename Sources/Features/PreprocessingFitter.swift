@@ -89,21 +89,19 @@ public struct PreprocessingFitter: Sendable {
             numeric.count == rows * width && categories.count == rows * counters.count,
             "a row has all numeric features, and one category for each feature")
         rowCount += rows
-        // Column by column, each in the order of the rows, so that what is counted stays at hand.
-        for index in moments.indices {
-            var column = Moments()
-            var sketch = QuantileSketch()
-            swap(&column, &moments[index])
-            swap(&sketch, &sketches[index])
-            for place in stride(from: index, to: numeric.count, by: width) {
-                let value = numeric[place]
-                guard !value.isNaN else { continue }
-                column.add(Double(value))
-                sketch.add(value)
+        for first in stride(from: 0, to: moments.count, by: Self.columnsTogether) {
+            if first + Self.columnsTogether <= moments.count {
+                addFour(numeric, width: width, first: first)
+            } else {
+                for index in first..<moments.count {
+                    for place in stride(from: index, to: numeric.count, by: width) where !numeric[place].isNaN
+                    {
+                        moments[index].add(Double(numeric[place]))
+                    }
+                }
             }
-            swap(&column, &moments[index])
-            swap(&sketch, &sketches[index])
         }
+        for index in sketches.indices { sketches[index].add(numeric, from: index, by: width) }
         for index in counters.indices {
             var counter = CategoryCounter()
             swap(&counter, &counters[index])
@@ -113,6 +111,23 @@ public struct PreprocessingFitter: Sendable {
             }
             swap(&counter, &counters[index])
         }
+    }
+
+    /// Columns whose moments are worked out at once: each waits for a division a value, of its own alone.
+    private static let columnsTogether = 4
+
+    /// Each column in the order of the rows, so that its bits are the same as of it alone.
+    private mutating func addFour(_ numeric: UnsafeBufferPointer<Float>, width: Int, first: Int) {
+        var (a, b) = (moments[first], moments[first + 1])
+        var (c, d) = (moments[first + 2], moments[first + 3])
+        for place in stride(from: first, to: numeric.count, by: width) {
+            if !numeric[place].isNaN { a.add(Double(numeric[place])) }
+            if !numeric[place + 1].isNaN { b.add(Double(numeric[place + 1])) }
+            if !numeric[place + 2].isNaN { c.add(Double(numeric[place + 2])) }
+            if !numeric[place + 3].isNaN { d.add(Double(numeric[place + 3])) }
+        }
+        (moments[first], moments[first + 1]) = (a, b)
+        (moments[first + 2], moments[first + 3]) = (c, d)
     }
 
     private mutating func add(numeric: UnsafeBufferPointer<Float>) {

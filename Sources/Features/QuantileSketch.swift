@@ -33,10 +33,29 @@ struct QuantileSketch: Sendable {
 
     /// - Parameter value: Not NaN.
     @inline(__always)
-    mutating func add(_ value: Float) {
-        // Ascends with the value: negative numbers have all their bits flipped, the others the sign.
+    mutating func add(_ value: Float) { add(ordered: Self.ordered(value)) }
+
+    /// Adds every `width`th value from `first` on, but for NaN.
+    mutating func add(_ values: UnsafeBufferPointer<Float>, from first: Int, by width: Int) {
+        let rows = first < values.count ? (values.count - first + width - 1) / width : 0
+        guard starts.isEmpty, few.count + rows <= Self.fewValues else {
+            for place in stride(from: first, to: values.count, by: width) where !values[place].isNaN {
+                add(values[place])
+            }
+            return
+        }
+        few.reserveCapacity(few.count + rows)
+        for place in stride(from: first, to: values.count, by: width) where !values[place].isNaN {
+            few.append(Self.ordered(values[place]))
+        }
+        total = UInt64(few.count)
+    }
+
+    /// Ascends with the value: negative numbers have all their bits flipped, the others the sign.
+    @inline(__always)
+    private static func ordered(_ value: Float) -> UInt32 {
         let bits = value.bitPattern
-        add(ordered: bits >> 31 == 1 ? ~bits : bits | 1 << 31)
+        return bits >> 31 == 1 ? ~bits : bits | 1 << 31
     }
 
     @inline(__always)

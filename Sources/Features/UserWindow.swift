@@ -27,7 +27,7 @@ public struct UserWindow: Sendable, Equatable {
     // MARK: - Changing
 
     /// Forgets everything but keeps the memory.
-    mutating func clear() {
+    package mutating func clear() {
         lastTime = Self.none
         place = .none
         buckets.removeAll(keepingCapacity: true)

@@ -61,6 +61,31 @@ import Transactions
         #expect(fitted.numeric.allSatisfy { $0.centre == 0 && $0.scale == 1 && $0.usual == 2 })
     }
 
+    /// Rows that are seen together are worked on several columns at a time: to the bit the same as one by one.
+    @Test func rowsTogetherGiveTheBitsOfRowsOneByOne() {
+        var random = Randomness()
+        let width = UserWindow.featureCount
+        for count in [1, 2, 57, 1_100] {
+            let values = (0..<count * width).map { place -> Float in
+                if place % width == 3 || Int.random(in: 0..<9, using: &random) == 0 { return .nan }
+                return Float.random(in: -5e5...5e5, using: &random) * (place % width == 5 ? 1e-20 : 1)
+            }
+            var apart = PreprocessingFitter()
+            var together = PreprocessingFitter()
+            let none = [UInt64](repeating: 0, count: count * PreprocessingPlan.categoryCount)
+            values.withUnsafeBufferPointer { values in
+                for row in 0..<count {
+                    apart.add(
+                        numeric: UnsafeBufferPointer(rebasing: values[row * width..<(row + 1) * width]),
+                        categories: Array(repeating: nil, count: PreprocessingPlan.categoryCount))
+                }
+                none.withUnsafeBufferPointer { together.add(numeric: values, categories: $0) { _ in nil } }
+            }
+            #expect(together.finish() == apart.finish())
+            #expect(together.rowCount == count)
+        }
+    }
+
     @Test func whatNeverVariedOrNeverCame() throws {
         var constant = rows([5, 5, 5])
         for index in constant.indices { constant[index][24] = .nan }

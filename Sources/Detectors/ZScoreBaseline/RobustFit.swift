@@ -43,7 +43,8 @@ struct RobustFit {
         let deviation: Double
         if values.count(where: { $0 == centre }) > values.count / 2 {
             // Over half of the values are equal: a flag, say. The mean distance still tells; summed in the order of the
-            // values, it does not depend on the order of the rows.
+            // values, it does not depend on the order of the rows. What lies at the centre adds nothing.
+            values.removeAll { $0 == centre }
             values.sort()
             let distance = values.reduce(0) { $0 + abs($1 - centre) }
             deviation = distance / count * Self.deviationPerMeanDistance
