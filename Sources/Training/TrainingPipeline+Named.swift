@@ -101,8 +101,10 @@ extension TrainingPipeline {
         let (names, reading) = (HistoryNames(history), history.reading)
         var made: [Int: Result<Made, any Error>] = [:]
         for part in 0..<History.partCount {
-            let ofUsers = try history.takePart(part).byUser(history.labelsOfUser) {
-                byUser[names.users.id($0)] != nil
+            let ofUsers = try (0..<History.pieceCount).flatMap { piece in
+                try history.takePiece(piece, ofPart: part).byUser(history.labelsOfUser) {
+                    byUser[names.users.id($0)] != nil
+                }
             }
             for start in stride(from: 0, to: ofUsers.count, by: settings.threads) {
                 let few = ofUsers[start..<min(start + settings.threads, ofUsers.count)]

@@ -100,10 +100,10 @@ extension TrainingPipeline {
     private func train(
         _ numbers: [Int], _ history: History, _ names: HistoryNames, _ run: Run
     ) throws -> [Int: UsersPart] {
-        let results = try onThreads(try numbers.map { ($0, try history.takePart($0)) }) { [self] in
-            let result = try trainPart($0.0, $0.1, names, run)
+        let results = try onThreads(numbers) { [self] number in
+            let result = try trainPart(number, history, names, run)
             try run.checkCancellation()
-            try run.journal.finish($0.0, result)
+            try run.journal.finish(number, result)
             return result
         }
         return Dictionary(zip(numbers, results)) { $1 }

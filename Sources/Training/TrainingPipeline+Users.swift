@@ -37,7 +37,7 @@ extension TrainingPipeline {
     }
 
     func trainPart(
-        _ number: Int, _ rows: HistoryPart, _ names: HistoryNames, _ run: Run
+        _ number: Int, _ history: History, _ names: HistoryNames, _ run: Run
     ) throws -> UsersPart {
         var result = UsersPart()
         var packing = try PackStage(
@@ -47,24 +47,26 @@ extension TrainingPipeline {
         let changedSince = run.request.changedSince?.startMilliseconds
         var newRows = 0
         let fold = HistoryFold(startMilliseconds: run.request.from.startMilliseconds)
-        try fold.run(
-            rows, isCancelled: run.isCancelled,
-            visit: {
-                split.add($0, window: $1)
-                if let changedSince, $0.row.timestampMilliseconds >= changedSince { newRows += 1 }
-            },
-            endUser: { user in
-                result.users += 1
-                let isChanged = changedSince == nil || newRows >= settings.minimumNewRows
-                newRows = 0
-                if isChanged, split.rowCount >= settings.minimumUserRows,
-                    split.training.seen >= settings.minimumUserRows / 2
-                {
-                    let set = split.finish(names.categories)
-                    try trainUser(names.users.id(user), set, fitting, &packing, &result.ranking, run)
-                }
-                split.removeAll()
-            })
+        for piece in 0..<History.pieceCount {
+            try fold.run(
+                try history.takePiece(piece, ofPart: number), isCancelled: run.isCancelled,
+                visit: {
+                    split.add($0, window: $1)
+                    if let changedSince, $0.row.timestampMilliseconds >= changedSince { newRows += 1 }
+                },
+                endUser: { user in
+                    result.users += 1
+                    let isChanged = changedSince == nil || newRows >= settings.minimumNewRows
+                    newRows = 0
+                    if isChanged, split.rowCount >= settings.minimumUserRows,
+                        split.training.seen >= settings.minimumUserRows / 2
+                    {
+                        let set = split.finish(names.categories)
+                        try trainUser(names.users.id(user), set, fitting, &packing, &result.ranking, run)
+                    }
+                    split.removeAll()
+                })
+        }
         result.models = try packing.finish()
         return result
     }

@@ -269,12 +269,9 @@ public final class TrainingPipeline: Sendable {
         run.report(.prepare, 0)
         var rows = splitRows(history.span, capacity: settings.maximumRows, run)
         let fold = HistoryFold(startMilliseconds: run.request.from.startMilliseconds)
-        for part in 0..<History.partCount {
-            try fold.run(try history.takePart(part), isCancelled: run.isCancelled) {
-                rows.add($0, window: $1)
-            }
-            run.report(.prepare, Double(part + 1) / Double(History.partCount))
-        }
+        try history.takeAll(
+            { try fold.run($0, isCancelled: run.isCancelled) { rows.add($0, window: $1) } },
+            progress: { run.report(.prepare, $0) })
         let set = rows.finish(history.categories)
         guard set.training.count >= settings.minimumRows else {
             throw TrainingError.noData(

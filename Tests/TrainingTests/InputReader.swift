@@ -160,8 +160,10 @@ struct InputReader: Sendable {
         return (0..<batch.count).map { row in
             let id = transactions[row].flatMap { Int($0.dropFirst()) } ?? -1
             guard id >= 0 else { return (-1, .refused) }
-            let isTransaction = RowCheck(batch: batch, row: row).isTransaction(
-                ids, amounts, times, latitudes, longitudes, labels, &passedOver)
+            let isTransaction = ids.withBytes(row) {
+                RowCheck(batch: batch, row: row).isTransaction(
+                    $0, amounts, times, latitudes, longitudes, labels, &passedOver)
+            }
             guard isTransaction else { return (id, .refused) }
             let country = countries.withBytes(row) { text -> String? in
                 guard let text, !ValueText.isMissing(text) else { return nil }

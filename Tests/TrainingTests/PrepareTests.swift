@@ -26,9 +26,9 @@ import Transactions
             scratch: workshop.folder.path, memoryBytes: memoryBytes
         ).run(isCancelled: { false }, progress: { _ in })
         var rows: [Row] = []
-        for part in 0..<History.partCount {
+        try history.takeAll { part in
             try HistoryFold(startMilliseconds: days.lowerBound.startMilliseconds).run(
-                try history.takePart(part), isCancelled: { false },
+                part, isCancelled: { false },
                 visit: { prepared, _ in
                     rows.append(
                         Row(
@@ -112,9 +112,9 @@ import Transactions
         #expect(doubled.rowCount > once.count)
         var rows: Set<Row> = []
         var count = 0
-        for part in 0..<History.partCount {
+        try doubled.takeAll { part in
             try HistoryFold(startMilliseconds: 0).run(
-                try doubled.takePart(part), isCancelled: { false },
+                part, isCancelled: { false },
                 visit: { prepared, _ in
                     count += 1
                     rows.insert(

@@ -60,9 +60,9 @@ import Transactions
             references: ReferencePast(past)
         ).run(isCancelled: { false }, progress: { _ in })
         var rows: [Row] = []
-        for part in 0..<History.partCount {
+        try history.takeAll { part in
             try HistoryFold(startMilliseconds: days.lowerBound.startMilliseconds).run(
-                try history.takePart(part), isCancelled: { false },
+                part, isCancelled: { false },
                 visit: { prepared, _ in
                     rows.append(Row(row: prepared.row, features: Array(prepared.features)))
                 })

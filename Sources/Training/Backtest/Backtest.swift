@@ -89,10 +89,9 @@ extension TrainingPipeline {
         let history = try historyScan(days, asOf: asOf, usesReferences: usesReferences).run(
             isCancelled: isCancelled, progress: { progress($0 / 2) })
         let fold = HistoryFold(startMilliseconds: days.lowerBound.startMilliseconds)
-        for part in 0..<History.partCount {
-            try fold.run(try history.takePart(part), isCancelled: isCancelled) { row, _ in try visit(row) }
-            progress(0.5 + Double(part + 1) / Double(2 * History.partCount))
-        }
+        try history.takeAll(
+            { try fold.run($0, isCancelled: isCancelled) { row, _ in try visit(row) } },
+            progress: { progress(0.5 + $0 / 2) })
         return history
     }
 }

@@ -26,7 +26,7 @@ struct FittedModel {
     private(set) var threshold: Double
     /// Of the training rows, in the order of the sample.
     let trainingScores: [Double]
-    /// By what is said how rare a score is: the training scores, or those of rows that the model has not seen.
+    /// By what is said how rare a score is: the training scores, ascending, or those of rows that the model has not seen.
     private(set) var usualScores: [Double]
 
     /// With fewer rows the tail of the training scores tells more, whatever the model has learned by heart.
@@ -82,10 +82,12 @@ func fit(_ all: RowTable, preprocessing: Preprocessing, _ settings: FitSettings)
         throw TrainingError.cancelled
     }
     let scores = try score(model, encoded, columns: plan.columnCount)
+    // Threshold and severity both look for places among them: what is sorted is sorted again at once.
+    let sorted = scores.sorted()
     return FittedModel(
         model: model, preprocessing: preprocessing, plan: plan,
-        threshold: ScoreMetrics.threshold(scores, contamination: settings.contamination),
-        trainingScores: scores, usualScores: scores)
+        threshold: ScoreMetrics.threshold(sorted, contamination: settings.contamination),
+        trainingScores: scores, usualScores: sorted)
 }
 
 /// What a detector that learns from labels learns from: rows whose label may still come would teach it that frauds are

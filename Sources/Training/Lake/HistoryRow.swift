@@ -33,28 +33,19 @@ struct HistoryRow: BitwiseCopyable, Sendable {
 
     /// Writes the hashes that `PreprocessingPlan.apply` reads, in the order of `FeatureSchema.categorical`.
     func appendCategories(to hashes: inout [UInt64]) {
-        for (_, field) in FeatureSchema.categorical { hashes.append(hash(field)) }
-    }
-
-    private func hash(_ field: TextField) -> UInt64 {
-        switch field {
-        case .category: category
-        case .country: country
-        case .channel: channel
-        case .currency: currency
-        case .merchantID: merchant
-        case .deviceID: device
-        case .transactionID: transaction
-        case .userID: 0
-        }
+        // As the schema has them, which a test keeps together: its list has names, which would be counted for each row.
+        hashes.append(category)
+        hashes.append(country)
+        hashes.append(channel)
+        hashes.append(currency)
     }
 }
 
 /// The ids of users, numbered as they come.
 struct HistoryUsers: Sendable {
     private var indices: [UInt64: UInt32] = [:]
-    /// The part of each user's rows.
-    private var parts: [UInt8] = []
+    /// Where each user's rows are, see `spillKey`.
+    private var spillKeys: [UInt16] = []
     private var starts: [Int] = [0]
     private var texts: [UInt8] = []
     private var last: (index: UInt32, hash: UInt64)?
@@ -63,9 +54,9 @@ struct HistoryUsers: Sendable {
 
     func id(_ index: UInt32) -> String { String(decoding: bytes(index), as: UTF8.self) }
 
-    /// Which part of the history a user's rows are in: the catalogue's shard of the user, so that a part of the users is a
-    /// part of the models.
-    func part(_ index: UInt32) -> Int { Int(parts[Int(index)]) }
+    /// Which part of the history a user's rows are in, and which piece of it: the part is the catalogue's shard of the user,
+    /// so that a part of the users is a part of the models.
+    func spillKey(_ index: UInt32) -> Int { Int(spillKeys[Int(index)]) }
 
     private func bytes(_ index: UInt32) -> ArraySlice<UInt8> {
         texts[starts[Int(index)]..<starts[Int(index) + 1]]
@@ -98,7 +89,8 @@ struct HistoryUsers: Sendable {
         let index = UInt32(count)
         texts.append(contentsOf: id)
         starts.append(texts.count)
-        parts.append(Tenant.shardNumber(id))
+        let piece = UInt16(truncatingIfNeeded: hash >> 32) % UInt16(History.pieceCount)
+        spillKeys.append(UInt16(Tenant.shardNumber(id)) * UInt16(History.pieceCount) + piece)
         indices[slot] = index
         return index
     }

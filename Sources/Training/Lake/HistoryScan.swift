@@ -6,122 +6,6 @@ import ObjectStore
 import Outcomes
 import Transactions
 
-/// What the lake has of the days in range and the warm-up days before: rows in parts by user.
-///
-/// All rows of a user are in one part, so that parts can be worked on one by one, each in bounded memory.
-struct History {
-    let parts: SpillFiles
-    let users: HistoryUsers
-    let categories: CategoryNames
-    /// First and last event time of the rows in range; nil when there are none.
-    let span: ClosedRange<Int64>?
-    /// Rows in range.
-    let rowCount: Int
-    /// Labels of them, of those known.
-    let known: KnownLabels
-    /// Rows of files in range whose time lies outside the range and its warm-up days.
-    let strayRows: Int
-    /// Rows that are no transactions.
-    let passedOver: PassedOverRows
-    /// Whether each row of a part is followed by what reference tables said of it.
-    let hasReferences: Bool
-    let reading: LakeReading
-    /// A transaction up to then that nobody has labelled counts as genuine. Milliseconds since 1970 UTC.
-    let genuineUntil: Int64
-    /// Both of each user apart, where only some users' rows were read: who else was asked for is chance.
-    let labelsOfUser: [UInt32: LabelsOfUser]?
-
-    struct LabelsOfUser: Sendable {
-        var known = KnownLabels()
-        var genuineUntil = Int64.min
-    }
-
-    /// A user's part is the catalogue's shard of the user, see `HistoryUsers.part`.
-    static let partCount = 256
-
-    /// Reads a part, which is then gone.
-    func takePart(_ part: Int) throws -> HistoryPart {
-        var taken = HistoryPart()
-        let stride = MemoryLayout<HistoryRow>.stride
-        let size = stride + (hasReferences ? ReferencePast.width * MemoryLayout<Float>.size : 0)
-        try parts.take(part, recordSize: size) { bytes in
-            taken.rows.reserveCapacity(taken.rows.count + bytes.count / size)
-            for offset in Swift.stride(from: 0, to: bytes.count, by: size) {
-                var row = bytes.loadUnaligned(fromByteOffset: offset, as: HistoryRow.self)
-                let until = labelsOfUser.map { $0[row.user]?.genuineUntil ?? .min } ?? genuineUntil
-                if row.label < 0, row.timestampMilliseconds <= until { row.label = 0 }
-                taken.rows.append(row)
-                for place in Swift.stride(
-                    from: offset + stride, to: offset + size, by: MemoryLayout<Float>.size)
-                {
-                    taken.references.append(bytes.loadUnaligned(fromByteOffset: place, as: Float.self))
-                }
-            }
-        }
-        return taken
-    }
-}
-
-/// How many rows somebody has labelled.
-struct KnownLabels: Sendable, Hashable {
-    private(set) var frauds = 0
-    private(set) var genuine = 0
-
-    mutating func add(_ label: Int32) {
-        if label > 0 { frauds += 1 } else if label == 0 { genuine += 1 }
-    }
-
-    /// For the artifact's header and the job's answer.
-    var metrics: [String: Double] {
-        ["labelled_frauds": Double(frauds), "labelled_genuine": Double(genuine)]
-    }
-}
-
-/// Rows of some users, with `ReferencePast.width` reference features each, or none at all.
-struct HistoryPart: Sendable {
-    var rows: [HistoryRow] = []
-    var references: [Float] = []
-
-    /// One user's rows.
-    struct OfUser: Sendable {
-        /// In `HistoryUsers`.
-        let number: UInt32
-        let rows: HistoryPart
-        /// Labels of those in range.
-        let known: KnownLabels
-    }
-
-    /// The rows of each user apart, by the users' numbers.
-    func byUser(
-        _ labels: [UInt32: History.LabelsOfUser]?, where isWanted: (UInt32) -> Bool
-    ) -> [OfUser] {
-        let width = ReferencePast.width
-        var parts: [UInt32: HistoryPart] = [:]
-        for (index, row) in rows.enumerated() {
-            parts[row.user, default: HistoryPart()].rows.append(row)
-            guard !references.isEmpty else { continue }
-            parts[row.user, default: HistoryPart()].references.append(
-                contentsOf: references[index * width..<(index + 1) * width])
-        }
-        return parts.filter { isWanted($0.key) }.map { number, rows in
-            OfUser(number: number, rows: rows, known: labels?[number]?.known ?? KnownLabels())
-        }.sorted { $0.number < $1.number }
-    }
-}
-
-/// What threads that work on parts share; immutable.
-struct HistoryNames: Sendable {
-    let users: HistoryUsers
-    let categories: CategoryNames
-    let span: ClosedRange<Int64>?
-
-    init(_ history: History) {
-        users = history.users
-        categories = history.categories
-        span = history.span
-    }
-}
-
 /// Stage 1: one pass over the lake's files of these days, only the columns needed, and for some users only the row
 /// groups that may hold them.
 struct HistoryScan {
@@ -162,6 +46,7 @@ struct HistoryScan {
         var statistics = try reader.scan(
             files: files, columns: TransactionColumns.required,
             optionalColumns: TransactionColumns.optional,
+            codedColumns: TransactionColumns.repeated,
             userIDs: references == nil ? userIDs : nil, isCancelled: isCancelled,
             begin: { file in
                 if file.day != rows.day { try rows.finishDay() }
@@ -171,6 +56,7 @@ struct HistoryScan {
             }, { try rows.add($0) })
         progress(1)
         try rows.finishDay()
+        try rows.parts.finish()
         if let warmUp = rows.references?.reading { statistics.add(warmUp) }
         let reading = LakeReading(statistics)
         reading.count()
@@ -209,7 +95,9 @@ struct HistoryScan {
             labels = scan.labels
             references = scan.references
             ofUser = scan.userIDs.map { _ in [:] }
-            parts = SpillFiles(keys: History.partCount, scratch: scan.scratch, budgetBytes: scan.memoryBytes)
+            parts = SpillFiles(
+                keys: History.partCount * History.pieceCount, scratch: scan.scratch,
+                budgetBytes: scan.memoryBytes)
             range =
                 scan.days.lowerBound
                 .startMilliseconds..<scan.days.upperBound.adding(days: 1).startMilliseconds
@@ -217,8 +105,8 @@ struct HistoryScan {
         }
 
         mutating func add(_ batch: RecordBatch) throws {
-            let ids = try batch.texts(TransactionColumns.userID)
-            let transactions = try hashes(batch, TransactionColumns.transactionID)
+            var ids = try BatchIDs(batch)
+            let transactions = Self.hashesOfDifferent(try batch.texts(TransactionColumns.transactionID))
             let amounts = try batch.readReals(TransactionColumns.amount)
             let times = try batch.readTimestamps(TransactionColumns.timestamp)
             let latitudes = try batch.readReals(TransactionColumns.latitude)
@@ -230,29 +118,37 @@ struct HistoryScan {
             let kinds = try namedHashes(batch, TextField.category.key)
             let channels = try namedHashes(batch, TextField.channel.key)
             let currencies = try namedHashes(batch, TextField.currency.key)
+            let isSound = RowCheck.areSound(amounts, times, latitudes, longitudes, own)
+            // Arrays at hand: asked row by row the columns would be counted as many times.
+            let (amountValues, timeValues) = (amounts.values, times.values)
+            let (latitudeValues, longitudeValues) = (latitudes.values, longitudes.values)
+            let ownValues = own.values
             for row in 0..<batch.count {
-                let check = RowCheck(batch: batch, row: row)
-                guard
-                    check.isTransaction(
-                        ids, amounts, times, latitudes, longitudes, own, &passedOver)
-                else {
-                    continue
-                }
-                let user = ids.withBytes(row) { id in
-                    users.find(id ?? UnsafeBufferPointer(start: nil, count: 0))
+                let user: (index: UInt32, hash: UInt64)
+                // Whose earlier row was a transaction has an id that is one.
+                if isSound, let known = ids.known(row) {
+                    user = known
+                } else {
+                    let isTransaction = ids.withBytes(row) { id in
+                        RowCheck(batch: batch, row: row).isTransaction(
+                            id, amounts, times, latitudes, longitudes, own, &passedOver)
+                    }
+                    guard isTransaction else { continue }
+                    user = ids.withBytes(row) { users.find($0 ?? .init(start: nil, count: 0)) }
+                    ids.note(user, row)
                 }
                 let found = HistoryRow(
-                    timestampMilliseconds: times.values[row], amount: amounts.values[row],
-                    latitude: latitudes.values[row], longitude: longitudes.values[row],
+                    timestampMilliseconds: timeValues[row], amount: amountValues[row],
+                    latitude: latitudeValues[row], longitude: longitudeValues[row],
                     merchant: merchants[row], country: countries[row],
                     device: devices[row], category: kinds[row], channel: channels[row],
                     currency: currencies[row], transaction: transactions[row], user: user.index,
                     label: label(
-                        transactions[row], of: user.index, own: own.values[row], at: times.values[row]))
+                        transactions[row], of: user.index, own: ownValues[row], at: timeValues[row]))
                 if references == nil {
                     try keep(found)
                 } else {
-                    ofDay.append(found, userHash: user.hash, own: own.values[row])
+                    ofDay.append(found, userHash: user.hash, own: ownValues[row])
                 }
             }
         }
@@ -273,8 +169,7 @@ struct HistoryScan {
         private mutating func label(
             _ transaction: UInt64, of user: UInt32, own: Int8, at time: Int64
         ) -> Int32 {
-            let history = labels.history(of: transaction)
-            guard let last = history.last else {
+            guard !labels.isEmpty, let last = labels.history(of: transaction).last else {
                 // What came with a transaction was known when it happened.
                 return time <= labels.asOfMilliseconds ? Int32(own) : -1
             }
@@ -297,20 +192,44 @@ struct HistoryScan {
                 ofUser?[row.user, default: (LabelMaturity(), KnownLabels())].known.add(row.label)
                 span = min(span?.lowerBound ?? time, time)...max(span?.upperBound ?? time, time)
             }
-            let part = users.part(row.user)
+            let part = users.spillKey(row.user)
             try withUnsafeBytes(of: row) { row in
                 try references.withUnsafeBytes { try parts.append(row, and: $0, to: part) }
             }
         }
 
         private func hashes(_ batch: RecordBatch, _ name: String) throws -> [UInt64] {
-            Self.hashes(try batch.texts(name)) { _, _ in }
+            try Self.hashes(batch, name) { _, _ in }
+        }
+
+        /// Of texts that hardly ever come twice; 0: there is none.
+        private static func hashesOfDifferent(
+            _ texts: TextColumn, met: (UInt64, UnsafeBufferPointer<UInt8>) -> Void = { _, _ in }
+        ) -> [UInt64] {
+            [UInt64](unsafeUninitializedCapacity: texts.count) { hashes, count in
+                texts.visit { row, text in
+                    hashes[row] = 0
+                    guard let text, !ValueText.isMissing(text) else { return }
+                    hashes[row] = TextHash.hash(UnsafeRawBufferPointer(text))
+                    met(hashes[row], text)
+                }
+                count = texts.count
+            }
         }
 
         /// Hashes of categories, whose texts are kept.
         private mutating func namedHashes(_ batch: RecordBatch, _ name: String) throws -> [UInt64] {
-            let texts = try batch.texts(name)
-            return Self.hashes(texts) { categories.add($0, $1) }
+            try Self.hashes(batch, name) { categories.add($0, $1) }
+        }
+
+        private static func hashes(
+            _ batch: RecordBatch, _ name: String, met: (UInt64, UnsafeBufferPointer<UInt8>) -> Void
+        ) throws -> [UInt64] {
+            guard let coded = try batch.codedTexts(name) else {
+                return hashes(try batch.texts(name), met: met)
+            }
+            let ofTexts = hashesOfDifferent(coded.texts, met: met)
+            return coded.codes.map { $0 < 0 ? 0 : ofTexts[Int($0)] }
         }
 
         /// Of each row's text; 0: there is none.
@@ -340,6 +259,52 @@ struct HistoryScan {
                 count = texts.count
             }
         }
+    }
+}
+
+/// The users of a batch's rows: those that are known by their numbers in the file, or by the row before.
+private struct BatchIDs {
+    private let batch: RecordBatch
+    private let coded: CodedTexts?
+    /// nil where there are codes.
+    private let texts: TextColumn?
+    /// For each code the user; nil: not looked for yet.
+    private var found: [(index: UInt32, hash: UInt64)?]
+    /// Without codes: the last user that was looked for, and in which row.
+    private var last: (user: (index: UInt32, hash: UInt64), row: Int)?
+
+    init(_ batch: RecordBatch) throws {
+        self.batch = batch
+        coded = try batch.codedTexts(TransactionColumns.userID)
+        texts = coded == nil ? try batch.texts(TransactionColumns.userID) : nil
+        found = Array(repeating: nil, count: coded?.texts.count ?? 0)
+    }
+
+    /// The user of a row whose id has been noted.
+    func known(_ row: Int) -> (index: UInt32, hash: UInt64)? {
+        if let coded { return coded.codes[row] < 0 ? nil : found[Int(coded.codes[row])] }
+        guard let last, let texts, isSame(texts, row, last.row) else { return nil }
+        return last.user
+    }
+
+    private func isSame(_ texts: TextColumn, _ row: Int, _ other: Int) -> Bool {
+        texts.withBytes(row) { text in
+            texts.withBytes(other) { other in
+                guard let text, let other, text.count == other.count else { return false }
+                guard let start = text.baseAddress, let from = other.baseAddress else { return false }
+                return memcmp(start, from, text.count) == 0
+            }
+        }
+    }
+
+    mutating func note(_ user: (index: UInt32, hash: UInt64), _ row: Int) {
+        if let coded { found[Int(coded.codes[row])] = user } else { last = (user, row) }
+    }
+
+    /// The UTF-8 bytes of a row's id; nil: there is none.
+    func withBytes<R>(_ row: Int, _ body: (UnsafeBufferPointer<UInt8>?) -> R) -> R {
+        guard let coded else { return texts?.withBytes(row, body) ?? body(nil) }
+        return coded.codes[row] < 0 ? body(nil) : coded.texts.withBytes(Int(coded.codes[row]), body)
     }
 }
 

@@ -25,12 +25,24 @@ struct RowCheck {
     let batch: RecordBatch
     let row: Int
 
+    /// Whether no row has a fault in one of these columns.
+    static func areSound(
+        _ amounts: ReadColumn<Double>, _ times: ReadColumn<Int64>, _ latitudes: ReadColumn<Double>,
+        _ longitudes: ReadColumn<Double>, _ labels: ReadColumn<Int8>
+    ) -> Bool {
+        amounts.isComplete && times.isComplete && !latitudes.hasRefusals && !longitudes.hasRefusals
+            && !labels.hasRefusals && amounts.values.allSatisfy(\.isFinite)
+            && times.values.allSatisfy(TimeText.acceptedMilliseconds.contains)
+            && latitudes.values.allSatisfy { !($0.magnitude > 90) }
+            && longitudes.values.allSatisfy { !($0.magnitude > 180) }
+    }
+
     func isTransaction(
-        _ ids: TextColumn, _ amounts: ReadColumn<Double>, _ times: ReadColumn<Int64>,
+        _ id: UnsafeBufferPointer<UInt8>?, _ amounts: ReadColumn<Double>, _ times: ReadColumn<Int64>,
         _ latitudes: ReadColumn<Double>, _ longitudes: ReadColumn<Double>, _ labels: ReadColumn<Int8>,
         _ passedOver: inout PassedOverRows
     ) -> Bool {
-        guard let (column, reason) = firstFault(ids, amounts, times, latitudes, longitudes, labels) else {
+        guard let (column, reason) = firstFault(id, amounts, times, latitudes, longitudes, labels) else {
             return true
         }
         passedOver.add("\(column): \(reason)", first: place(column))
@@ -38,14 +50,11 @@ struct RowCheck {
     }
 
     private func firstFault(
-        _ ids: TextColumn, _ amounts: ReadColumn<Double>, _ times: ReadColumn<Int64>,
+        _ id: UnsafeBufferPointer<UInt8>?, _ amounts: ReadColumn<Double>, _ times: ReadColumn<Int64>,
         _ latitudes: ReadColumn<Double>, _ longitudes: ReadColumn<Double>, _ labels: ReadColumn<Int8>
     ) -> (String, String)? {
-        let user = ids.withBytes(row) { id -> String? in
-            guard let id, !ValueText.isMissing(id) else { return "there is none" }
-            return id.count > 256 ? "expected 1 to 256 bytes" : nil
-        }
-        if let user { return (TransactionColumns.userID, user) }
+        guard let id, !ValueText.isMissing(id) else { return (TransactionColumns.userID, "there is none") }
+        if id.count > 256 { return (TransactionColumns.userID, "expected 1 to 256 bytes") }
         if let amount = fault(TransactionColumns.amount, amounts, isRequired: true, isGood: { $0.isFinite }) {
             return amount
         }

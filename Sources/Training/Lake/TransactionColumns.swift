@@ -16,6 +16,9 @@ enum TransactionColumns {
         .currency, .merchantID, .category, .country, .channel, .deviceID,
     ]
 
+    /// Texts that come again and again within a file: all but the transactions' ids.
+    static let repeated = [userID] + optionalTexts.map(\.key)
+
     static let required = [transactionID, userID, amount, timestamp]
     static let optional = optionalTexts.map(\.key) + [latitude, longitude, label]
 
@@ -35,22 +38,33 @@ enum TransactionColumns {
     /// - Parameter labels: One a transaction: 1 anomalous, 0 not, -1 unknown.
     static func parquetFile(_ transactions: TransactionBatch, labels: [Int8]) throws -> [UInt8] {
         let order = sorted(transactions)
+        let rowsOfGroup = rowGroupRows(of: transactions.count)
+        let writer = try ParquetWriter(columns: parquet, rowGroupRows: rowsOfGroup)
+        // One row group at a time: the columns of all rows would be there once more, beside the batch and the file.
+        for start in stride(from: 0, to: order.count, by: rowsOfGroup) {
+            try writer.append(
+                columns(transactions, labels, order[start..<min(start + rowsOfGroup, order.count)]))
+        }
+        return try writer.finish()
+    }
+
+    /// Some rows, column by column.
+    private static func columns(
+        _ transactions: TransactionBatch, _ labels: [Int8], _ rows: ArraySlice<Int>
+    ) -> [ColumnValues] {
         func texts(_ field: TextField) -> ColumnValues {
             var column = TextColumn()
-            for row in order { transactions.withText(field, row) { column.append(utf8: $0) } }
+            for row in rows { transactions.withText(field, row) { column.append(utf8: $0) } }
             return .text(column)
         }
-        let writer = try ParquetWriter(columns: parquet, rowGroupRows: rowGroupRows(of: transactions.count))
-        try writer.append(
-            [
-                texts(.transactionID), texts(.userID), .real(order.map { transactions.amount[$0] }),
-                .timestampMilliseconds(order.map { transactions.timestampMilliseconds[$0] }),
-            ] + optionalTexts.map(texts) + [
-                .real(order.map { transactions.latitude[$0] }),
-                .real(order.map { transactions.longitude[$0] }),
-                .boolean(NullableColumn(order.map { labels[$0] < 0 ? nil : labels[$0] == 1 }, nullAs: false)),
-            ])
-        return try writer.finish()
+        return [
+            texts(.transactionID), texts(.userID), .real(rows.map { transactions.amount[$0] }),
+            .timestampMilliseconds(rows.map { transactions.timestampMilliseconds[$0] }),
+        ] + optionalTexts.map(texts) + [
+            .real(rows.map { transactions.latitude[$0] }),
+            .real(rows.map { transactions.longitude[$0] }),
+            .boolean(NullableColumn(rows.map { labels[$0] < 0 ? nil : labels[$0] == 1 }, nullAs: false)),
+        ]
     }
 
     /// Rows of a row group, for a file of that many.

@@ -24,44 +24,53 @@ struct HistoryFold {
         _ part: HistoryPart, isCancelled: () -> Bool, visit: (PreparedRow, UserWindow) throws -> Void,
         endUser: (UInt32) throws -> Void = { _ in }
     ) throws {
-        let rows = part.rows
         let width = ReferencePast.width
         var features = [Float](repeating: 0, count: UserWindow.featureCount)
         var window = UserWindow()
-        var previous: HistoryRow?
+        var previous: Int?
         var hasVisited = false
-        for (place, index) in order(rows).enumerated() {
-            if place % 4096 == 0, isCancelled() { throw TrainingError.cancelled }
-            let row = rows[Int(index)]
-            if let previous {
-                if previous.user != row.user {
-                    if hasVisited { try endUser(previous.user) }
-                    hasVisited = false
-                    window = UserWindow()
-                } else if previous.timestampMilliseconds == row.timestampMilliseconds,
-                    previous.transaction == row.transaction, row.transaction != 0
-                {
-                    continue
-                }
-            }
-            previous = row
-            let event = row.event
-            if row.timestampMilliseconds >= startMilliseconds {
-                hasVisited = true
-                try features.withUnsafeMutableBufferPointer { features in
-                    window.writeFeatures(for: event, into: features)
-                    if !part.references.isEmpty {
-                        let first = UserWindow.referenceRange.lowerBound
-                        for place in 0..<width {
-                            features[first + place] = part.references[Int(index) * width + place]
-                        }
+        let order = order(part.rows)
+        try part.rows.withUnsafeBufferPointer { rows in
+            for (place, index) in order.enumerated() {
+                if place % 4096 == 0, isCancelled() { throw TrainingError.cancelled }
+                let index = Int(index)
+                if let previous {
+                    if rows[previous].user != rows[index].user {
+                        if hasVisited { try endUser(rows[previous].user) }
+                        hasVisited = false
+                        // Its memory serves the next user.
+                        window.clear()
+                    } else if Self.isRepeated(rows[index], after: rows[previous]) {
+                        continue
                     }
-                    try visit(PreparedRow(row: row, features: UnsafeBufferPointer(features)), window)
                 }
+                previous = index
+                let event = rows[index].event
+                if rows[index].timestampMilliseconds >= startMilliseconds {
+                    hasVisited = true
+                    try features.withUnsafeMutableBufferPointer { features in
+                        window.writeFeatures(for: event, into: features)
+                        if !part.references.isEmpty {
+                            let first = UserWindow.referenceRange.lowerBound
+                            for place in 0..<width {
+                                features[first + place] = part.references[index * width + place]
+                            }
+                        }
+                        try visit(
+                            PreparedRow(row: rows[index], features: UnsafeBufferPointer(features)), window)
+                    }
+                }
+                window.fold(event)
             }
-            window.fold(event)
+            if let previous, hasVisited { try endUser(rows[previous].user) }
         }
-        if let previous, hasVisited { try endUser(previous.user) }
+    }
+
+    /// Of one user: the same transaction, which counts once.
+    @inline(__always)
+    private static func isRepeated(_ row: HistoryRow, after previous: HistoryRow) -> Bool {
+        previous.timestampMilliseconds == row.timestampMilliseconds
+            && previous.transaction == row.transaction && row.transaction != 0
     }
 
     /// The windows after the last row of each user.
@@ -79,9 +88,7 @@ struct HistoryFold {
             if let previous, previous.user != row.user {
                 try body(previous.user, window, count)
                 (window, count) = (UserWindow(), 0)
-            } else if let previous, previous.timestampMilliseconds == row.timestampMilliseconds,
-                previous.transaction == row.transaction, row.transaction != 0
-            {
+            } else if let previous, Self.isRepeated(row, after: previous) {
                 continue
             }
             previous = row
@@ -96,42 +103,77 @@ struct HistoryFold {
     /// Files are read day by day, and most are sorted by user and time: of most users the rows come in their order, so
     /// they are dealt out by user first, and sorted only where they are not sorted.
     private func order(_ rows: [HistoryRow]) -> [UInt32] {
-        var counts: [UInt32: Int] = [:]
-        eachRun(rows) { user, run in counts[user, default: 0] += run.count }
-        var ranges: [Range<Int>] = []
-        var ends: [UInt32: Int] = [:]
-        for (user, count) in counts.sorted(by: { $0.key < $1.key }) {
-            let start = ranges.last?.upperBound ?? 0
-            ranges.append(start..<start + count)
-            ends[user] = start
-        }
-        var order = [UInt32](repeating: 0, count: rows.count)
-        eachRun(rows) { user, run in
-            let place = ends[user, default: 0]
-            for row in run { order[place + row - run.lowerBound] = UInt32(row) }
-            ends[user] = place + run.count
-        }
-        func precedes(_ a: UInt32, _ b: UInt32) -> Bool {
-            let (first, second) = (rows[Int(a)], rows[Int(b)])
-            if first.timestampMilliseconds != second.timestampMilliseconds {
-                return first.timestampMilliseconds < second.timestampMilliseconds
+        rows.withUnsafeBufferPointer { rows in
+            var users = Users()
+            var runs: [Run] = []
+            var start = 0
+            for row in rows.indices where row + 1 == rows.count || rows[row + 1].user != rows[row].user {
+                let count = row + 1 - start
+                runs.append(Run(user: users.add(rows[row].user, count), start: start, count: count))
+                start = row + 1
             }
-            if first.transaction != second.transaction { return first.transaction < second.transaction }
-            return a < b
+            let ranges = users.ranges
+            var ends = ranges.map(\.lowerBound)
+            var order = [UInt32](repeating: 0, count: rows.count)
+            for run in runs {
+                for offset in 0..<run.count {
+                    order[ends[run.user] + offset] = UInt32(run.start + offset)
+                }
+                ends[run.user] += run.count
+            }
+            func precedes(_ a: UInt32, _ b: UInt32) -> Bool {
+                let (first, second) = (Int(a), Int(b))
+                if rows[first].timestampMilliseconds != rows[second].timestampMilliseconds {
+                    return rows[first].timestampMilliseconds < rows[second].timestampMilliseconds
+                }
+                if rows[first].transaction != rows[second].transaction {
+                    return rows[first].transaction < rows[second].transaction
+                }
+                return a < b
+            }
+            for range in ranges {
+                let isSorted = range.dropFirst().allSatisfy { !precedes(order[$0], order[$0 - 1]) }
+                if !isSorted { order[range].sort(by: precedes) }
+            }
+            return order
         }
-        for range in ranges {
-            let isSorted = range.dropFirst().allSatisfy { !precedes(order[$0], order[$0 - 1]) }
-            if !isSorted { order[range].sort(by: precedes) }
-        }
-        return order
     }
 
-    /// Visits the rows of one user that follow one another.
-    private func eachRun(_ rows: [HistoryRow], _ body: (UInt32, Range<Int>) -> Void) {
-        var start = 0
-        for row in rows.indices where row + 1 == rows.count || rows[row + 1].user != rows[row].user {
-            body(rows[row].user, start..<row + 1)
-            start = row + 1
+    /// Rows of one user that follow one another.
+    private struct Run {
+        /// In `Users`.
+        let user: Int
+        let start: Int
+        let count: Int
+    }
+
+    /// The users of some rows, in the order in which they come, and how many rows each has.
+    private struct Users {
+        private var places: [UInt32: Int] = [:]
+        private var numbers: [UInt32] = []
+        private var counts: [Int] = []
+
+        /// - Returns: The user's place.
+        mutating func add(_ number: UInt32, _ count: Int) -> Int {
+            if let place = places[number] {
+                counts[place] += count
+                return place
+            }
+            places[number] = numbers.count
+            numbers.append(number)
+            counts.append(count)
+            return numbers.count - 1
+        }
+
+        /// For each place where its rows go, where users go by their numbers.
+        var ranges: [Range<Int>] {
+            var ranges = [Range<Int>](repeating: 0..<0, count: numbers.count)
+            var start = 0
+            for place in numbers.indices.sorted(by: { numbers[$0] < numbers[$1] }) {
+                ranges[place] = start..<start + counts[place]
+                start += counts[place]
+            }
+            return ranges
         }
     }
 }

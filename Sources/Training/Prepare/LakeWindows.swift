@@ -54,22 +54,24 @@ public struct LakeWindows: Sendable {
         let history = try scan.run(isCancelled: isCancelled) { progress($0 * 0.8) }
         var outcome = Outcome(skippedRows: history.passedOver.count)
         let fold = HistoryFold(startMilliseconds: .max)
-        for part in 0..<History.partCount {
-            let rows = try history.takePart(part).rows.filter { $0.timestampMilliseconds < end ?? .max }
-            try fold.windows(rows, isCancelled: isCancelled) { user, window, count in
-                let id = history.users.id(user)
-                guard users?.contains(id) ?? true else { return }
-                outcome.users += 1
-                outcome.transactions += count
-                try visit(id, window)
-            }
-            for row in rows {
-                let time = row.timestampMilliseconds
-                outcome.span =
-                    min(outcome.span?.lowerBound ?? time, time)...max(outcome.span?.upperBound ?? time, time)
-            }
-            progress(0.8 + 0.2 * Double(part + 1) / Double(History.partCount))
-        }
+        try history.takeAll(
+            { part in
+                let rows = part.rows.filter { $0.timestampMilliseconds < end ?? .max }
+                try fold.windows(rows, isCancelled: isCancelled) { user, window, count in
+                    let id = history.users.id(user)
+                    guard users?.contains(id) ?? true else { return }
+                    outcome.users += 1
+                    outcome.transactions += count
+                    try visit(id, window)
+                }
+                for row in rows {
+                    let time = row.timestampMilliseconds
+                    outcome.span =
+                        min(
+                            outcome.span?.lowerBound ?? time, time)...max(
+                            outcome.span?.upperBound ?? time, time)
+                }
+            }, progress: { progress(0.8 + 0.2 * $0) })
         return outcome
     }
 }

@@ -45,15 +45,29 @@ struct RowSample: Sendable {
 
     /// The sample, in the order of its priorities.
     mutating func rows() -> RowTable {
+        // Of a few the table keeps its room for the next user's; of many there should be but one copy.
+        guard table.count > Self.fewRows else { return table.gathering(chosen()) }
         compact()
         return table
     }
 
+    private static let fewRows = 10_000
+
     private mutating func compact() {
-        let priorities = table.priorities
-        let order = priorities.indices.sorted { (priorities[$0], $0) < (priorities[$1], $1) }
-        table = table.gathering(Array(order.prefix(capacity)))
+        table = table.gathering(chosen())
         if table.count == capacity, let last = table.priorities.last { cutoff = last }
+    }
+
+    private struct Ranked {
+        let priority: UInt64
+        let row: Int
+    }
+
+    /// Which rows of the table are the sample.
+    private func chosen() -> [Int] {
+        var ranked = table.priorities.enumerated().map { Ranked(priority: $1, row: $0) }
+        ranked.sort { $0.priority != $1.priority ? $0.priority < $1.priority : $0.row < $1.row }
+        return ranked.prefix(capacity).map(\.row)
     }
 
     private static func priority(of row: HistoryRow, seed: UInt64) -> UInt64 {

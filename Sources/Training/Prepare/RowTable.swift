@@ -60,17 +60,27 @@ struct RowTable: Sendable {
     /// Some of the rows, in the order given.
     func gathering(_ rows: [Int]) -> RowTable {
         var table = RowTable()
-        table.features.reserveCapacity(rows.count * Self.width)
-        table.categories.reserveCapacity(rows.count * Self.categoryCount)
-        for row in rows {
-            table.features.append(contentsOf: numeric(row))
-            table.categories.append(contentsOf: categories(row))
-            table.labels.append(labels[row])
-            table.users.append(users[row])
-            table.times.append(times[row])
-            table.priorities.append(priorities[row])
-        }
+        table.features = Self.gather(features, rows, width: Self.width)
+        table.categories = Self.gather(categories, rows, width: Self.categoryCount)
+        table.labels = Self.gather(labels, rows)
+        table.users = Self.gather(users, rows)
+        table.times = Self.gather(times, rows)
+        table.priorities = Self.gather(priorities, rows)
         return table
+    }
+
+    private static func gather<Value: BitwiseCopyable>(
+        _ values: [Value], _ rows: [Int], width: Int = 1
+    ) -> [Value] {
+        [Value](unsafeUninitializedCapacity: rows.count * width) { into, count in
+            values.withUnsafeBufferPointer { values in
+                for (place, row) in rows.enumerated() {
+                    _ = UnsafeMutableBufferPointer(rebasing: into[place * width..<(place + 1) * width])
+                        .initialize(fromContentsOf: values[row * width..<(row + 1) * width])
+                }
+            }
+            count = rows.count * width
+        }
     }
 
     /// The rows as a model wants them, `count x plan.columnCount`, row-major.
