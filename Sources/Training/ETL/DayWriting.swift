@@ -1,4 +1,3 @@
-import Crypto
 import Lake
 import ObjectStore
 import Transactions
@@ -21,19 +20,6 @@ struct DayWriting {
     /// Files of the lake before this run, by day.
     private var before: [LakeDay: [LakeFile]] = [:]
     private var written: Set<String> = []
-
-    private struct Digest: Hashable {
-        let high: UInt64
-        let low: UInt64
-
-        /// Half of a SHA-256: two different ids among a billion have the same with a chance of 10^-21.
-        init(_ id: UnsafeBufferPointer<UInt8>) {
-            let bytes = SHA256.hash(data: UnsafeRawBufferPointer(id))
-            (high, low) = bytes.withUnsafeBytes {
-                ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-            }
-        }
-    }
 
     /// The file that is being filled.
     private struct Filling {
@@ -66,8 +52,32 @@ struct DayWriting {
     }
 
     mutating func write(_ day: LakeDay, _ aside: inout RowsByDay) throws {
-        var known = try foreignIDs(of: day)
+        guard aside.count(day) <= limits.dayIDs else { return try writeLarge(day, &aside) }
+        var known: Set<IDDigest> = []
+        try eachForeignID(of: day) { known.insert($0) }
+        try write(day, &aside) { _, id in !known.insert(IDDigest(id)).inserted }
+    }
+
+    /// A day of so many rows that a table of their ids would not fit: which of them are repeated is found out first.
+    private mutating func writeLarge(_ day: LakeDay, _ aside: inout RowsByDay) throws {
+        var ids = RepeatedRows(
+            rows: aside.count(day), idsAtATime: limits.dayIDs, scratch: limits.scratchFolder,
+            memoryBytes: limits.memoryBytes / 4)
+        try eachForeignID(of: day) { try ids.addForeign($0) }
+        try aside.visit(day) { record in
+            if let id = record.text(.transactionID) { try ids.add(IDDigest(id)) }
+        }
+        let repeated = try ids.repeated().bits
+        try write(day, &aside) { row, _ in repeated[row] }
+    }
+
+    /// - Parameter isRepeated: Told the number of each row that has an id, and the id.
+    private mutating func write(
+        _ day: LakeDay, _ aside: inout RowsByDay,
+        isRepeated: (Int, UnsafeBufferPointer<UInt8>) -> Bool
+    ) throws {
         var filling = Filling()
+        var row = 0
         try aside.take(day) { record in
             let limitReached =
                 filling.batch.count >= limits.fileRows || filling.textBytes >= limits.fileTextBytes
@@ -76,7 +86,12 @@ struct DayWriting {
                 if record.source != filling.source { filling.number = 0 }
                 filling.source = record.source
             }
-            guard let id = record.text(.transactionID), known.insert(Digest(id)).inserted else {
+            guard let id = record.text(.transactionID) else {
+                duplicates += 1
+                return
+            }
+            defer { row += 1 }
+            guard !isRepeated(row, id) else {
                 duplicates += 1
                 return
             }
@@ -120,18 +135,14 @@ struct DayWriting {
     }
 
     /// Ids in the day's files that none of our sources gave.
-    private mutating func foreignIDs(of day: LakeDay) throws -> Set<Digest> {
-        var known: Set<Digest> = []
+    private mutating func eachForeignID(of day: LakeDay, _ body: (IDDigest) throws -> Void) throws {
         let files = before[day, default: []].filter { !isOurs($0) }
         let reader = LakeReader(store: lake).onBadFile(limits.badFiles)
         let statistics = try reader.scan(files: files, columns: [TransactionColumns.transactionID]) { batch in
             let ids = try batch.texts(TransactionColumns.transactionID)
-            for row in 0..<batch.count {
-                ids.withBytes(row) { if let id = $0 { known.insert(Digest(id)) } }
-            }
+            try ids.visit { _, id in if let id { try body(IDDigest(id)) } }
         }
         skipped += statistics.skipReasons
-        return known
     }
 
     private func isOurs(_ file: LakeFile) -> Bool { source(of: file).map(ourNames.contains) ?? false }

@@ -13,8 +13,8 @@ import Transactions
 /// transaction goes to `rejected/`, with source, line and reason.
 ///
 /// Two passes: the sources are parsed piece by piece and their rows put aside by day, in memory up to a budget and in
-/// temporary files beyond; then day by day. Memory does not grow with the sources, but for 40 bytes a transaction of
-/// one day.
+/// temporary files beyond; then day by day. Memory does not grow with the sources, however many they are, in whatever order
+/// their rows come, and however many are of one day (but for a bit a row of it).
 public struct ETL: Sendable {
     private let raw: any ObjectStore
     private let lake: any ObjectStore
@@ -33,6 +33,9 @@ public struct ETL: Sendable {
         /// Rows of one written file, and bytes of their texts.
         public var fileRows = 1_000_000
         public var fileTextBytes = 256 << 20
+        /// Ids of one day's transactions that are told apart in memory, of 35 bytes each; of a day with more they go to
+        /// temporary files.
+        public var dayIDs = 4 << 20
         /// Of the rejected rows of one source that are kept.
         public var rejectedBytes = 64 << 20
         /// What becomes of the run when a source, or a file of the lake, cannot be read.
@@ -151,6 +154,7 @@ public struct ETL: Sendable {
                 "no row of \(sources.count) files is a transaction; the first: \(first). All that could be read are in "
                     + "rejected/; the lake's days are as they were")
         }
+        try aside.finish()
         var writing = DayWriting(
             lake: lake, sourceNames: names, damaged: damaged, refused: refused, limits: limits)
         try writing.begin()
@@ -207,6 +211,8 @@ public struct ETL: Sendable {
 struct RowsByDay {
     private let spill: SpillFiles
     private var keys: [LakeDay: Int] = [:]
+    /// Rows of each key.
+    private var counts: [Int] = []
     private var record: [UInt8] = []
 
     init(scratch: String, memoryBytes: Int) {
@@ -224,16 +230,32 @@ struct RowsByDay {
         } else {
             key = spill.addKey()
             keys[day] = key
+            counts.append(0)
         }
+        counts[key] += 1
         SpilledTransaction.encode(batch, row, source: source, label: label, into: &record)
         try record.withUnsafeBytes { try spill.append($0, to: key) }
     }
+
+    /// Nothing is added any more.
+    func finish() throws { try spill.finish() }
+
+    func count(_ day: LakeDay) -> Int { keys[day].map { counts[$0] } ?? 0 }
 
     /// The rows of a day, which are then gone.
     mutating func take(_ day: LakeDay, _ body: (SpilledTransaction.Record) throws -> Void) throws {
         guard let key = keys[day] else { return }
         var reader = SpilledTransaction.Reader()
         try spill.take(key) { piece in
+            try reader.read(piece) { try body(SpilledTransaction.Record($0)) }
+        }
+    }
+
+    /// The rows of a day, which stay.
+    func visit(_ day: LakeDay, _ body: (SpilledTransaction.Record) throws -> Void) throws {
+        guard let key = keys[day] else { return }
+        var reader = SpilledTransaction.Reader()
+        try spill.visit(key) { piece in
             try reader.read(piece) { try body(SpilledTransaction.Record($0)) }
         }
     }
