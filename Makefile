@@ -38,11 +38,11 @@ torture: ## damage everything that is read, for 20 seconds each (SECONDS=60: lon
 	@scripts/setup --tests
 	@scripts/torture $(or $(SECONDS),20)
 
-bench: ## speed of the parts and end to end beside peers, and AUROC on public tables, on this machine
+bench: ## speed of the parts and end to end beside peers, and AUROC on public tables, on this machine; .bench/history.svg
 	@scripts/setup --tests
 	@scripts/build
 	@swift build -c release --product Benchmarks
-	@scripts/bench
+	@status=0; scripts/bench || status=$$?; scripts/plots history || status=1; exit $$status
 
 bench-tenancy: ## a million users with models of their own: start-up, memory, cold loads (USERS=100000: fewer)
 	@scripts/setup
