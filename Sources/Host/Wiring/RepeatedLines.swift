@@ -56,13 +56,20 @@ struct RepeatedLines: LogHandler {
                     lines[line]?.withheld += 1
                     return nil
                 }
-                if lines[line] == nil, lines.count >= Self.maximumLines {
-                    lines = lines.filter { now - $0.value.at < Self.interval }
-                    // So many different lines are no repetition.
-                    if lines.count >= Self.maximumLines { return 0 }
-                }
+                if lines[line] == nil, lines.count >= Self.maximumLines { Self.thin(&lines, at: now) }
                 return lines.updateValue(Said(at: now), forKey: line)?.withheld ?? 0
             }
+        }
+
+        /// Makes room. Among many lines that come once, as when hundreds of models are promoted, those that come again are
+        /// known by having done so: they stay, and of the others the newest.
+        private static func thin(_ lines: inout [String: Said], at now: ContinuousClock.Instant) {
+            lines = lines.filter { now - $0.value.at < interval }
+            guard lines.count >= maximumLines else { return }
+            let order = lines.sorted {
+                ($0.value.withheld > 0 ? 1 : 0, $0.value.at) < ($1.value.withheld > 0 ? 1 : 0, $1.value.at)
+            }
+            for (line, _) in order.prefix(lines.count / 2) { lines[line] = nil }
         }
 
         /// Lines that differ in a duration alone ("after 3ms") are the same.

@@ -56,7 +56,7 @@ final class KafkaClient: @unchecked Sendable {
             _ = rd_kafka_purge(client.pointer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
             // A consumer is closed by its owner, which serves the last rebalance; here nobody listens any more.
             rd_kafka_destroy_flags(client.pointer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
-            withExtendedLifetime(client.events) {}
+            client.events.end()
             ended.signal()
         }
         thread.name = "kafka end"
@@ -168,29 +168,66 @@ final class ClientEvents: Sendable {
     let logger: Logger
     /// What a consumer's group does to it; nil for producers.
     let rebalances: Rebalances?
+    private let now: @Sendable () -> ContinuousClock.Instant
     private let state = Mutex(State())
 
     private struct State {
         var isConnected = false
         var lastTrouble: String?
         var pending: KafkaError?
+        var failed = FailedConnections()
     }
 
-    init(logger: Logger, rebalances: Rebalances? = nil) {
+    init(
+        logger: Logger, rebalances: Rebalances? = nil,
+        now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }
+    ) {
         self.logger = logger
         self.rebalances = rebalances
+        self.now = now
     }
 
     var isConnected: Bool { state.withLock { $0.isConnected } }
     var lastTrouble: String? { state.withLock { $0.lastTrouble } }
 
+    /// Attempts to connect that have failed, but for those that are over.
+    var failedConnections: Int { state.withLock { $0.failed.times } }
+
     /// A broker answered: whatever the trouble was, it is over.
     func answered() {
-        state.withLock {
-            $0.isConnected = true
-            $0.lastTrouble = nil
+        let over = state.withLock { state in
+            state.isConnected = true
+            state.lastTrouble = nil
+            return state.failed.isEmpty ? [] : state.failed.ended(at: now())
+        }
+        for failure in over {
+            logger.notice("Kafka: connections are taken again", metadata: Self.metadata(failure))
         }
     }
+
+    /// The client is no more: says what it has not said yet.
+    func end() {
+        for failure in state.withLock({ $0.failed.remaining() }) {
+            logger.error("Kafka: connections failed until the client ended", metadata: Self.metadata(failure))
+        }
+    }
+
+    private static func metadata(_ failure: FailedConnections.Account) -> Logger.Metadata {
+        ["failure": "\(failure.text)", "times": "\(failure.times)", "seconds": "\(failure.seconds)"]
+    }
+
+    /// A line of librdkafka's log. What it says of a broker that it does not reach is said once in a while, see
+    /// `FailedConnections`.
+    func log(_ level: Logger.Level, facility: String, _ text: String) {
+        var metadata: Logger.Metadata = ["facility": "\(facility)"]
+        if facility == Self.failedConnection {
+            guard let times = state.withLock({ $0.failed.note(text, at: now()) }) else { return }
+            if times > 1 { metadata["times"] = "\(times)" }
+        }
+        logger.log(level: level, "Kafka: \(text)", metadata: metadata)
+    }
+
+    private static let failedConnection = "FAIL"
 
     /// An error that came with no call to return it: kept for the next call (the first, the others are
     /// logged).
@@ -248,9 +285,7 @@ private func forwardLog(
         .critical, .critical, .critical, .error, .warning, .notice, .info, .debug,  // syslog's 0 to 7
     ]
     let level = levels[min(max(Int(level), 0), levels.count - 1)]
-    events.logger.log(
-        level: level, "Kafka: \(String(cString: text))",
-        metadata: ["facility": .string(facility.map { String(cString: $0) } ?? "")])
+    events.log(level, facility: facility.map { String(cString: $0) } ?? "", String(cString: text))
 }
 
 func forwardError(
