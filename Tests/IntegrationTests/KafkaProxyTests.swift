@@ -27,4 +27,33 @@ import Testing
         #expect(scene.proxy.duties.removedMembers == 0)
         for consumer in [waits, slow, comes] { consumer.close() }
     }
+
+    /// KIP-447: who does not ask for stable offsets is told the committed one, whatever transaction is about to change it.
+    @Test func committedOffsetsAreWithheldOnlyFromWhoAsksForStableOnes() throws {
+        let scene = try StreamScene(partitions: 1)
+        try scene.fill(["a", "b"])
+        let place = TopicPartition(topic: scene.topic, partition: 0)
+        let member = try scene.consumer()
+        let deadline = ContinuousClock.now + .seconds(60)
+        while member.assignment.isEmpty, .now < deadline {
+            _ = try member.poll(maximumCount: 1, timeoutMilliseconds: 20)
+        }
+        let producer = try KafkaProducer(
+            settings: scene.settings, transactionalID: scene.name("id"), logger: scene.logger)
+        try producer.initTransactions()
+        try producer.begin()
+        try producer.send(offsets: [place: 1], consumer: member)
+        try producer.commit()
+        try producer.begin()
+        try producer.send(offsets: [place: 2], consumer: member)
+
+        let looks = try KafkaGroup(scene.name("group"), settings: scene.settings, logger: scene.logger)
+        #expect(try looks.committedOffsets(topic: scene.topic, partitions: 1) == [0: 1])
+        #expect(scene.proxy.duties.unstableOffsets == 0)
+        #expect(throws: KafkaError.self) { try member.committed([place], timeoutMilliseconds: 2_000) }
+        #expect(scene.proxy.duties.unstableOffsets > 0)
+        try producer.commit()
+        #expect(try member.committed([place]) == [place: 2])
+        member.close()
+    }
 }

@@ -3,8 +3,8 @@ import Synchronization
 
 /// What Kafka does since KIP-447, and the test stack's broker (noida-db 0.2.3) does not:
 /// - a transaction's offsets under another generation than the group's are refused (ILLEGAL_GENERATION);
-/// - the committed offset of a partition that has offsets in an open transaction is not given
-///   (UNSTABLE_OFFSET_COMMIT);
+/// - the committed offset of a partition that has offsets in an open transaction is not given to who asks for stable ones
+///   (UNSTABLE_OFFSET_COMMIT), as a consumer does that reads what is committed;
 /// - a member that is silent for its session's time is removed from its group;
 /// - a transaction that is open for longer than its time is aborted, and its producer fenced.
 public final class BrokerDuties: Sendable {
@@ -123,7 +123,7 @@ public final class BrokerDuties: Sendable {
             if reader.int16() == 0 {
                 state.withLock { state in state.transactions[request.transactionalID] = nil }
             }
-        case .offsetFetch where request.version >= 6: return stable(answer, &reader, request)
+        case .offsetFetch where request.wantsStableOffsets: return stable(answer, &reader, request)
         default: break
         }
         return answer

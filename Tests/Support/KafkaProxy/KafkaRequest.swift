@@ -56,6 +56,8 @@ public struct KafkaRequest: Sendable {
     /// Of a transaction's offsets.
     public private(set) var places: [Place] = []
     public private(set) var isCommit = false
+    /// Asks for committed offsets that no open transaction is about to change (KIP-447).
+    public private(set) var wantsStableOffsets = false
     /// Of a session or a transaction.
     public private(set) var timeoutMilliseconds: Int32 = 0
     /// The largest batch that is to be stored.
@@ -96,8 +98,27 @@ public struct KafkaRequest: Sendable {
             body.skip(8 + 2)
             isCommit = body.int8() != 0
         case .transactionOffsetCommit: readTransactionOffsets(&body)
+        case .offsetFetch where version >= 7: readOffsetFetch(&body)
         default: break
         }
+    }
+
+    /// Groups, since version 8 several, with the topics and partitions that are asked for, then the one word that matters.
+    private mutating func readOffsetFetch(_ body: inout WireReader) {
+        for _ in 0..<(version >= 8 ? body.count() : 1) {
+            group = body.string()
+            if version >= 9 {
+                member = body.string()
+                generation = body.int32()
+            }
+            for _ in 0..<body.count() {
+                _ = body.string()
+                body.skip(4 * body.count())
+                body.skipTags()
+            }
+            if version >= 8 { body.skipTags() }
+        }
+        wantsStableOffsets = body.int8() != 0
     }
 
     private mutating func readTransactionOffsets(_ body: inout WireReader) {
