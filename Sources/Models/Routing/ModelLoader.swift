@@ -1,4 +1,5 @@
 import DetectorAPI
+import Foundation
 import Logging
 import Metrics
 import ObjectStore
@@ -40,8 +41,9 @@ final class ModelLoader: Sendable {
             let (tenant, version) = wanted[place]
             return Result {
                 try counted {
-                    try store.limits.checkLoaded(tenant, sizeBytes: artifact.bytes.bytes.count)
-                    return try named(tenant, version, ReadyModel(artifact, registry: registry))
+                    try ready(tenant, version, sizeBytes: artifact.bytes.bytes.count) {
+                        try ReadyModel(artifact, registry: registry)
+                    }
                 }
             }
         }
@@ -77,20 +79,12 @@ final class ModelLoader: Sendable {
                     guard let bytes else {
                         throw ModelLoadError.notFound(tenant: tenant.description, version: version)
                     }
-                    try store.limits.checkLoaded(tenant, sizeBytes: bytes.bytes.count)
-                    let hash = ArtifactHash(of: bytes.bytes)
-                    let (artifact, signer) = try store.open(
-                        bytes, isPromoted: meant[place]?.sha256 == hash)
-                    let model = try named(
-                        tenant, version,
-                        ReadyModel(opened: artifact, file: bytes, hash: hash, registry: registry))
-                    if let promoted = meant[place]?.sha256, promoted != model.hash {
+                    let promoted = meant[place]?.sha256
+                    let (model, file) = try opened(tenant, version, bytes, promoted: promoted)
+                    if let promoted, promoted != model.hash {
                         throw ModelLoadError.notAsPromoted(expected: "\(promoted)", found: model.sha256)
                     }
-                    checked.append(
-                        ModelCache.Checked(
-                            bytes: bytes, sha256: model.hash, signer: signer, tenant: tenant,
-                            version: version, brief: BriefHeader.encode(model.brief)))
+                    checked.append(file)
                     return model
                 }
             }
@@ -113,15 +107,8 @@ final class ModelLoader: Sendable {
             guard let found = try store.find(tenant, version: version) else {
                 throw ModelLoadError.notFound(tenant: tenant.description, version: version)
             }
-            try store.limits.checkLoaded(tenant, sizeBytes: found.bytes.bytes.count)
-            let (artifact, signer) = try store.open(found.bytes)
-            let model = try named(
-                tenant, version, ReadyModel(opened: artifact, file: found.bytes, registry: registry))
-            cache.store([
-                ModelCache.Checked(
-                    bytes: found.bytes, sha256: model.hash, signer: signer, tenant: tenant,
-                    version: version, brief: BriefHeader.encode(model.brief))
-            ])
+            let (model, file) = try opened(tenant, version, found.bytes)
+            cache.store([file])
             return Fetched(model: model, place: found.place)
         }
     }
@@ -143,14 +130,8 @@ final class ModelLoader: Sendable {
                 }
                 // A model that is scored from its bytes would keep the whole pack.
                 let bytes = ArtifactBytes(copying: pack.bytes[place.range])
-                try store.limits.checkLoaded(tenant, sizeBytes: bytes.bytes.count)
-                let (artifact, signer) = try store.open(bytes)
-                let model = try named(
-                    tenant, version, ReadyModel(opened: artifact, file: bytes, registry: registry))
-                checked.append(
-                    ModelCache.Checked(
-                        bytes: bytes, sha256: model.hash, signer: signer, tenant: tenant,
-                        version: version, brief: BriefHeader.encode(model.brief)))
+                let (model, file) = try opened(tenant, version, bytes)
+                checked.append(file)
                 return model
             }
             try body(model, place)
@@ -165,7 +146,32 @@ final class ModelLoader: Sendable {
     /// Bytes of artifacts of a pack that go to the cache by one transaction: as many are there twice.
     private static let storedTogether = 8 << 20
 
-    private func named(_ tenant: Tenant, _ version: Int, _ model: ReadyModel) throws -> ReadyModel {
+    /// Makes a model of an artifact's bytes from the store, and what the cache is to keep of them.
+    ///
+    /// - Parameter promoted: The hash of what was promoted, whose checksums were looked at then.
+    private func opened(
+        _ tenant: Tenant, _ version: Int, _ bytes: ArtifactBytes, promoted: ArtifactHash? = nil
+    ) throws -> (model: ReadyModel, file: ModelCache.Checked) {
+        var signer = Data()
+        let model = try ready(tenant, version, sizeBytes: bytes.bytes.count) {
+            let hash = ArtifactHash(of: bytes.bytes)
+            let opened = try store.open(bytes, isPromoted: promoted == hash)
+            signer = opened.signer
+            return try ReadyModel(opened: opened.artifact, file: bytes, hash: hash, registry: registry)
+        }
+        let file = ModelCache.Checked(
+            bytes: bytes, sha256: model.hash, signer: signer, tenant: tenant, version: version,
+            brief: BriefHeader.encode(model.brief))
+        return (model, file)
+    }
+
+    /// Where every model passes: its size is looked at before it is made, which takes a multiple of it, and whose it is
+    /// afterwards.
+    private func ready(
+        _ tenant: Tenant, _ version: Int, sizeBytes: Int, _ make: () throws -> ReadyModel
+    ) throws -> ReadyModel {
+        try store.limits.checkLoaded(tenant, sizeBytes: sizeBytes)
+        let model = try make()
         guard model.tenant == tenant, model.version == version else {
             throw ModelLoadError.wrongTenant(
                 expected: "\(tenant) v\(version)", found: "\(model.tenant) v\(model.version)")
