@@ -294,7 +294,7 @@ let package = Package(
             dependencies: [
                 "Serving", "Rules", "Features", "Transactions", "Kafka", "Models", "ObjectStore", "Plugins",
                 "Retrying", "SchemaRegistry", "Training", "Lake", "Torture", detectorAPI,
-                logging,
+                grdb, logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),
         // Optimised in debug builds too: it runs thousands of schedules.

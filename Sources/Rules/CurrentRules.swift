@@ -14,6 +14,10 @@ public final class CurrentRules: Sendable {
         var set = RuleSet.none
         /// The store has said that it has this version.
         var isConfirmed = false
+        /// The store, now or in an earlier life of this process, has said which rules there are.
+        var isKnown = false
+        /// The file says that there are none.
+        var isNoneKept = false
         /// Why the version that should serve does not.
         var trouble: String?
     }
@@ -30,15 +34,20 @@ public final class CurrentRules: Sendable {
         self.cachePath = cachePath
         self.logger = logger
         var state = State()
-        if let cachePath, let data = FileManager.default.contents(atPath: cachePath),
-            let kept = try? store.decode([UInt8](data))
-        {
-            state.set = kept
+        if let cachePath, let data = FileManager.default.contents(atPath: cachePath) {
+            if data.isEmpty {
+                (state.isKnown, state.isNoneKept) = (true, true)
+            } else if let kept = try? store.decode([UInt8](data)) {
+                (state.set, state.isKnown) = (kept, true)
+            }
         }
         self.state = Mutex(state)
     }
 
     public var current: RuleSet { state.withLock { $0.set } }
+
+    /// false: nobody has said yet which rules there are, so that none is not an answer.
+    public var isKnown: Bool { state.withLock { $0.isKnown } }
 
     /// Why the version that should serve does not; nil: it does.
     public var trouble: String? { state.withLock { $0.trouble } }
@@ -54,10 +63,14 @@ public final class CurrentRules: Sendable {
                 let found = try store.fetch(version)
                 take(found.set, bytes: found.bytes)
             }
-            state.withLock { $0.trouble = nil }
+            if version == 0 { keepNone() }
+            state.withLock { ($0.isKnown, $0.trouble) = (true, nil) }
         } catch {
             Counter(label: "ml_rules_failures_total").increment()
+            // A version that is damaged is an answer, too: what is present goes on.
+            let isAnswer = (error as? ObjectStoreError)?.isRetryable != true
             let isNews = state.withLock { state in
+                state.isKnown = state.isKnown || isAnswer
                 defer { state.trouble = "\(error)" }
                 return state.trouble != "\(error)"
             }
@@ -89,18 +102,30 @@ public final class CurrentRules: Sendable {
 
     /// - Parameter bytes: To be kept; nil: they are not.
     private func take(_ set: RuleSet, bytes: [UInt8]?) {
-        state.withLock { ($0.set, $0.isConfirmed) = (set, true) }
+        state.withLock { ($0.set, $0.isConfirmed, $0.isKnown) = (set, true, true) }
         Gauge(label: "ml_rules_version").record(set.version)
         logger.notice(
             "rules serve", metadata: ["version": "\(set.version)", "rules": "\(set.rules.count)"])
-        guard let cachePath, let bytes else { return }
+        if let bytes, keep(bytes) { state.withLock { $0.isNoneKept = false } }
+    }
+
+    /// An empty file.
+    private func keepNone() {
+        guard !state.withLock({ $0.isNoneKept }), keep([]) else { return }
+        state.withLock { $0.isNoneKept = true }
+    }
+
+    private func keep(_ bytes: [UInt8]) -> Bool {
+        guard let cachePath else { return false }
         do {
             try Data(bytes).write(to: URL(filePath: cachePath), options: .atomic)
             // They name users.
             try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: cachePath)
+            return true
         } catch {
             // A full disk stops no scoring.
             logger.warning("the rules cannot be kept here", metadata: ["reason": "\(error)"])
+            return false
         }
     }
 

@@ -1,5 +1,6 @@
 import DetectorAPI
 import Foundation
+import GRDB
 import ObjectStore
 import Testing
 
@@ -144,6 +145,29 @@ import Testing
             let data = (try? Data(contentsOf: URL(filePath: world.cachePath() + suffix))) ?? Data()
             #expect(data.range(of: Data(secret)) == nil)
         }
+    }
+
+    @Test(arguments: [ResultCode.SQLITE_FULL, .SQLITE_IOERR_SHMSIZE])
+    func aFullDiskIsCalledOne(code: ResultCode) throws {
+        let error = try #require(LocalStateError(DatabaseError(resultCode: code)))
+        #expect(error.description.contains("the disk of the data directory is full") && error.isRetryable)
+    }
+
+    /// A process that was killed starts again also when there is no room for another byte.
+    @Test func openingASoundCacheWritesNothing() throws {
+        let world = try World()
+        let before = try world.process()
+        try world.publish(.global)
+        try before.promotion.promote([.global: 1], by: "t", reason: "")
+        func files() throws -> [Data] {
+            try ["", "-wal"].map { try Data(contentsOf: URL(filePath: world.cachePath() + $0)) }
+        }
+        let written = try files()
+        // The first still has it open, as far as its files are concerned: nothing is moved from one to the other.
+        let after = try world.process()
+        #expect(try files() == written)
+        #expect(try after.cache.sizeBytes() == before.cache.sizeBytes())
+        withExtendedLifetime(before) {}
     }
 
     /// A cache that has no disk left does not stop anybody.

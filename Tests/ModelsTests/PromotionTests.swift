@@ -1,5 +1,6 @@
 import DetectorAPI
 import Foundation
+import GRDB
 import ObjectStore
 import Synchronization
 import Testing
@@ -256,6 +257,65 @@ import Testing
         #expect(try events.read(after: "0", waitMilliseconds: 0).changes == changes)
         let more = try process.promotion.promote([.global: 2], by: "t", reason: "")
         #expect(try events.read(after: "0", waitMilliseconds: 0).changes == changes + more)
+    }
+
+    /// The store was killed before it could answer: what it has written nobody has told of.
+    @Test func aPromotionWhoseAnswerWasLostIsToldWhenItIsAskedForAgain() throws {
+        let world = try World()
+        let (one, two) = (try world.process("one"), try world.process("two"))
+        for _ in 0..<2 { for tenant in [Tenant.global, .user("a")] { try world.publish(tenant) } }
+        try one.promotion.promote([.global: 1, .user("a"): 1], by: "t", reason: "")
+        #expect(try two.promotion.start(logger: world.logger))
+        for tenant in [Tenant.global, .user("a")] {
+            let cursor = try world.events.read(after: nil, waitMilliseconds: 0).cursor
+            world.objects.die { $0 == tenant.manifestKey }
+            #expect(throws: ObjectStoreError.self) {
+                try one.promotion.promote([tenant: 2], by: "t", reason: "first")
+            }
+            #expect(world.objects.isDead)
+            world.objects.revive()
+            #expect(try one.promotion.promote([tenant: 2], by: "t", reason: "again").isEmpty)
+            let heard = try world.events.read(after: cursor, waitMilliseconds: 0).changes
+            #expect(heard.map(\.tenant) == [tenant] && heard.map(\.to) == [2])
+            try two.promotion.apply(heard)
+        }
+        for process in [one, two] {
+            #expect(try process.router.descriptions(["a", "b"]) == ["user v2", "global v2 no-user-model"])
+        }
+    }
+
+    /// A full disk, say.
+    @Test func aCacheThatCannotBeWrittenKeepsNobodyFromFollowing() throws {
+        let world = try World()
+        let (one, two) = (try world.process("one"), try world.process("two"))
+        for tenant in [Tenant.global, .user("a")] { for _ in 0..<2 { try world.publish(tenant) } }
+        try one.promotion.promote([.global: 1, .user("a"): 1], by: "t", reason: "")
+        #expect(try two.promotion.start(logger: world.logger))
+        for table in ["active", "artifact"] {
+            try two.cache.database.write { db in
+                try db.execute(
+                    sql: """
+                        CREATE TRIGGER full_\(table) BEFORE INSERT ON \(table)
+                        BEGIN SELECT RAISE(ABORT, 'disk full'); END
+                        """)
+            }
+        }
+        try one.promotion.promote([.global: 2, .user("a"): 2], by: "t", reason: "")
+        #expect(try two.promotion.poll(logger: world.logger).count == 2)
+        #expect(try two.router.descriptions(["a", "b"]) == ["user v2", "global v2 no-user-model"])
+        #expect(try two.cache.active() != world.catalogue.all())
+        // Nor is what it did not learn taken for what serves when the store is away, too.
+        world.objects.setAway(true)
+        #expect(try !two.promotion.start(logger: world.logger))
+        #expect(try two.router.descriptions(["a", "b"]) == ["user v2", "global v2 no-user-model"])
+        world.objects.setAway(false)
+        // Each poll looks again, and when there is room the cache has what was missed.
+        #expect(try two.promotion.poll(logger: world.logger).isEmpty)
+        try two.cache.database.write { db in
+            for table in ["active", "artifact"] { try db.execute(sql: "DROP TRIGGER full_\(table)") }
+        }
+        #expect(try two.promotion.poll(logger: world.logger).isEmpty)
+        #expect(try two.cache.active() == world.catalogue.all())
     }
 
     @Test func erasingAUserLeavesNothing() throws {

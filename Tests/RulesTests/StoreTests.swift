@@ -175,6 +175,32 @@ import Testing
         }
     }
 
+    /// A machine that is new while the store is away does not take that for an answer.
+    @Test func noRulesAreKnownOnceTheStoreHasSaidSo() throws {
+        let folder = try TemporaryFolder()
+        let objects = FickleStore(folder.objects)
+        let store = RuleStore(objects: objects)
+        let cache = folder.path + "/rules.json"
+        func start() -> CurrentRules {
+            let rules = CurrentRules(store: store, cachePath: cache, logger: quiet)
+            rules.refresh()
+            return rules
+        }
+        objects.isAway = true
+        let new = start()
+        #expect(!new.isKnown)
+        objects.isAway = false
+        new.refresh()
+        #expect(new.isKnown && new.current.version == 0)
+        objects.isAway = true
+        #expect(start().isKnown && start().current.version == 0)
+        objects.isAway = false
+        _ = try store.add(one("a"), by: "ada", now: noon)
+        #expect(start().current.version == 1)
+        objects.isAway = true
+        #expect(start().isKnown && start().current.version == 1)
+    }
+
     @Test func aDamagedVersionLeavesThePresentOneInPlace() throws {
         let folder = try TemporaryFolder()
         let objects = folder.objects

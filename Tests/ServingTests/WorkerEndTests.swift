@@ -19,7 +19,8 @@ import Testing
 
     /// How often a stream was opened before the worker gave up, and with what.
     private func sessions(
-        stopAfter limit: Int = 100, failing error: @escaping @Sendable () -> any Error
+        stopAfter limit: Int = 100, isInformed: (@Sendable () -> Bool)? = nil,
+        failing error: @escaping @Sendable () -> any Error
     ) throws -> (count: Int, error: (any Error)?) {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let models = ModelStore(objects: DirectoryObjectStore(root: folder), hmacKey: nil)
@@ -29,6 +30,7 @@ import Testing
             registry: DetectorRegistry(logger: Self.logger), maximumSize: 1 << 24, logger: Self.logger)
         var settings = ScoringWorker.Settings()
         settings.backoffMilliseconds = 1...1
+        settings.isInformed = isInformed
         let opened = Mutex(0)
         let stop = Mutex<(@Sendable () -> Void)?>(nil)
         let worker = ScoringWorker(
@@ -59,6 +61,22 @@ import Testing
     @Test func aPassingErrorIsFollowedByANewSession() throws {
         let (count, error) = try sessions(stopAfter: 20) { Failure(isRetryable: true) }
         #expect(count == 20)
+        #expect(error == nil)
+    }
+
+    /// The group would give it partitions that others can read.
+    @Test func noStreamIsOpenedBeforeItIsKnownWhatServes() throws {
+        let asked = Mutex(0)
+        let isInformed: @Sendable () -> Bool = {
+            asked.withLock { asked in
+                asked += 1
+                return asked > 3
+            }
+        }
+        let (count, error) = try sessions(stopAfter: 1, isInformed: isInformed) {
+            Failure(isRetryable: asked.withLock { $0 } > 3)
+        }
+        #expect(count == 1)
         #expect(error == nil)
     }
 

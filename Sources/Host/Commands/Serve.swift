@@ -269,6 +269,7 @@ struct Serve: AsyncParsableCommand {
         var scoring = try workerSettings(settings)
         scoring.schemas = try Parts.schemaRegistry(settings, logger: parts.logger)
         if let spans { scoring.onTraced = { spans.note($0) } }
+        scoring.isInformed = { [promotion = parts.promotion] in promotion.isInformed && rules.isKnown }
         scoring.prepareWindows = streams.warming(settings, logger: parts.logger)
         let snapshots = streams.snapshots
         let workerSettings = scoring

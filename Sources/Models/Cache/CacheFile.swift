@@ -60,8 +60,11 @@ enum CacheFile {
                 WHERE typeof(size) != 'integer' OR size NOT BETWEEN 0 AND \(1 << 40) OR typeof(used) != 'integer')
             """)
         let sum = try Int.fetchOne(db, sql: "SELECT coalesce(sum(size), 0) FROM artifact") ?? 0
-        try db.execute(sql: "DELETE FROM total")
-        try db.execute(sql: "INSERT INTO total VALUES (?)", arguments: [sum])
+        // Nothing is written where nothing is wrong: on a full disk that would be the end of a start.
+        if try DatabaseValue.fetchAll(db, sql: "SELECT size FROM total") != [sum.databaseValue] {
+            try db.execute(sql: "DELETE FROM total")
+            try db.execute(sql: "INSERT INTO total VALUES (?)", arguments: [sum])
+        }
         return removed
     }
 

@@ -22,9 +22,17 @@ public struct LocalStateError: Error, Sendable, CustomStringConvertible {
         case .SQLITE_FULL:
             description = "the disk of the data directory is full (\(reason))"
             isRetryable = true
+        case .SQLITE_IOERR where Self.wantsRoom(error.extendedResultCode):
+            description = "the disk of the data directory is full, or fails (\(reason))"
+            isRetryable = true
         case .SQLITE_BUSY, .SQLITE_LOCKED, .SQLITE_IOERR:
             (description, isRetryable) = ("the local state cannot be used now: \(reason)", true)
         default: (description, isRetryable) = ("the local state fails: \(reason)", false)
         }
+    }
+
+    /// What SQLite says when the file beside the database that it shares with other processes cannot grow, among others.
+    private static func wantsRoom(_ code: ResultCode) -> Bool {
+        [.SQLITE_IOERR_SHMSIZE, .SQLITE_IOERR_WRITE, .SQLITE_IOERR_FSYNC].contains(code)
     }
 }

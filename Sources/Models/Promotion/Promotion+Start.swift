@@ -16,7 +16,14 @@ extension Promotion {
         announcePending()
         do {
             try applying.withLock { _ in try reload(logger: logger) }
+            isCatalogueRead.withLock { $0 = true }
             return true
+        } catch let error as ObjectStoreError where error.isRetryable && isInformed {
+            // What serves is at least as new as what the cache knows, which a full disk may have kept from learning.
+            logger.warning(
+                "the catalogue cannot be read; serving what this process knows",
+                metadata: ["reason": "\(error)"])
+            return false
         } catch let error as ObjectStoreError {
             let table = try cachedTable()
             // A store that refuses may get over it, too; but there has to be something to serve meanwhile.
@@ -91,8 +98,10 @@ extension Promotion {
                 changes += here
             }
             if !loaded.changed.isEmpty || loaded.keys != Set(known.keys) {
-                try cache.replace(loaded.changed, keys: loaded.keys)
+                // If it cannot be written, the next poll reads these manifests once more.
+                inCache { try cache.replace(loaded.changed, keys: loaded.keys) }
             }
+            isCatalogueRead.withLock { $0 = true }
             return changes
         }
     }

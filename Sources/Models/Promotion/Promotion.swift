@@ -15,6 +15,7 @@ public final class Promotion: Sendable {
     /// Held from reading the catalogue to applying what it said, so that what was read first is applied first.
     let applying = Mutex(())
     let damaged = Gauge(label: "ml_catalogue_objects_damaged")
+    let isCatalogueRead = Mutex(false)
 
     /// - Parameter now: Epoch milliseconds, for the history.
     public init(
@@ -32,6 +33,9 @@ public final class Promotion: Sendable {
 
     /// Whether transactions can be scored: those of users without a model of their own need the global one.
     public var hasGlobalModel: Bool { router.snapshot().global != nil }
+
+    /// Whether the catalogue, or what this machine has kept of it, has been read: false on a new machine while the store is away.
+    public var isInformed: Bool { isCatalogueRead.withLock { $0 } || hasGlobalModel }
 
     /// The versions that do not serve in this process although they are, or were, active.
     public var quarantinedModels: [QuarantinedModel] { router.quarantinedModels }
@@ -110,9 +114,18 @@ public final class Promotion: Sendable {
             }
         }
         let changes = try change(activations, ready: ready, by: by, reason: reason ?? "")
-        // The catalogue may have had them active while this process did not know.
+        // The catalogue may have had them active while this process did not know: whoever wrote that, this process a
+        // moment ago for one, may have had no answer, and told nobody. Told twice does no harm.
         let lagging = versions.filter { router.snapshot().version(of: $0.key) != $0.value }.map(\.key)
-        if !lagging.isEmpty { try refresh(Set(lagging), ready: ready) }
+        if !lagging.isEmpty {
+            let found = try refresh(Set(lagging), ready: ready)
+            announce(
+                found.map { change in
+                    var told = change
+                    (told.by, told.reason) = (by, reason ?? "")
+                    return told
+                })
+        }
         // They work, so those that are active already may serve again if they were taken out of service.
         for (tenant, version) in versions { router.release(tenant, version: version) }
         return changes

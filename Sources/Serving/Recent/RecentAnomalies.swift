@@ -31,7 +31,7 @@ public final class RecentAnomalies: Sendable {
         public init() {}
     }
 
-    private struct Entry: Sendable {
+    struct Entry: Sendable {
         let user: Data
         let transaction: String
         let severity: Double
@@ -42,14 +42,23 @@ public final class RecentAnomalies: Sendable {
     private struct State {
         var waiting: [Entry] = []
         var isStopping = false
+
+        /// - Returns: How many of the oldest had to go.
+        mutating func trim() -> Int {
+            let excess = max(0, waiting.count - RecentAnomalies.maximumWaiting)
+            waiting.removeFirst(excess)
+            return excess
+        }
     }
 
     /// Kept; older ones go.
     public static let maximumCount = 100_000
-    private static let maximumWaiting = 10_000
+    static let maximumWaiting = 10_000
     private static let pauseSeconds = 0.2
+    /// Pauses after what could not be written: a disk that is full is so for a while.
+    private static let pausesAfterFailure = 10
 
-    private let database: DatabaseQueue
+    let database: DatabaseQueue
     private let groups: AlertGroups
     private let logger: Logger
     private let state = Mutex(State())
@@ -102,21 +111,27 @@ public final class RecentAnomalies: Sendable {
                     group: groups.id(user: user, timeMilliseconds: transactions.timestampMilliseconds[row]),
                     verdict: Data(verdict)))
         }
-        state.withLock { state in
+        note(entries)
+    }
+
+    func note(_ entries: [Entry]) {
+        let excess = state.withLock { state in
             state.waiting += entries
-            let excess = state.waiting.count - Self.maximumWaiting
-            if excess > 0 {
-                state.waiting.removeFirst(excess)
-                leftOut.increment(by: excess)
-            }
+            return state.trim()
         }
+        leftOut.increment(by: excess)
     }
 
     /// Writes what is noted, until `stop` is called. Blocks; on a thread of its own.
     public func run() {
+        var pauses = 0
         while true {
             let isStopping = state.withLock { $0.isStopping }
-            flush()
+            if pauses > 0, !isStopping {
+                pauses -= 1
+            } else if !flush() {
+                pauses = Self.pausesAfterFailure
+            }
             if isStopping { return }
             Thread.sleep(forTimeInterval: Self.pauseSeconds)
         }
@@ -124,34 +139,53 @@ public final class RecentAnomalies: Sendable {
 
     public func stop() { state.withLock { $0.isStopping = true } }
 
-    /// Writes what is noted now.
-    func flush() {
-        let entries = state.withLock { state in
-            defer { state.waiting = [] }
-            return state.waiting
-        }
-        guard !entries.isEmpty else { return }
+    /// Writes what is noted now. What cannot be written waits.
+    ///
+    /// - Returns: Whether nothing is left.
+    @discardableResult
+    func flush() -> Bool {
+        guard state.withLock({ !$0.waiting.isEmpty }) else { return true }
         do {
-            try database.write { db in
-                for entry in entries {
-                    try db.execute(
-                        sql: """
-                            INSERT OR REPLACE INTO anomaly (user, transaction_id, severity, alert_group, verdict)
-                            VALUES (?, ?, ?, ?, ?)
-                            """,
-                        arguments: [
-                            entry.user, entry.transaction, entry.severity, entry.group, entry.verdict,
-                        ])
+            try database.writeWithoutTransaction { db in
+                // Taken, and put back, where nobody is erased meanwhile.
+                let entries = state.withLock { state in
+                    defer { state.waiting = [] }
+                    return state.waiting
                 }
-                try db.execute(
-                    sql: """
-                        DELETE FROM anomaly WHERE number <= (SELECT max(number) FROM anomaly) - ?
-                        """, arguments: [Self.maximumCount])
+                do {
+                    try db.inTransaction {
+                        try Self.insert(entries, db)
+                        return .commit
+                    }
+                } catch {
+                    let excess = state.withLock { state in
+                        state.waiting = entries + state.waiting
+                        return state.trim()
+                    }
+                    leftOut.increment(by: excess)
+                    throw error
+                }
             }
+            return true
         } catch {
-            leftOut.increment(by: entries.count)
-            logger.warning("recent anomalies cannot be kept", metadata: ["reason": "\(error)"])
+            let reason = LocalStateError(error)?.description ?? "\(error)"
+            logger.warning("recent anomalies cannot be kept; they wait", metadata: ["reason": "\(reason)"])
+            return false
         }
+    }
+
+    private static func insert(_ entries: [Entry], _ db: Database) throws {
+        for entry in entries {
+            try db.execute(
+                sql: """
+                    INSERT OR REPLACE INTO anomaly (user, transaction_id, severity, alert_group, verdict)
+                    VALUES (?, ?, ?, ?, ?)
+                    """,
+                arguments: [entry.user, entry.transaction, entry.severity, entry.group, entry.verdict])
+        }
+        try db.execute(
+            sql: "DELETE FROM anomaly WHERE number <= (SELECT max(number) FROM anomaly) - ?",
+            arguments: [maximumCount])
     }
 
     // MARK: Reading
@@ -204,8 +238,8 @@ public final class RecentAnomalies: Sendable {
     ///
     /// - Returns: How many there were.
     public func erase(userID: String) throws -> Int {
-        state.withLock { $0.waiting.removeAll { $0.user == Data(userID.utf8) } }
-        return try database.writeWithoutTransaction { db in
+        try database.writeWithoutTransaction { db in
+            state.withLock { $0.waiting.removeAll { $0.user == Data(userID.utf8) } }
             try db.execute(sql: "PRAGMA secure_delete = ON")
             try db.execute(sql: "DELETE FROM anomaly WHERE user = ?", arguments: [Data(userID.utf8)])
             return db.changesCount

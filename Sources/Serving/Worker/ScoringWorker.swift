@@ -26,6 +26,9 @@ public final class ScoringWorker: Sendable {
         public var zone: PlaceZone?
         /// Of records that Confluent's serialisers framed; nil: of those JSON alone is read.
         public var schemas: SchemaRegistry?
+        /// Whether this machine knows which models and rules serve: before it does no stream is opened, as a group that it joins
+        /// gives it partitions that others can read. nil: it does.
+        public var isInformed: (@Sendable () -> Bool)?
         /// Called once with the first batch, before its windows are read; a batch that it throws for waits.
         public var prepareWindows: (@Sendable (ConsumedBatch) throws -> Void)?
         /// A reference table older than that is marked in verdicts. Hours, of event time.
@@ -108,6 +111,7 @@ public final class ScoringWorker: Sendable {
     public func run() throws {
         var backoff = Backoff(settings.backoffMilliseconds)
         var unexplained = 0
+        awaitInformation()
         while !isStopped {
             do {
                 try runSession {
@@ -138,6 +142,13 @@ public final class ScoringWorker: Sendable {
     }
 
     private var isStopped: Bool { stopping.isGiven }
+
+    private func awaitInformation() {
+        guard let isInformed = settings.isInformed, !isInformed() else { return }
+        logger.warning("serving waits", metadata: ["reason": "\(ServingError.nothingKnown)"])
+        status.enter(.waiting("\(ServingError.nothingKnown)"))
+        while !isStopped, !isInformed() { stopping.wait(.milliseconds(100)) }
+    }
 
     /// One stream from opening to closing.
     private func runSession(onProgress: () -> Void) throws {

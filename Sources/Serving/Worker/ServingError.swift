@@ -3,6 +3,8 @@ import Retrying
 /// Why the stream waits or a worker starts anew.
 public enum ServingError: Retryable, Sendable, CustomStringConvertible {
     case noGlobalModel
+    /// A machine that is new, and a store that is away.
+    case nothingKnown
     case globalModelFails(String)
     /// Somebody else wrote a window of this batch again and again: two workers own one partition.
     case windowConflicts(attempts: Int)
@@ -16,6 +18,8 @@ public enum ServingError: Retryable, Sendable, CustomStringConvertible {
         switch self {
         case .noGlobalModel:
             "there is no active global model: train one (ml-service train --promote, or POST /v1/train) and promote it"
+        case .nothingKnown:
+            "the object store has not said yet which models and rules serve: it is away (ml-service doctor says more)"
         case .globalModelFails(let reason):
             "the global model cannot score: \(reason); promote another version"
         case .windowConflicts(let attempts):
