@@ -110,7 +110,7 @@ import Testing
     @Test func aPlanIsItsSeedsAndLeavesNothingOut() {
         var options = ProveOptions(
             minutes: 1, seed: 5, workers: 3, partitions: 6, rate: 100, hasOwnServers: true, promotes: true,
-            losesWindows: false)
+            losesWindows: false, fillsDisks: true)
         func steps(_ count: Int) -> [ProvePlan.Step] {
             var plan = ProvePlan(options)
             return (0..<count).map { _ in plan.next() }
@@ -125,6 +125,7 @@ import Testing
         // Servers that are others' are left in peace.
         options.hasOwnServers = false
         options.promotes = false
+        options.fillsDisks = false
         let left = Set(steps(20).map(\.disturbance))
         #expect(
             left == [

@@ -14,12 +14,17 @@ import Testing
         for disturbance in [
             "worker killed", "worker paused", "worker told to end", "worker added", "worker removed",
             "worker added, ended while it joined",
-            "Redis killed", "Redis paused", "Redis failed over", "S3 server killed", "broker restarted",
+            "Redis killed", "Redis paused", "Redis failed over", "S3 server killed, started again",
+            "workers started while the S3 server is away", "S3 server killed during a promotion",
+            "broker restarted",
             "global model promoted",
             "users' models promoted",
         ] {
             #expect(text.contains("s  \(disturbance)"), "\(text)")
         }
+        // A file system of one's own takes the right to mount.
+        #expect(
+            text.contains("s  disk of a worker full") != text.contains("\nno disk is filled: "), "\(text)")
         #expect(!text.contains("marked as inexact"), "\(text)")
     }
 

@@ -8,8 +8,8 @@ struct Prove: AsyncParsableCommand {
             "Show on real servers that nothing is lost, counted twice or different, whatever is killed.",
         discussion: """
             Several workers score a generated stream from topics of their own, while workers, Redis, the S3 server and the
-            broker are killed, paused, restarted, failed over by a seeded plan. Then every committed verdict is compared with those of `replay`
-            over the same stream. Exit 0: lost 0, duplicated 0, different 0; otherwise 70, and the logs are kept.
+            broker are killed, paused, restarted, failed over by a seeded plan; where this process may mount file systems (as root)
+            workers' disks are filled, too. Then every committed verdict is compared with those of `replay` over the same stream. Exit 0: lost 0, duplicated 0, different 0; otherwise 70, and the logs are kept.
 
             With --stack it starts a broker, a Redis and an S3 server of its own. Otherwise it uses those of the settings
             (stream.brokers, redis.url), which it leaves in peace: only workers are disturbed.
@@ -80,17 +80,24 @@ struct Prove: AsyncParsableCommand {
         let folder = FileManager.default.temporaryDirectory.appending(path: "ml-prove-\(run)")
         try FileManager.default.createDirectory(
             at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        let children = ProveChildren()
+        let (children, disks) = (ProveChildren(), ProveDisks(folder: folder))
+        var options = options
+        options.fillsDisks = disks.refusal == nil
         // Twice the time and a quarter of an hour are more than any proof takes.
-        let end = ProveEnd(children, folder: folder, afterSeconds: options.minutes * 120 + 900)
+        let end = ProveEnd(children, disks, folder: folder, afterSeconds: options.minutes * 120 + 900)
         defer { end.release() }
         say(
             "seed \(options.seed), \(options.workers) workers, \(options.partitions) partitions, \(options.rate)/s; logs in \(folder.path)"
         )
+        if let refusal = disks.refusal { say("no disk is filled: \(refusal)") }
+        defer { disks.end() }
         do {
             defer { children.killAll() }
-            let isExact = try ProveRun(options, settings, run: run, folder: folder, children: children).run()
+            let isExact = try ProveRun(
+                options, settings, run: run, folder: folder, children: children, disks: disks
+            ).run()
             if isExact {
+                disks.end()
                 try? FileManager.default.removeItem(at: folder)
             } else {
                 say("NOT EXACT; logs, topics and verdicts are kept: \(folder.path)")
@@ -114,9 +121,10 @@ final class ProveEnd {
     private let sources: [any DispatchSourceSignal]
     private let timer: any DispatchSourceTimer
 
-    init(_ children: ProveChildren, folder: URL, afterSeconds: Double) {
+    init(_ children: ProveChildren, _ disks: ProveDisks, folder: URL, afterSeconds: Double) {
         @Sendable func end(_ reason: String, _ status: Int32) -> Never {
             children.killAll()
+            disks.end()
             FileHandle.standardError.write(
                 Data("ml-service: \(reason); logs are kept: \(folder.path)\n".utf8))
             Glibc._exit(status)

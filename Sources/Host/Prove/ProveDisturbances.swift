@@ -88,7 +88,10 @@ final class ProveDisturbances {
             try end(chosen, disturbance, startsAgain: false)
         case .redisKilled, .redisPaused, .redisFailedOver, .storeRestarted, .brokerRestarted, .redisFlushed,
             .redisSetBack, .redisFailedBehind:
-            try disturbServer(disturbance, awaySeconds: 0.5 + Double(step.choice % 40) / 10)
+            try disturbServer(disturbance, awaySeconds: awaySeconds(step))
+        case .storeAwayAtStart: try startWithoutStore(chosen, awaySeconds: awaySeconds(step))
+        case .diskFilled: try fillDisk(of: chosen, restarts: step.choice / numbers.count % 2 == 0)
+        case .storeKilledInPromotion: try promoteWithoutStore(step)
         case .globalPromoted, .usersPromoted:
             guard let promotions else { return }
             for number in numbers { try listen(number) }
@@ -98,6 +101,8 @@ final class ProveDisturbances {
             }
         }
     }
+
+    private func awaySeconds(_ step: ProvePlan.Step) -> Double { 0.5 + Double(step.choice % 40) / 10 }
 
     /// Wakes it only after the others have taken its partitions over, and its session is over.
     private func pause(_ number: Int, isAlone: Bool) throws {
@@ -136,6 +141,59 @@ final class ProveDisturbances {
             }
             if startsAgain { try workers.start(number) }
         }
+    }
+
+    /// One knows what it knew, and one on a new machine, in another's place, knows nothing.
+    private func startWithoutStore(_ number: Int, awaySeconds: Double) throws {
+        guard let servers else { return }
+        let replaced = workers.numbers.last { $0 != number } ?? number
+        let new = nextNumber
+        nextNumber += 1
+        servers.objects.kill()
+        for one in Set([number, replaced]) { workers.kill(one) }
+        if replaced != number { try workers.start(number) }
+        try workers.start(new)
+        try sleep(awaySeconds)
+        try servers.objects.start()
+        let names =
+            "\(ProveWorkers.name(number)), \(ProveWorkers.name(new)) in the place of \(ProveWorkers.name(replaced))"
+        try measure(.storeAwayAtStart, "\(names); away for \(ProveReport.seconds(awaySeconds))") {
+            try listen(new)
+        }
+    }
+
+    /// The worker goes on, or starts, without room on its disk, and comes to know of a promotion.
+    private func fillDisk(of number: Int, restarts: Bool) throws {
+        try workers.fillDisk(of: number)
+        defer { workers.freeDisk(of: number) }
+        var words = "\(ProveWorkers.name(number))\(restarts ? ", killed and started again" : "")"
+        try measure(.diskFilled, words) {
+            if restarts {
+                workers.kill(number)
+                try workers.start(number)
+            }
+            guard let promotions else { return }
+            for number in workers.numbers { try listen(number) }
+            words += "; \(try promotions.promote(.usersPromoted, workers: workers))"
+        }
+        // What was freed in the meantime is taken, too.
+        try workers.fillDisk(of: number)
+        try sleep(2)
+    }
+
+    private func promoteWithoutStore(_ step: ProvePlan.Step) throws {
+        guard let servers, let promotions else { return }
+        for number in workers.numbers { try listen(number) }
+        let away = awaySeconds(step)
+        let what = step.choice % 2 == 0 ? Disturbance.globalPromoted : .usersPromoted
+        let words = try promotions.promote(what, workers: workers) {
+            // Before, in, or after the one write of a shard or another.
+            Thread.sleep(forTimeInterval: Double(step.choice % 30) / 100)
+            servers.objects.kill()
+            Thread.sleep(forTimeInterval: away)
+            try servers.objects.start()
+        }
+        try measure(.storeKilledInPromotion, "away for \(ProveReport.seconds(away)); \(words)") {}
     }
 
     private func disturbServer(_ disturbance: Disturbance, awaySeconds: Double) throws {

@@ -55,7 +55,8 @@ final class ProveObjectStore {
 
     let uri = "s3://\(bucket)"
 
-    private func start() throws {
+    /// Waits until an object can be written.
+    func start() throws {
         var arguments = [
             "-logtostderr=true", "server", "-dir=\(folder.path)/data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
             "-filer", "-s3", "-s3.config=\(folder.path)/s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0",
@@ -83,8 +84,13 @@ final class ProveObjectStore {
     }
 
     /// What it has acknowledged is with the kernel: killed, it loses nothing.
-    func restart(awaySeconds: Double) throws {
+    func kill() {
         process?.kill()
+        process = nil
+    }
+
+    func restart(awaySeconds: Double) throws {
+        kill()
         Thread.sleep(forTimeInterval: awaySeconds)
         try start()
     }
@@ -96,5 +102,5 @@ final class ProveObjectStore {
         }
     }
 
-    func end() { process?.kill() }
+    func end() { kill() }
 }

@@ -12,6 +12,9 @@ enum Disturbance: String, CaseIterable, Sendable {
     case redisPaused = "Redis paused"
     case redisFailedOver = "Redis failed over to a replica"
     case storeRestarted = "S3 server killed, started again"
+    case storeAwayAtStart = "workers started while the S3 server is away"
+    case storeKilledInPromotion = "S3 server killed during a promotion"
+    case diskFilled = "disk of a worker full"
     case brokerRestarted = "broker restarted"
     case globalPromoted = "global model promoted"
     case usersPromoted = "users' models promoted"
@@ -26,8 +29,11 @@ enum Disturbance: String, CaseIterable, Sendable {
         switch self {
         case .workerKilled, .workerPaused, .workerEnded, .workerAdded, .workerRemoved, .workerEndedJoining:
             true
-        case .redisKilled, .redisPaused, .redisFailedOver, .storeRestarted, .brokerRestarted:
+        case .redisKilled, .redisPaused, .redisFailedOver, .storeRestarted, .storeAwayAtStart,
+            .brokerRestarted:
             options.hasOwnServers
+        case .storeKilledInPromotion: options.hasOwnServers && options.promotes
+        case .diskFilled: options.fillsDisks
         case .globalPromoted, .usersPromoted: options.promotes
         case .redisFlushed, .redisSetBack, .redisFailedBehind: options.hasOwnServers && options.losesWindows
         }

@@ -1,5 +1,7 @@
 import Foundation
 import Models
+import ObjectStore
+import Synchronization
 
 /// Promotions during a proof: the global model, and those of many users at once, to and fro between two versions.
 /// Used from one thread.
@@ -45,13 +47,21 @@ final class ProvePromotions {
 
     /// Promotes, and waits until every worker says that it scores by the new version.
     ///
+    /// - Parameter meanwhile: Done while the promotion is under way, which may fail then: it is asked for until it is answered.
     /// - Returns: For each worker, how long after the answer that was.
-    func promote(_ disturbance: Disturbance, workers: ProveWorkers) throws -> String {
+    func promote(
+        _ disturbance: Disturbance, workers: ProveWorkers, meanwhile: (() throws -> Void)? = nil
+    ) throws -> String {
         let turn = self.turn[disturbance, default: 1]
         self.turn[disturbance] = 1 - turn
         let versions = disturbance == .globalPromoted ? [.global: global[turn]] : users[turn]
         let begin = Self.now
-        try parts.promotion.promote(versions, by: "prove", reason: "a proof")
+        var failures = 0
+        if let meanwhile {
+            failures = try ask(versions, meanwhile)
+        } else {
+            try Self.promote(versions, parts.promotion)
+        }
         let answered = ContinuousClock.now
         done.append(Done(begin: begin, answer: Self.now, versions: versions))
         // Of a user without a model of their own the worker names the global one.
@@ -70,8 +80,38 @@ final class ProvePromotions {
             return waiting.isEmpty
         }
         let what = disturbance == .globalPromoted ? "global v\(version)" : "\(versions.count) users"
+        let again = failures > 0 ? ", asked for \(failures + 1) times" : ""
         return
-            "\(what), answered after \(done[done.count - 1].answer - begin) ms; \(times.joined(separator: ", "))"
+            "\(what)\(again), answered after \(done[done.count - 1].answer - begin) ms; \(times.joined(separator: ", "))"
+    }
+
+    private static func promote(_ versions: [Tenant: Int], _ promotion: Promotion) throws {
+        try promotion.promote(versions, by: "prove", reason: "a proof")
+    }
+
+    /// The result of what another thread does.
+    private final class Answer: Sendable {
+        let result = Mutex<Result<Void, any Error>?>(nil)
+    }
+
+    /// - Returns: How often it was asked for in vain.
+    private func ask(_ versions: [Tenant: Int], _ meanwhile: () throws -> Void) throws -> Int {
+        let (answer, promotion) = (Answer(), parts.promotion)
+        Thread.detachNewThread {
+            let result = Result { try Self.promote(versions, promotion) }
+            answer.result.withLock { $0 = result }
+        }
+        try meanwhile()
+        try proveWait("a promotion is answered", seconds: 120) { answer.result.withLock { $0 != nil } }
+        var last = answer.result.withLock { $0 } ?? .success(())
+        var failures = 0
+        let deadline = ContinuousClock.now + .seconds(60)
+        while case .failure(let error) = last {
+            guard (error as? ObjectStoreError)?.isRetryable == true, .now < deadline else { throw error }
+            failures += 1
+            last = Result { try Self.promote(versions, promotion) }
+        }
+        return failures
     }
 
     private static var now: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }

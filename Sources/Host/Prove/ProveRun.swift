@@ -8,13 +8,17 @@ import Training
 final class ProveRun {
     let scene: ProveScene
     private let children: ProveChildren
+    private let disks: ProveDisks
     private let servers: ProveServers?
     private let topics: ProveTopics
     private let logger = Logger(label: "prove") { _ in SwiftLogNoOpLogHandler() }
 
-    init(_ options: ProveOptions, _ base: Settings, run: String, folder: URL, children: ProveChildren) throws
-    {
+    init(
+        _ options: ProveOptions, _ base: Settings, run: String, folder: URL, children: ProveChildren,
+        disks: ProveDisks
+    ) throws {
         self.children = children
+        self.disks = disks
         servers = options.hasOwnServers ? try ProveServers(folder: folder, children: children) : nil
         scene = try ProveScene(options, base, run: run, folder: folder, servers: servers)
         topics = ProveTopics(scene: scene, logger: logger)
@@ -27,7 +31,7 @@ final class ProveRun {
         let outcomes = try prepare()
         let promotions = scene.options.promotes ? try ProvePromotions(scene, outcomes: outcomes) : nil
         try topics.make()
-        let workers = ProveWorkers(scene, children: children)
+        let workers = ProveWorkers(scene, children: children, disks: disks)
         for number in 1...scene.options.workers { try workers.start(number) }
         let feeder = try ProveFeeder(
             lines: try lines(), rate: scene.options.rate, topic: scene.settings.text("stream.topic"),

@@ -12,6 +12,8 @@ struct ProveOptions: Sendable {
     var hasOwnServers: Bool
     var promotes: Bool
     var losesWindows: Bool
+    /// Workers have disks of their own, which may be filled.
+    var fillsDisks = false
 }
 
 /// The names, settings and files of one proof: topics, group, keys and store are its own.

@@ -11,11 +11,13 @@ final class ProveWorkers {
 
     private let scene: ProveScene
     private let children: ProveChildren
+    private let disks: ProveDisks
     private var running: [Int: Worker] = [:]
 
-    init(_ scene: ProveScene, children: ProveChildren) {
+    init(_ scene: ProveScene, children: ProveChildren, disks: ProveDisks) {
         self.scene = scene
         self.children = children
+        self.disks = disks
     }
 
     var numbers: [Int] { running.keys.sorted() }
@@ -25,6 +27,7 @@ final class ProveWorkers {
     func start(_ number: Int) throws {
         let port = try FreePort.find()
         let name = Self.name(number)
+        try disks.mount(at: scene.path(name))
         let process = try ProveProcess(
             name, try ProveScene.executable, ["serve", "--role", "inference,management"],
             environment: try scene.environment([
@@ -32,6 +35,11 @@ final class ProveWorkers {
             ]), log: scene.path("\(name).log"), children: children)
         running[number] = Worker(process: process, port: port)
     }
+
+    /// Leaves a worker's disk no room.
+    func fillDisk(of number: Int) throws { try disks.fill(scene.path(Self.name(number))) }
+
+    func freeDisk(of number: Int) { disks.free(scene.path(Self.name(number))) }
 
     func kill(_ number: Int) {
         running[number]?.process.kill()
