@@ -17,11 +17,9 @@ import Testing
     private let folder = FileManager.default.temporaryDirectory.appending(path: "worker-\(UUID())").path
     private static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-    /// How often a stream was opened before the worker gave up, and with what.
-    private func sessions(
-        stopAfter limit: Int = 100, isInformed: (@Sendable () -> Bool)? = nil,
-        failing error: @escaping @Sendable () -> any Error
-    ) throws -> (count: Int, error: (any Error)?) {
+    private func worker(
+        isInformed: (@Sendable () -> Bool)? = nil, opening: @escaping @Sendable () throws -> Never
+    ) throws -> ScoringWorker {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let models = ModelStore(objects: DirectoryObjectStore(root: folder), hmacKey: nil)
         let router = ModelRouter(
@@ -31,18 +29,26 @@ import Testing
         var settings = ScoringWorker.Settings()
         settings.backoffMilliseconds = 1...1
         settings.isInformed = isInformed
+        return ScoringWorker(
+            makeStream: { try opening() }, windows: MemoryWindowStore(), router: router, settings: settings,
+            status: ServingStatus(), logger: Self.logger)
+    }
+
+    /// How often a stream was opened before the worker gave up, and with what.
+    private func sessions(
+        stopAfter limit: Int = 100, isInformed: (@Sendable () -> Bool)? = nil,
+        failing error: @escaping @Sendable () -> any Error
+    ) throws -> (count: Int, error: (any Error)?) {
         let opened = Mutex(0)
         let stop = Mutex<(@Sendable () -> Void)?>(nil)
-        let worker = ScoringWorker(
-            makeStream: {
-                let count = opened.withLock { count in
-                    count += 1
-                    return count
-                }
-                if count == limit { stop.withLock { $0 }?() }
-                throw error()
-            }, windows: MemoryWindowStore(), router: router, settings: settings, status: ServingStatus(),
-            logger: Self.logger)
+        let worker = try worker(isInformed: isInformed) {
+            let count = opened.withLock { count in
+                count += 1
+                return count
+            }
+            if count == limit { stop.withLock { $0 }?() }
+            throw error()
+        }
         stop.withLock { $0 = { worker.stop() } }
         do {
             try worker.run()
@@ -84,5 +90,32 @@ import Testing
         let (count, error) = try sessions { Unexplained() }
         #expect(count == 5)
         #expect(error is Unexplained)
+    }
+
+    /// One that goes on alone would read its partitions and leave those of the other to nobody.
+    @Test func aWorkerThatFailsEndsTheOthers() throws {
+        let waits = try worker { throw Failure(isRetryable: true) }
+        let fails = try worker { throw SessionEnded(Failure(isRetryable: false), isRetryable: false) }
+        #expect(throws: Failure.self) { try ScoringWorkers([waits, fails]).run() }
+        #expect(throws: Failure.self) { try ScoringWorkers([fails, waits]).run() }
+    }
+
+    @Test func allWorkersAreStoppedTogether() throws {
+        let stop = Mutex<(@Sendable () -> Void)?>(nil)
+        let opened = Mutex(0)
+        let two = try (0..<2).map { _ in
+            try worker {
+                let count = opened.withLock { count in
+                    count += 1
+                    return count
+                }
+                if count == 10 { stop.withLock { $0 }?() }
+                throw Failure(isRetryable: true)
+            }
+        }
+        let workers = ScoringWorkers(two)
+        stop.withLock { $0 = { workers.stop() } }
+        try workers.run()
+        #expect(opened.withLock { $0 } >= 10)
     }
 }

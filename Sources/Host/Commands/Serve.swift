@@ -203,7 +203,7 @@ struct Serve: AsyncParsableCommand {
             let spans = try spanExport(settings, logger: logger)
             if let spans { services.append(spans) }
             services.append(
-                contentsOf: try scoring(
+                try scoring(
                     settings, wired, parts, references, rules, serving, models, candidate, anomalies, events,
                     spans,
                     display))
@@ -265,7 +265,7 @@ struct Serve: AsyncParsableCommand {
         _ rules: CurrentRules, _ status: ServingStatus, _ watch: ModelWatch, _ shadow: ShadowScoring,
         _ recent: RecentAnomalies, _ events: EventHub, _ spans: SpanExport?,
         _ display: ServingDisplay?
-    ) throws -> [ThreadService] {
+    ) throws -> ThreadService {
         var scoring = try workerSettings(settings)
         scoring.schemas = try Parts.schemaRegistry(settings, logger: parts.logger)
         if let spans { scoring.onTraced = { spans.note($0) } }
@@ -273,7 +273,7 @@ struct Serve: AsyncParsableCommand {
         scoring.prepareWindows = streams.warming(settings, logger: parts.logger)
         let snapshots = streams.snapshots
         let workerSettings = scoring
-        let workers = streams.sessions.map { session in
+        let sessions = streams.sessions.map { session in
             ScoringWorker(
                 makeStream: session.open, windows: session.windows, router: parts.router,
                 references: references, rules: rules, settings: workerSettings, status: status,
@@ -288,16 +288,13 @@ struct Serve: AsyncParsableCommand {
                 },
                 onEnded: { (stream: any TransactionStream) in snapshots?.write(stream) })
         }
-        return workers.enumerated().map { number, worker in
-            ThreadService(
-                number == 0 ? "scoring" : "scoring \(number + 1)",
-                // All at once: what one gives up would go to the other first.
-                stop: { for worker in workers { worker.stop() } },
-                work: {
-                    try worker.run()
-                    display?.endStream()
-                })
-        }
+        let workers = ScoringWorkers(sessions)
+        return ThreadService(
+            "scoring", stop: { workers.stop() },
+            work: {
+                try workers.run()
+                display?.endStream()
+            })
     }
 
     /// nil: there is no group of others, or nobody wants to know.
