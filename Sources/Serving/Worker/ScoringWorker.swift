@@ -146,7 +146,7 @@ public final class ScoringWorker: Sendable {
     private func awaitInformation() {
         guard let isInformed = settings.isInformed, !isInformed() else { return }
         logger.warning("serving waits", metadata: ["reason": "\(ServingError.nothingKnown)"])
-        status.enter(.waiting("\(ServingError.nothingKnown)"))
+        status.enter(.waiting("\(ServingError.nothingKnown)"), of: place)
         while !isStopped, !isInformed() { stopping.wait(.milliseconds(100)) }
     }
 
