@@ -15,7 +15,7 @@ struct EndToEnd {
     let users = 2_000
     let records: Int
     /// Sessions that share the partitions, each with two threads of its own.
-    private let workers = ProcessInfo.processInfo.environment["BENCH_WORKERS"].flatMap(Int.init) ?? 2
+    private let workers = ProcessInfo.processInfo.environment["BENCH_WORKERS"].flatMap(Int.init) ?? 1
 
     private let logger = Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
     /// In the names of the topics; a peer that reads the same stream afterwards is told it.

@@ -34,7 +34,7 @@ extension Setting {
             key: "stream.partitions", kind: .integer(0...10_000), defaultValue: "8",
             meaning: "partitions of a topic that does not exist and is made at start; 0: make none"),
         Setting(
-            key: "stream.workers", kind: .integer(1...64), defaultValue: "2",
+            key: "stream.workers", kind: .integer(1...64), defaultValue: "1",
             meaning:
                 "scoring workers in this process that share the topic's partitions, two threads each; "
                 + "with stream.brokers and redis.url, else one"),
