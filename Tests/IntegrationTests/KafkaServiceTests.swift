@@ -50,6 +50,19 @@ import Testing
         #expect(try await service.interrupt(by: SIGTERM) == 0)
     }
 
+    /// The topics are not made yet, and a call is under way that nothing answers.
+    @Test(arguments: [true, false])
+    func itEndsBeforeItHasSeenABroker(isListening: Bool) async throws {
+        let deployment = try Deployment(partitions: 1)
+        let proxy = try KafkaProxy(upstream: try Stack.brokers)
+        proxy.onAnswer { _ in .hold }
+        let brokers = isListening ? proxy.address : "127.0.0.1:1"
+        let service = try await ServiceProcess(
+            settings: try deployment.settings(["stream.brokers": brokers, "stream.partitions": "1"]),
+            folder: deployment.folder)
+        #expect(try await service.interrupt(by: SIGTERM) == 0, "\(service.logText.suffix(2_000))")
+    }
+
     /// A call of librdkafka that never returns costs the thread that made it, and the end is forced.
     @Test func aCallThatHangsInALibraryDoesNotKeepTheProcessFromEnding() async throws {
         let deployment = try Deployment(partitions: 1)
@@ -65,7 +78,8 @@ import Testing
         // Told to end before the next call is made, the service would not make it.
         try await waitUntil("a call hangs", timeoutSeconds: 60) { call.isHanging }
         #expect(try await service.interrupt(by: SIGTERM) == 1)
-        #expect(service.logText.contains("did not end in its time"))
+        #expect(service.logText.contains("scoring did not end in its time"), "\(service.logText.suffix(2_000))")
+        #expect(!service.logText.contains("training did not end"), "\(service.logText.suffix(2_000))")
     }
 
     @Test(arguments: [

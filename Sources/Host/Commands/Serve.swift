@@ -79,10 +79,9 @@ struct Serve: AsyncParsableCommand {
         configuration.maximumGracefulShutdownDuration = .seconds(9)
         do {
             try await ServiceGroup(configuration: configuration).run()
-        } catch let error as ThreadLeftBehind {
-            // Its thread hangs in a library: nothing that ends in order would come to an end beside it.
+        } catch is ThreadLeftBehind {
+            // A thread hangs in a library: nothing that ends in order would come to an end beside it.
             display?.finish()
-            FileHandle.standardError.write(Data("ml-service: \(error)\n".utf8))
             Glibc._exit(ExitStatus.failed.rawValue)
         }
         display?.finish()

@@ -276,7 +276,7 @@ struct Streams {
         let admin = try KafkaAdmin(settings: kafka, logger: logger)
         var place = KafkaPlace(
             topic: settings.text("stream.topic"), group: settings.text("stream.group"),
-            cluster: admin.clusterID())
+            cluster: admin.clusterID(timeoutMilliseconds: 2_000))
         let before = KafkaPlace(checkpoint: saved)
         let difference = before.map { $0.difference(from: place) } ?? "another stream"
         if !saved.isEmpty, let difference {
@@ -303,7 +303,8 @@ struct Streams {
             KafkaAdmin.NewTopic(name: $0, partitions: settings.integer("stream.partitions"))
         }
         do {
-            try admin.createTopics(topics, timeoutMilliseconds: 10_000)
+            // Short, as nobody hears meanwhile that the process is to end: the next session tries again.
+            try admin.createTopics(topics, timeoutMilliseconds: 3_000)
         } catch  where error.isRetryable {
             throw error
         } catch {

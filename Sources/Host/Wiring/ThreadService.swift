@@ -16,9 +16,11 @@ struct ThreadService: Service, CustomStringConvertible {
         self.work = work
     }
 
-    /// - Throws: What the work throws; `ThreadLeftBehind` when it was cancelled before its work had ended.
+    /// - Throws: What the work throws; `ThreadLeftBehind` when it was cancelled before its work had ended, which is said
+    ///   on standard error where it had been told to end.
     func run() async throws {
         let outcome = Outcome()
+        let isTold = Mutex(false)
         try await withTaskCancellationHandler {
             try await withGracefulShutdownHandler {
                 try await withCheckedThrowingContinuation { continuation in
@@ -30,11 +32,17 @@ struct ThreadService: Service, CustomStringConvertible {
                     thread.start()
                 }
             } onGracefulShutdown: {
+                isTold.withLock { $0 = true }
                 stop()
             }
         } onCancel: {
+            // Services end one after another: those whose turn has not come have held nothing up.
+            if isTold.withLock({ $0 }), outcome.isOpen {
+                let text = "ml-service: \(description) did not end in its time; the process ends without it\n"
+                FileHandle.standardError.write(Data(text.utf8))
+            }
             stop()
-            outcome.end(.failure(ThreadLeftBehind(service: description)))
+            outcome.end(.failure(ThreadLeftBehind()))
         }
     }
 
@@ -45,6 +53,9 @@ struct ThreadService: Service, CustomStringConvertible {
             var result: Result<Void, any Error>?
         }
         private let state = Mutex(State())
+
+        /// Whether the work goes on.
+        var isOpen: Bool { state.withLock { $0.result == nil } }
 
         func wait(_ continuation: CheckedContinuation<Void, any Error>) {
             let result = state.withLock { state in
@@ -66,8 +77,5 @@ struct ThreadService: Service, CustomStringConvertible {
     }
 }
 
-/// Something that the process waited for in vain when it was told to end.
-struct ThreadLeftBehind: Error, CustomStringConvertible {
-    let service: String
-    var description: String { "\(service) did not end in its time; the process ends without it" }
-}
+/// Something goes on that the process has waited for in vain.
+struct ThreadLeftBehind: Error {}

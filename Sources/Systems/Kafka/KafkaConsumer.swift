@@ -174,8 +174,8 @@ public final class KafkaConsumer: Sendable {
         do {
             if isLeaving {
                 answerNoted()
-                awaitMembership(until: .now + Self.joiningTimeout)
-                deadline = max(deadline, .now + Self.leavingTimeout)
+                awaitMembership(until: deadline - Self.leavingTime)
+                deadline = max(deadline, .now + Self.leavingTime)
                 try leave(until: deadline)
             }
             try end(until: deadline)
@@ -185,9 +185,8 @@ public final class KafkaConsumer: Sendable {
         rebalances.detach()
     }
 
-    /// How long a member that is to leave waits for the answer to its joining, and then for that to its leaving.
-    private static let joiningTimeout = Duration.seconds(4)
-    private static let leavingTimeout = Duration.milliseconds(500)
+    /// What is kept for leaving of the time in which a member waits for the answer to its joining.
+    private static let leavingTime = Duration.milliseconds(500)
 
     /// What the group has given or taken and nobody has answered yet would be waited for.
     private func answerNoted() {
@@ -202,20 +201,18 @@ public final class KafkaConsumer: Sendable {
     }
 
     /// The group has a member from the moment on at which it is asked, and answers when all others have come. librdkafka
-    /// tells the group nothing of the end of a member that does not know yet that it is one, and a broker reads
-    /// nothing more of a connection while a request to join waits on it, so that a member that joins again cannot leave
-    /// either: its partitions would have no reader until its session is over.
+    /// tells the group nothing of the end of a member that does not know yet that it is one: its partitions would have no
+    /// reader until its session is over.
     private func awaitMembership(until deadline: ContinuousClock.Instant) {
-        guard !isMember, client.isConnected(timeoutMilliseconds: 300) else { return }
-        while !isMember, .now < deadline {
+        guard !hasMemberID, client.isConnected(timeoutMilliseconds: 300) else { return }
+        while !hasMemberID, .now < deadline {
             if let message = rd_kafka_consumer_poll(client.pointer, 10) { rd_kafka_message_destroy(message) }
         }
     }
 
-    private var isMember: Bool { hasMemberID && rebalances.isSettled }
-
     /// A static member that closes keeps its place (KIP-345), and librdkafka has no call for giving it up. But one that
-    /// gives up its subscription first tells the group so, static or not.
+    /// gives up its subscription first tells the group so, static or not. A member that has just asked for its place anew is
+    /// answered when all others have come, and until then a broker reads nothing more of its connection.
     private func leave(until deadline: ContinuousClock.Instant) throws(KafkaError) {
         let code = rd_kafka_unsubscribe(client.pointer)
         guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw client.error(code, "leaving group \(groupID)") }

@@ -195,13 +195,20 @@ public final class KafkaTransactionStream: TransactionStream {
         // The consumer's end takes the partitions away, which would wait for a delivery that nobody ends.
         abandon()
         lag.forget()
-        consumer.close(timeoutMilliseconds: 2_000, isLeaving: state.withLock { $0.stopBy } != nil)
+        if let stopBy = state.withLock({ $0.stopBy }) {
+            let remaining = Int((stopBy + Self.closingTimeout - .now) / .milliseconds(1))
+            consumer.close(timeoutMilliseconds: max(500, remaining), isLeaving: true)
+        } else {
+            consumer.close(timeoutMilliseconds: 2_000)
+        }
         producer.abandon()
     }
 
-    /// How long a delivery may go on after `stop`. With the abort, the leaving of the group and the end of the clients
-    /// it is less than the time in which the process is to end.
+    /// How long a delivery may go on after `stop`.
     static let stoppingTimeout = Duration.seconds(3)
+    /// How long after that the group may take to be left. With the ends of both clients, a second each at most, it is
+    /// less than the time in which the process is to end.
+    static let closingTimeout = Duration.milliseconds(3_500)
 
     func setTrouble(_ text: String?) {
         let isNew = state.withLock { state in
