@@ -249,10 +249,13 @@ let package = Package(
         // Tests.
         .target(name: "KafkaProxy", path: "Tests/Support/KafkaProxy", swiftSettings: strict),
         .target(
+            name: "RecordedLog", dependencies: [logging], path: "Tests/Support/RecordedLog",
+            swiftSettings: strict),
+        .target(
             name: "Torture", dependencies: [detectorAPI], path: "Tests/Support/Torture", swiftSettings: strict
         ),
         .testTarget(
-            name: "KafkaTests", dependencies: ["Kafka", logging], swiftSettings: strict,
+            name: "KafkaTests", dependencies: ["Kafka", "RecordedLog", logging], swiftSettings: strict,
             linkerSettings: nativeLibraries),
         .testTarget(
             name: "LakeTests", dependencies: ["Lake", "ObjectStore", "Torture", detectorAPI],
@@ -306,8 +309,9 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Serving", "Training", "Lake", "Kafka", "KafkaProxy", "Redis", "ObjectStore", "Outcomes",
-                "Interchange", "IsolationForest", "Models", "Features", "Transactions", detectorAPI, logging,
+                "Serving", "Training", "Lake", "Kafka", "KafkaProxy", "RecordedLog", "Redis", "ObjectStore",
+                "Outcomes", "Interchange", "IsolationForest", "Models", "Features", "Transactions",
+                detectorAPI, logging,
             ],
             exclude: ["Python"],
             swiftSettings: strict, linkerSettings: nativeLibraries),
@@ -352,7 +356,7 @@ let package = Package(
             dependencies: ["Plugins", "PluginChild", detectorAPI, stampLayout, logging],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
-            name: "HostTests", dependencies: ["Host", exact, logging], swiftSettings: strict,
+            name: "HostTests", dependencies: ["Host", "RecordedLog", exact, logging], swiftSettings: strict,
             linkerSettings: nativeLibraries),
         .testTarget(
             name: "ManagementTests",

@@ -1,5 +1,5 @@
 import Logging
-import Synchronization
+import RecordedLog
 import Testing
 
 @testable import Host
@@ -15,29 +15,9 @@ import Testing
         #expect(printable(text) == shown)
     }
 
-    private final class Lines: Sendable {
-        let lines = Mutex<[String]>([])
-    }
-
-    private struct Recorder: LogHandler {
-        let lines: Lines
-        var logLevel = Logger.Level.trace
-        var metadata: Logger.Metadata = [:]
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            let pairs = (event.metadata ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-            lines.lines.withLock { $0.append("\(event.message) \(pairs.joined(separator: " "))") }
-        }
-    }
-
     @Test func aLineOfTheLogStaysOneLine() {
-        let lines = Lines()
-        let logger = Logger(label: "t") { _ in RepeatedLines(Recorder(lines: lines)) }
+        let log = RecordedLog()
+        let logger = Logger(label: "t") { _ in RepeatedLines(log.handler) }
         logger.error(
             "a tenant \"x\n2026-01-01 error: forged\" fails",
             metadata: [
@@ -45,8 +25,8 @@ import Testing
                 "forged": "a version=9",
             ])
         #expect(
-            lines.lines.withLock { $0 } == [
-                #"a tenant "x\u{a}2026-01-01 error: forged" fails forged="a version=9" list=["\"a b\"", "c"] "#
+            log.lines == [
+                #"error a tenant "x\u{a}2026-01-01 error: forged" fails forged="a version=9" list=["\"a b\"", "c"] "#
                     + #"reason="it is \"so\"" tenant=a\u{a}b version=2"#
             ])
     }

@@ -1,8 +1,7 @@
 import Foundation
 import Kafka
 import KafkaProxy
-import Logging
-import Synchronization
+import RecordedLog
 import Testing
 
 /// How clients of librdkafka end.
@@ -13,14 +12,14 @@ import Testing
     /// librdkafka's own log.
     @Test func aProducerThatEndsHasNothingOnItsWay() throws {
         let scene = try StreamScene(partitions: 1)
-        let lines = Lines()
+        let log = RecordedLog()
         var settings = scene.settings
         settings.extra["debug"] = "queue,generic"
         scene.proxy.onRequest { $0.call == .produce ? .hold : .pass }
         do {
             let producer = try KafkaProducer(
                 settings: settings, transactionalID: scene.name("worker"),
-                logger: Logger(label: "test") { _ in Recorder(lines: lines) })
+                logger: log.logger)
             try producer.initTransactions()
             try producer.begin()
             try producer.produce(topic: scene.name("verdicts"), key: "k", payload: Array("v".utf8))
@@ -32,33 +31,11 @@ import Testing
         }
         // The last of its owners waits for the end for a second, and not longer.
         let deadline = ContinuousClock.now + .seconds(60)
-        while lines.place(of: "Termination done: freeing resources") == nil, .now < deadline {
+        while log.place(of: "Termination done: freeing resources") == nil, .now < deadline {
             Thread.sleep(forTimeInterval: 0.01)
         }
-        let purged = try #require(lines.place(of: "Purged 1 in-flight"))
-        let ended = try #require(lines.place(of: "Sending TERMINATE to internal main thread"))
+        let purged = try #require(log.place(of: "Purged 1 in-flight"))
+        let ended = try #require(log.place(of: "Sending TERMINATE to internal main thread"))
         #expect(purged < ended)
     }
-}
-
-/// What was logged, in order.
-private final class Lines: Sendable {
-    private let lines = Mutex<[String]>([])
-
-    func append(_ line: String) { lines.withLock { $0.append(line) } }
-
-    func place(of text: String) -> Int? { lines.withLock { $0.firstIndex { $0.contains(text) } } }
-}
-
-private struct Recorder: LogHandler {
-    let lines: Lines
-    var logLevel = Logger.Level.trace
-    var metadata: Logger.Metadata = [:]
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { metadata[key] }
-        set { metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) { lines.append("\(event.message)") }
 }

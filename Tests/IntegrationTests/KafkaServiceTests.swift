@@ -78,7 +78,8 @@ import Testing
         // Told to end before the next call is made, the service would not make it.
         try await waitUntil("a call hangs", timeoutSeconds: 60) { call.isHanging }
         #expect(try await service.interrupt(by: SIGTERM) == 1)
-        #expect(service.logText.contains("scoring did not end in its time"), "\(service.logText.suffix(2_000))")
+        #expect(
+            service.logText.contains("scoring did not end in its time"), "\(service.logText.suffix(2_000))")
         #expect(!service.logText.contains("training did not end"), "\(service.logText.suffix(2_000))")
     }
 

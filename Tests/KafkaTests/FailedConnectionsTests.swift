@@ -1,4 +1,4 @@
-import Logging
+import RecordedLog
 import Synchronization
 import Testing
 
@@ -58,33 +58,11 @@ import Testing
         #expect(failed.remaining().count == FailedConnections.maximumReasons)
     }
 
-    private final class Lines: Sendable {
-        let all = Mutex<[String]>([])
-    }
-
-    private struct Recorder: LogHandler {
-        let lines: Lines
-        var logLevel = Logger.Level.trace
-        var metadata: Logger.Metadata = [:]
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            let pairs = (event.metadata ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-            lines.all.withLock {
-                $0.append("\(event.level) \(event.message) \(pairs.joined(separator: " "))")
-            }
-        }
-    }
-
     @Test func theLogOfAClientSaysSo() {
-        let lines = Lines()
+        let log = RecordedLog()
         let now = Mutex(start)
         let events = ClientEvents(
-            logger: Logger(label: "t") { _ in Recorder(lines: lines) }, now: { now.withLock { $0 } })
+            logger: log.logger, now: { now.withLock { $0 } })
         let text = Self.refused("a:1")
         for _ in 0..<1_000 {
             events.log(.error, facility: "FAIL", text)
@@ -98,7 +76,7 @@ import Testing
         events.log(.error, facility: "FAIL", text)
         events.end()
         #expect(
-            lines.all.withLock { $0 } == [
+            log.lines == [
                 "error Kafka: \(text) facility=FAIL",
                 "error Kafka: \(text) facility=FAIL times=750",
                 "warning Kafka: [thrd:main]: session timed out facility=SESSTMOUT",
@@ -111,18 +89,16 @@ import Testing
 
     /// librdkafka does say it again and again, and in the words that are told apart here.
     @Test func aBrokerThatIsAwayMakesFewLines() throws {
-        let lines = Lines()
-        let logger = Logger(label: "t") { _ in Recorder(lines: lines) }
+        let log = RecordedLog()
         let consumer = try KafkaConsumer(
             settings: KafkaSettings(bootstrapServers: "127.0.0.1:1"), groupID: "g", topics: ["t"],
-            logger: logger)
+            logger: log.logger)
         defer { consumer.close() }
         let deadline = ContinuousClock.now + .seconds(60)
         while consumer.client.events.failedConnections < 5, .now < deadline {
             _ = try? consumer.poll(maximumCount: 1, timeoutMilliseconds: 50)
         }
         #expect(consumer.client.events.failedConnections >= 5)
-        #expect(
-            lines.all.withLock { $0.count { $0.contains("Connection refused") && $0.contains("FAIL") } } == 1)
+        #expect(log.lines.count { $0.contains("Connection refused") && $0.contains("FAIL") } == 1)
     }
 }

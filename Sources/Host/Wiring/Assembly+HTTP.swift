@@ -3,7 +3,7 @@ import Management
 import ServiceLifecycle
 
 /// Who may use the HTTP API, what is written down of it, and where it listens.
-extension Serve {
+extension Assembly {
     static func keys(_ settings: Settings, logger: Logger) throws -> KeyRing {
         let isLoopback = Plaintext.isLoopback(settings.text("http.host"))
         let isOpen =
@@ -32,17 +32,6 @@ extension Serve {
         do {
             return try Webhooks.Target(url: url, secret: secret ?? "")
         } catch let error as WebhookError {
-            throw UsageError("\(error)")
-        }
-    }
-
-    /// nil: nobody asks for spans.
-    static func spanExport(_ settings: Settings, logger: Logger) throws -> SpanExport? {
-        do {
-            return try settings.optionalText("telemetry.otlp").map {
-                try SpanExport(endpoint: $0, logger: logger)
-            }
-        } catch let error as SpanExportError {
             throw UsageError("\(error)")
         }
     }
