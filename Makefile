@@ -40,8 +40,6 @@ torture: ## damage everything that is read, for 20 seconds each (SECONDS=60: lon
 
 bench: ## speed of the parts and end to end beside peers, and AUROC on public tables, on this machine; .bench/history.svg
 	@scripts/setup --tests
-	@scripts/build
-	@swift build -c release --product Benchmarks
 	@status=0; scripts/bench || status=$$?; scripts/plots history || status=1; exit $$status
 
 bench-tenancy: ## a million users with models of their own: start-up, memory, cold loads (USERS=100000: fewer)

@@ -54,12 +54,13 @@ struct EndToEnd {
     }
 
     /// Prints how long a verdict takes at steady rates.
-    func latency(seconds: Double, rates: [Int]?, slowest: Int) throws {
+    func latency(seconds: Double, rates: [Int]?, slowest: Int, linger: Int) throws {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let models = try TrainedModels(folder: folder.path, users: users, logger: logger)
         try Latency(
-            brokers: brokers, redis: redis, router: models.router, logger: logger, slowest: slowest
+            brokers: brokers, redis: redis, router: models.router, logger: logger, slowest: slowest,
+            linger: linger
         ).benchmark(
             lines: Self.stream(users: users, count: Int(20_000 * seconds) + 1_000), seconds: seconds,
             rates: rates)

@@ -16,12 +16,16 @@ struct Latency {
 
     /// How many of the slowest batches are shown, with what their stages took.
     var slowest = 0
+    /// How long the producer waits for company, milliseconds of the latency. 0: each transaction is a request, as of many
+    /// producers that send one now and then. One that sends many waits; 5 is librdkafka's default.
+    var linger = 0
 
     private static let ratesPerSecond = [1, 200, 1_000, 5_000, 20_000]
 
     /// - Parameter rates: Transactions a second; nil: one after the other those of the table in docs/performance.md.
     func benchmark(lines: [(key: String, json: String)], seconds: Double, rates: [Int]?) throws {
-        print("\nproduce to verdict, all published, exactly once, \(Int(seconds)) s each")
+        print(
+            "\nproduce to verdict, all published, exactly once, \(Int(seconds)) s each, linger.ms \(linger) of the producer")
         for rate in rates ?? Self.ratesPerSecond { try measure(lines, rate: rate, seconds: seconds) }
     }
 
@@ -67,7 +71,7 @@ struct Latency {
             do {
                 let producer = try KafkaProducer(
                     settings: KafkaSettings(
-                        bootstrapServers: kafka.bootstrapServers, extra: ["linger.ms": "0"]), logger: logger)
+                        bootstrapServers: kafka.bootstrapServers, extra: ["linger.ms": "\(linger)"]), logger: logger)
                 let start = ContinuousClock.now
                 for (index, line) in chosen.enumerated() {
                     // The group has joined when the first have come through; they are not counted.

@@ -44,5 +44,6 @@ if isWanted("latency"), let brokers = environment["KAFKA_BOOTSTRAP"], let redis 
     let seconds = environment["BENCH_SECONDS"].flatMap(Double.init) ?? 20
     let rates = environment["BENCH_RATES"]?.split(separator: " ").compactMap { Int($0) }
     try EndToEnd(brokers: brokers, redis: redis, records: 0).latency(
-        seconds: seconds, rates: rates, slowest: environment["BENCH_SLOWEST"].flatMap(Int.init) ?? 0)
+        seconds: seconds, rates: rates, slowest: environment["BENCH_SLOWEST"].flatMap(Int.init) ?? 0,
+        linger: environment["BENCH_LINGER"].flatMap(Int.init) ?? 0)
 }
