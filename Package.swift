@@ -252,6 +252,10 @@ let package = Package(
             name: "RecordedLog", dependencies: [logging], path: "Tests/Support/RecordedLog",
             swiftSettings: strict),
         .target(
+            name: "TestTables", dependencies: [detectorAPI], path: "Tests/Support/TestTables",
+            swiftSettings: strict),
+        .target(name: "Randomness", path: "Tests/Support/Randomness", swiftSettings: strict),
+        .target(
             name: "Torture", dependencies: [detectorAPI], path: "Tests/Support/Torture", swiftSettings: strict
         ),
         .testTarget(
@@ -270,19 +274,22 @@ let package = Package(
             name: "ObjectStoreTests", dependencies: ["ObjectStore", "Torture", detectorAPI],
             swiftSettings: strict),
         .testTarget(
-            name: "TransactionsTests", dependencies: ["Transactions", "Torture", detectorAPI, exact],
+            name: "TransactionsTests",
+            dependencies: ["Transactions", "Randomness", "Torture", detectorAPI, exact],
             swiftSettings: strict),
         .testTarget(
-            name: "IsolationForestTests", dependencies: ["IsolationForest", "CForestKernels", detectorAPI],
+            name: "IsolationForestTests",
+            dependencies: ["IsolationForest", "CForestKernels", "TestTables", detectorAPI],
             swiftSettings: strict),
         .testTarget(
-            name: "ZScoreBaselineTests", dependencies: ["ZScoreBaseline", detectorAPI],
+            name: "ZScoreBaselineTests", dependencies: ["ZScoreBaseline", "TestTables", detectorAPI],
             swiftSettings: strict),
         .testTarget(
-            name: "TailSurpriseTests", dependencies: ["TailSurprise", detectorAPI], swiftSettings: strict),
+            name: "TailSurpriseTests", dependencies: ["TailSurprise", "TestTables", detectorAPI],
+            swiftSettings: strict),
         .testTarget(
             name: "EnsembleTests",
-            dependencies: ["Ensemble", "IsolationForest", "ZScoreBaseline", detectorAPI],
+            dependencies: ["Ensemble", "IsolationForest", "ZScoreBaseline", "TestTables", detectorAPI],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "BoostedTreesTests",
@@ -368,7 +375,8 @@ let package = Package(
             ],
             swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
-            name: "FeaturesTests", dependencies: ["Features", "Transactions", exact], exclude: ["Fixtures"],
+            name: "FeaturesTests", dependencies: ["Features", "Transactions", "Randomness", exact],
+            exclude: ["Fixtures"],
             swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx20

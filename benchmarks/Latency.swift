@@ -25,7 +25,8 @@ struct Latency {
     /// - Parameter rates: Transactions a second; nil: one after the other those of the table in docs/performance.md.
     func benchmark(lines: [(key: String, json: String)], seconds: Double, rates: [Int]?) throws {
         print(
-            "\nproduce to verdict, all published, exactly once, \(Int(seconds)) s each, linger.ms \(linger) of the producer")
+            "\nproduce to verdict, all published, exactly once, \(Int(seconds)) s each, linger.ms \(linger) of the producer"
+        )
         for rate in rates ?? Self.ratesPerSecond { try measure(lines, rate: rate, seconds: seconds) }
     }
 
@@ -71,7 +72,8 @@ struct Latency {
             do {
                 let producer = try KafkaProducer(
                     settings: KafkaSettings(
-                        bootstrapServers: kafka.bootstrapServers, extra: ["linger.ms": "\(linger)"]), logger: logger)
+                        bootstrapServers: kafka.bootstrapServers, extra: ["linger.ms": "\(linger)"]),
+                    logger: logger)
                 let start = ContinuousClock.now
                 for (index, line) in chosen.enumerated() {
                     // The group has joined when the first have come through; they are not counted.

@@ -1,5 +1,6 @@
 import DetectorAPI
 import IsolationForest
+import TestTables
 import Testing
 import ZScoreBaseline
 

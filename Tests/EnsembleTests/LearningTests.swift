@@ -1,5 +1,6 @@
 import DetectorAPI
 import Glibc
+import TestTables
 import Testing
 
 @testable import Ensemble

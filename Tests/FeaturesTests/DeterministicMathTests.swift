@@ -1,5 +1,6 @@
 import Exact
 import Foundation
+import Randomness
 import Testing
 
 @testable import Features

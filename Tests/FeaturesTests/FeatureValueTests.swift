@@ -1,4 +1,5 @@
 import Features
+import Randomness
 import Testing
 import Transactions
 

@@ -1,5 +1,6 @@
 import Features
 import Foundation
+import Randomness
 import Testing
 
 @Suite struct WindowEncodingTests {

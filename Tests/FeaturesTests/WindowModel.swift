@@ -1,4 +1,5 @@
 import Features
+import Randomness
 import Testing
 
 /// A window that keeps every record: what `UserWindow` must agree with.

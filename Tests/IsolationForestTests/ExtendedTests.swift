@@ -1,4 +1,5 @@
 import DetectorAPI
+import TestTables
 import Testing
 
 @testable import IsolationForest

@@ -1,5 +1,6 @@
 import DetectorAPI
 import Synchronization
+import TestTables
 import Testing
 
 @testable import IsolationForest

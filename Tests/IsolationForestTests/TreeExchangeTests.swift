@@ -1,5 +1,6 @@
 import DetectorAPI
 import Foundation
+import TestTables
 import Testing
 
 @testable import IsolationForest

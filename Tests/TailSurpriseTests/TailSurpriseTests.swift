@@ -1,5 +1,6 @@
 import DetectorAPI
 import Foundation
+import TestTables
 import Testing
 
 @testable import TailSurprise
@@ -10,7 +11,7 @@ import Testing
     ]
 
     @Test(arguments: options) func unusualRowsScoreLower(options: [String: ParameterValue]) throws {
-        var table = Table.bells(rows: 2000, columns: 5)
+        var table = Table.unlikeBells(rows: 2000, columns: 5)
         for column in 0..<5 { table.values[700 * 5 + column] = 500 }
         let scores = try table.scores(table.fit(options))
         #expect(scores.indices.min { scores[$0] < scores[$1] } == 700)
@@ -19,7 +20,7 @@ import Testing
 
     @Test func usualRowsScoreNearAHalf() throws {
         for columns in [1, 2, 5, 40] {
-            let table = Table.bells(rows: 2000, columns: columns)
+            let table = Table.unlikeBells(rows: 2000, columns: columns)
             let mean = try table.scores(table.fit()).reduce(0, +) / 2000
             #expect(abs(mean + 0.45) < 0.1, "\(columns): \(mean)")
         }
@@ -27,7 +28,7 @@ import Testing
 
     /// Ten in a thousand rows lie far out: they do not make themselves usual.
     @Test func manyExtremesStayExtremeAndTheirColumnCountsMore() throws {
-        var table = Table.bells(rows: 20_000, columns: 2)
+        var table = Table.unlikeBells(rows: 20_000, columns: 2)
         for row in 0..<100 { table.values[row * 200 * 2] = 60 + Float(row) / 10 }
         let model = try table.fit()
         // As far out as the frauds in the column that has none, and in the one that has.
@@ -39,7 +40,7 @@ import Testing
     }
 
     @Test func lowValuesSurpriseUpToALimit() throws {
-        let table = Table.bells(rows: 2000, columns: 1)
+        let table = Table.unlikeBells(rows: 2000, columns: 1)
         let rows = Table(values: [-10, -100, 10, 100], columns: 1)
         let scores = try rows.scores(table.fit())
         #expect(scores[0] == scores[1])
@@ -51,18 +52,18 @@ import Testing
 
     @Test(arguments: options) func contributionsSumAndNameTheFeature(options: [String: ParameterValue]) throws
     {
-        var table = Table.bells(rows: 500, columns: 6).missing(every: 13)
+        var table = Table.unlikeBells(rows: 500, columns: 6).missing(every: 13)
         table.values[100 * 6 + 4] = 400
         let model = try table.fit(options)
         let (scores, contributions) = try table.explained(model)
         #expect(try scores == table.scores(model))
         let expected = (model as? any Explaining)?.expectedScore ?? 0
         for row in 0..<500 {
-            let own = Array(contributions[row * 6..<row * 6 + 6])
+            let own = contributions[row]
             #expect(abs(own.reduce(0, +) - (scores[row] - expected)) < 1e-9)
             for column in 0..<6 where table.values[row * 6 + column].isNaN { #expect(own[column] == 0) }
         }
-        let odd = Array(contributions[600..<606])
+        let odd = contributions[100]
         #expect(odd.indices.min { odd[$0] < odd[$1] } == 4)
     }
 
@@ -81,7 +82,7 @@ import Testing
         #expect(scores[1] < scores[0])
         #expect(scores[2] < scores[0], "an hour of which nobody has heard")
         #expect(scores[3] > scores[1])
-        #expect(contributions[4] == contributions[5] && contributions[4] < 0)
+        #expect(contributions[1][1] == contributions[1][2] && contributions[1][1] < 0)
     }
 
     @Test func aCategoryThatNobodyKnowsSaysNothing() throws {
@@ -96,7 +97,7 @@ import Testing
     @Test(arguments: options) func decodingGivesTheSameScoresAndBytes(options: [String: ParameterValue])
         throws
     {
-        let table = Table.bells(rows: 300, columns: 30).missing(every: 9)
+        let table = Table.unlikeBells(rows: 300, columns: 30).missing(every: 9)
         let model = try table.fit(options)
         let bytes = model.encode()
         let decoded = try TailSurprise().decode(ArtifactBytes(copying: bytes))
@@ -132,7 +133,7 @@ import Testing
 
     @Test func strangeRowsScoreToo() throws {
         let greatest = Float.greatestFiniteMagnitude
-        var table = Table.bells(rows: 200, columns: 3)
+        var table = Table.unlikeBells(rows: 200, columns: 3)
         for row in 0..<200 { table.values[row * 3 + 1] = 4 }
         let model = try table.fit()
         let strange: [Float] = [

@@ -1,4 +1,5 @@
 import DetectorAPI
+import TestTables
 import Testing
 
 @testable import ZScoreBaseline
@@ -69,7 +70,7 @@ import Testing
 
     /// Columns of a user's model, one-hot included.
     @Test(arguments: [true, false]) func aUsersArtifactIsSmall(robust: Bool) throws {
-        let table = Table.bells(rows: 400, columns: 41).missing(every: 9)
+        let table = Table.unlikeBells(rows: 400, columns: 41).missing(every: 9)
         let bytes = try table.fit(["robust": .boolean(robust)]).encode()
         #expect(bytes.count <= (robust ? 24 + 41 * 9 : 24 + 41 * 17))
         #expect(bytes.count <= 768)
@@ -77,7 +78,7 @@ import Testing
 
     /// Written and read after every row, it learns as well as one that stays in memory.
     @Test(arguments: [true, false]) func learningGoesOnAfterDecoding(robust: Bool) throws {
-        var table = Table.bells(rows: 3000, columns: 2).missing(every: 17)
+        var table = Table.unlikeBells(rows: 3000, columns: 2).missing(every: 17)
         for row in 0..<table.count { table.values[2 * row + 1] += 10_000 }
         let options: [String: ParameterValue] = ["robust": .boolean(robust)]
         let first = Table(values: Array(table.values[..<400]), columns: 2)
