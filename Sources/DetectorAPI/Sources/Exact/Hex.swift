@@ -19,6 +19,17 @@ public enum Hex {
         }
     }
 
+    /// The same, of bytes that lie together, as one piece.
+    public static func append(_ bytes: UnsafeRawBufferPointer, to text: inout [UInt8]) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 2 * bytes.count) { digits in
+            for (place, byte) in bytes.enumerated() {
+                digits[2 * place] = digit(byte >> 4)
+                digits[2 * place + 1] = digit(byte & 15)
+            }
+            text.append(contentsOf: digits)
+        }
+    }
+
     /// The bytes that a text of digits of either case stands for; nil when it is something else.
     public static func bytes(_ text: some StringProtocol) -> [UInt8]? {
         guard text.utf8.count % 2 == 0 else { return nil }

@@ -18,7 +18,7 @@ public struct JSONWriter {
         return taken
     }
 
-    // MARK: Members and elements, with the commas between them
+    // MARK: Members and elements, with the commas between them. Their names need no escapes.
 
     public mutating func beginObject(_ name: StaticString? = nil) { open(UInt8(ascii: "{"), name) }
     public mutating func beginArray(_ name: StaticString) { open(UInt8(ascii: "["), name) }
@@ -85,7 +85,9 @@ public struct JSONWriter {
 
     private mutating func key(_ name: StaticString) {
         comma()
-        name.withUTF8Buffer { append(utf8: $0) }
+        bytes.append(UInt8(ascii: "\""))
+        append(name)
+        bytes.append(UInt8(ascii: "\""))
         bytes.append(UInt8(ascii: ":"))
     }
 

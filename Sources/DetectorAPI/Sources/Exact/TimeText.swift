@@ -37,17 +37,22 @@ public enum TimeText {
     public static func append(_ milliseconds: Int64, to bytes: inout [UInt8]) {
         var (day, time) = milliseconds.quotientAndRemainder(dividingBy: 86_400_000)
         if time < 0 { (day, time) = (day - 1, time + 86_400_000) }
-        let date = CivilDate(daysSince1970: Int(day))
-        appendDate(date, separator: UInt8(ascii: "-"), to: &bytes)
-        bytes.append(UInt8(ascii: "T"))
-        append(Int(time / 3_600_000), digits: 2, to: &bytes)
-        bytes.append(UInt8(ascii: ":"))
-        append(Int(time / 60_000 % 60), digits: 2, to: &bytes)
-        bytes.append(UInt8(ascii: ":"))
-        append(Int(time / 1000 % 60), digits: 2, to: &bytes)
-        bytes.append(UInt8(ascii: "."))
-        append(Int(time % 1000), digits: 3, to: &bytes)
-        bytes.append(UInt8(ascii: "Z"))
+        appendDate(CivilDate(daysSince1970: Int(day)), separator: UInt8(ascii: "-"), to: &bytes)
+        // Every verdict has a time: its digits are appended as one.
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 14) { text in
+            func put(_ number: Int64, behind mark: Unicode.Scalar, at place: Int) {
+                text[place] = UInt8(ascii: mark)
+                text[place + 1] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number / 10)
+                text[place + 2] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number % 10)
+            }
+            put(time / 3_600_000, behind: "T", at: 0)
+            put(time / 60_000 % 60, behind: ":", at: 3)
+            put(time / 1000 % 60, behind: ":", at: 6)
+            put(time % 1000 / 10, behind: ".", at: 9)
+            text[12] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: time % 10)
+            text[13] = UInt8(ascii: "Z")
+            bytes.append(contentsOf: text)
+        }
     }
 
     /// `2018-06-01` with another separator, or none.
