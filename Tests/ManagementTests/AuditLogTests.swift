@@ -1,5 +1,7 @@
 import Foundation
+import Glibc
 import Logging
+import Synchronization
 import Testing
 
 @testable import Management
@@ -103,6 +105,76 @@ import Testing
         }
         #expect(answers.0.hasPrefix("HTTP/1.1 503") && answers.0.contains("audit-log-failed"), "\(answers.0)")
         #expect(answers.1.hasPrefix("HTTP/1.1 200"))
+    }
+
+    /// A disk that is full takes a part of a line, or none; a later line must still follow on the last whole one.
+    @Test(arguments: [0, 40, 10_000]) func aLineThatCouldNotBeWrittenBreaksNothing(taken: Int) throws {
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let isFull = Mutex(false)
+        var file = AuditLog.FileCalls()
+        file.append = { descriptor, line in
+            Glibc.write(descriptor, line, isFull.withLock { $0 } ? min(taken, line.count) : line.count)
+        }
+        file.sync = { _ in isFull.withLock { !$0 } }
+        let log = try AuditLog(path: path, logger: logger, file: file)
+        log.note(entry("a"))
+        isFull.withLock { $0 = true }
+        for _ in 0..<2 { log.note(entry("lost")) }
+        #expect(!log.isWritable)
+        isFull.withLock { $0 = false }
+        #expect(log.isWritable)
+        log.note(entry("b"))
+        #expect(try AuditLog.verify(path).entries == 2)
+        #expect(try !String(contentsOfFile: path, encoding: .utf8).contains("lost"))
+    }
+
+    @Test func nothingIsChangedWhereItsEntryMayFindNoRoom() throws {
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let free = Mutex(AuditLog.leastFreeBytes - 1)
+        var file = AuditLog.FileCalls()
+        file.freeBytes = { _ in free.withLock { $0 } }
+        let log = try AuditLog(path: path, logger: logger, file: file)
+        #expect(!log.isWritable)
+        free.withLock { $0 += 1 }
+        #expect(log.isWritable)
+    }
+
+    /// A machine that lost power in the middle of a line starts again, and the log says what was there.
+    @Test(arguments: [1, 30, 66]) func aTornLastLineIsToldOfAndGoneOnWith(missing: Int) throws {
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let lines = try write(3)
+        try Data((lines.joined(separator: "\n") + "\n").utf8.dropLast(missing)).write(to: URL(filePath: path))
+        #expect {
+            try AuditLog.verify(path)
+        } throws: {
+            "\($0)".contains("cut off")
+        }
+        _ = try AuditLog(path: path, logger: logger)
+        #expect(try AuditLog.verify(path).entries == 3)
+        let mended = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
+        #expect(
+            mended[2].contains("\"action\":\"mendAuditLog\"") && mended[2].contains("\\\"action\\\":\\\"a2"))
+    }
+
+    @Test func twoProcessesDoNotWriteOne() throws {
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let log = try AuditLog(path: path, logger: logger)
+        #expect(throws: AuditLogError.self) { try AuditLog(path: path, logger: logger) }
+        withExtendedLifetime(log) {}
+    }
+
+    @Test(arguments: ["1234", String(repeating: "g", count: 64), ""]) func whatIsNoHashIsNoMissingLine(
+        text: String
+    ) throws {
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        _ = try write(1)
+        #expect {
+            try AuditLog.verify(path, expecting: text)
+        } throws: {
+            "\($0)".contains("no hash")
+        }
+        let last = try #require(try AuditLog.verify(path).hash)
+        #expect(try AuditLog.verify(path, expecting: last.uppercased()).entries == 1)
     }
 
     @Test(arguments: [("demo", false), ("aaaaaaaaaaaaaaaaaaaa", false), ("correct horse battery", true)])
