@@ -93,13 +93,31 @@ import Testing
     @Test(arguments: [
         "", "{}", "[]", #"{"keys":[{"name":"a","sha256":"12","scopes":["read"]}]}"#,
         #"{"keys":[{"name":"a","sha256":"x","scopes":["fly"]}]}"#,
+        #"{"keys":[{"name":"a","sha256":"HASH","scopes":["fly"]}]}"#,
+        // Each of these would have made a key that may do more than was meant, or for longer.
+        #"{"keys":[{"name":"a","sha256":"HASH","scopes":["read"],"tenant_prefx":"eu-"}]}"#,
+        #"{"keys":[{"name":"a","sha256":"HASH","scopes":["read"],"tenant_prefix":""}]}"#,
+        #"{"keys":[{"name":"a","sha256":"HASH","scopes":["read"],"tenant_prefix":null}]}"#,
+        #"{"keys":[{"name":"a","sha256":"HASH","scopes":["read"],"expire":"2020-01-01"}]}"#,
+        #"{"keys":[{"name":"a","sha256":"HASH","scopes":["read"],"expires":"2026-02-30"}]}"#,
+        #"{"keys":[{"name":"a","sha256":"HASH","scopes":["read"],"expires":20200101}]}"#,
+        #"{"keys":[{"name":"","sha256":"HASH","scopes":["read"]}]}"#,
+        #"{"keys":[],"key":[]}"#,
     ])
     func aFileThatCannotBeUsedIsNamed(text: String) throws {
         let path = FileManager.default.temporaryDirectory.appending(path: "ml-keys-\(UUID().uuidString)").path
-        try Data(text.utf8).write(to: URL(filePath: path))
+        let hash = String(repeating: "0", count: 64)
+        try Data(text.replacing("HASH", with: hash).utf8).write(to: URL(filePath: path))
         let error = #expect(throws: KeyFileError.self) {
             try KeyRing(adminKey: nil, file: path, isReadingOpen: true, logger: logger)
         }
         #expect(error?.description.contains(path) == true)
+    }
+
+    @Test(arguments: [("", nil, nil), ("a", "", nil), ("a", nil, "tomorrow"), ("a", nil, "2026-02-30")])
+    func noKeyIsMadeThatTheFileWouldNotHave(name: String, prefix: String?, expires: String?) {
+        #expect(throws: KeyFileError.self) {
+            try KeyFile.check(name: name, tenantPrefix: prefix, expires: expires)
+        }
     }
 }

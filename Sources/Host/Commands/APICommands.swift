@@ -44,13 +44,8 @@ struct Keys: ParsableCommand {
         var expires: String?
 
         func run() throws {
-            let scopes = try scopes.split(separator: ",").map { text in
-                guard let scope = Scope(rawValue: String(text)) else {
-                    let known = Scope.allCases.map(\.rawValue).joined(separator: ", ")
-                    throw UsageError("there is no scope '\(text)'; there are: \(known)")
-                }
-                return scope
-            }
+            let scopes = try scopes.split(separator: ",").map { try KeyFile.scope(String($0)) }
+            try KeyFile.check(name: name, tenantPrefix: tenantPrefix, expires: expires)
             guard !scopes.isEmpty else { throw UsageError("--scopes names none") }
             let (key, entry) = KeyFile.make(
                 name: name, scopes: scopes, tenantPrefix: tenantPrefix, expires: expires)

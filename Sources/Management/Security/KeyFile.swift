@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import Lake
 
 /// A file of keys that cannot be used.
 public struct KeyFileError: Error, CustomStringConvertible {
@@ -59,30 +60,80 @@ public enum KeyFile {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw refused("there is no such file, or it may not be read")
         }
-        let file: File
-        do {
-            file = try JSONDecoder().decode(File.self, from: data)
-        } catch {
-            throw refused("it is not as the documentation says: \(error)")
-        }
+        guard let root = try? JSONSerialization.jsonObject(with: data) as? [String: Any],
+            let keys = root["keys"] as? [[String: Any]], root.count == 1
+        else { throw refused("it is no JSON object with nothing but a list `keys`") }
         var names: Set<String> = []
-        return (
-            try file.keys.map { key in
-                guard names.insert(key.name).inserted else { throw refused("two are called '\(key.name)'") }
-                guard let digest = digest(key.sha256) else {
-                    throw refused("the sha256 of '\(key.name)' is not 64 hexadecimal digits")
+        var entries: [KeyRing.Entry] = []
+        for (index, key) in keys.enumerated() {
+            do {
+                let entry = try entry(key)
+                guard names.insert(entry.identity.name).inserted else {
+                    throw KeyFileError(description: "another one is called so")
                 }
-                let expires = try key.expires.map { text in
-                    guard let date = try? Date("\(text)T00:00:00Z", strategy: .iso8601) else {
-                        throw refused("'\(text)' of '\(key.name)' is no day; write 2027-01-01")
-                    }
-                    return date
-                }
-                let identity = Identity(
-                    name: key.name, scopes: Set(key.scopes), tenantPrefix: key.tenantPrefix)
-                return KeyRing.Entry(digest: digest, identity: identity, expires: expires)
-            }, stamp
-        )
+                entries.append(entry)
+            } catch let error as KeyFileError {
+                let name = (key["name"] as? String).map { "'\($0)'" } ?? "number \(index + 1)"
+                throw refused("key \(name): \(error)")
+            }
+        }
+        return (entries, stamp)
+    }
+
+    /// A misspelt `expires` or `tenant_prefix` would make a key that lasts for ever, or is for everybody.
+    private static func entry(_ key: [String: Any]) throws -> KeyRing.Entry {
+        let known = ["name", "sha256", "scopes", "tenant_prefix", "expires"]
+        if let stranger = key.keys.filter({ !known.contains($0) }).min() {
+            throw KeyFileError(
+                description: "there is no '\(stranger)'; there are \(known.joined(separator: ", "))")
+        }
+        func text(_ member: String) throws -> String? {
+            guard let value = key[member] else { return nil }
+            guard let text = value as? String else {
+                throw KeyFileError(description: "\(member) is not a text")
+            }
+            return text
+        }
+        guard let name = try text("name"), let digest = try text("sha256").flatMap(digest) else {
+            throw KeyFileError(description: "it has a name, and a sha256 of 64 hexadecimal digits")
+        }
+        guard let words = key["scopes"] as? [String] else {
+            throw KeyFileError(description: "its scopes are a list of words")
+        }
+        let (prefix, expires) = (try text("tenant_prefix"), try text("expires"))
+        try check(name: name, tenantPrefix: prefix, expires: expires)
+        return KeyRing.Entry(
+            digest: digest,
+            identity: Identity(name: name, scopes: Set(try words.map(scope)), tenantPrefix: prefix),
+            expires: expires.flatMap(moment))
+    }
+
+    /// - Throws: `KeyFileError` for a word that is no scope.
+    public static func scope(_ word: String) throws -> Scope {
+        guard let scope = Scope(rawValue: word) else {
+            let known = Scope.allCases.map(\.rawValue).joined(separator: ", ")
+            throw KeyFileError(description: "there is no scope '\(word)'; there are: \(known)")
+        }
+        return scope
+    }
+
+    /// Whether a key may be called so, and what its limits say means something.
+    ///
+    /// - Throws: `KeyFileError`.
+    public static func check(name: String, tenantPrefix: String?, expires: String?) throws {
+        guard (1...256).contains(name.utf8.count) else {
+            throw KeyFileError(description: "its name has 1 to 256 bytes: histories name the key by it")
+        }
+        guard tenantPrefix != "" else {
+            throw KeyFileError(description: "its tenant prefix is empty: leave it out for everybody")
+        }
+        if let expires, moment(expires) == nil {
+            throw KeyFileError(description: "'\(expires)' is no day; write 2027-01-01")
+        }
+    }
+
+    private static func moment(_ day: String) -> Date? {
+        LakeDay(parsing: day).map { Date(timeIntervalSince1970: Double($0.startMilliseconds) / 1_000) }
     }
 
     private static func digest(_ text: String) -> [UInt8]? {
