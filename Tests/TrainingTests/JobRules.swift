@@ -289,6 +289,10 @@ struct JobRules: Sendable {
         let store = try store()
         let ids = try (0..<5).map { try store.submit(request(UInt64($0))).id }
         #expect(try store.jobs(limit: 3).map(\.id) == Array(ids.reversed().prefix(3)))
+        #expect(try store.jobs(limit: 3, before: ids[2]).map(\.id) == [ids[1], ids[0]])
+        #expect(try store.jobs(limit: 1, before: ids[4]).map(\.id) == [ids[3]])
+        #expect(try store.jobs(limit: 3, before: ids[0]).isEmpty)
+        #expect(try store.jobs(limit: 3, before: "nobody").isEmpty)
         try store.cancel(id: ids[4])
         let claimed = try #require(try store.claim(worker: "a"))
         try store.finish(claimed, .failure(TrainingError.noData("none")))

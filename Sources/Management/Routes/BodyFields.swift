@@ -32,6 +32,20 @@ enum BodyFields {
         }
     }
 
+    /// `UInt64` that says which field it is where it is none: the decoder's own error does not.
+    struct WholeNumber: Decodable {
+        let value: UInt64
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            guard let value = try? container.decode(UInt64.self) else {
+                throw Problem.invalid(
+                    "it is a whole number from 0 to \(UInt64.max)", field: path(container.codingPath))
+            }
+            self.value = value
+        }
+    }
+
     private static func path(_ keys: [any CodingKey]) -> String {
         keys.map { key in
             // As the caller wrote them.

@@ -103,8 +103,14 @@ func modelEndpoints() -> [Endpoint] {
         Endpoint(
             .get, "/v1/quarantine", name: "quarantine",
             summary: "Versions that do not serve in this process although they are active, and why",
+            details: "A key that is for some users only sees theirs.",
             scope: .read, answers: [.list("Versions out of service", of: "Quarantined")]
-        ) { _, services in try .json(services.promotion.quarantinedModels.map(QuarantinedView.init)) },
+        ) { call, services in
+            let models = services.promotion.quarantinedModels.filter {
+                (try? call.identity?.check(userID: $0.tenant.userID)) != nil || call.identity == nil
+            }
+            return try .json(models.map(QuarantinedView.init))
+        },
     ]
 }
 

@@ -39,7 +39,7 @@ struct TrainBody: Decodable {
     let parameters: [String: Value]?
     let contamination: Double?
     let encoding: String?
-    let seed: UInt64?
+    let seed: BodyFields.WholeNumber?
     let asOf: String?
     let leaveOut: [String]?
     let promote: Bool?
@@ -64,7 +64,7 @@ struct TrainBody: Decodable {
             from: try BodyFields.day(body.dateRange.start, "date_range.start"),
             to: try BodyFields.day(body.dateRange.end, "date_range.end"),
             detectorID: body.detector ?? TrainingRequest.defaultDetector,
-            parameters: (body.parameters ?? [:]).mapValues(\.text), seed: body.seed ?? 0,
+            parameters: (body.parameters ?? [:]).mapValues(\.text), seed: body.seed?.value ?? 0,
             contamination: body.contamination ?? 0.01, encoding: encoding,
             asOfMilliseconds: try body.asOf.map { try BodyFields.moment($0, "as_of") },
             leftOut: body.leaveOut,

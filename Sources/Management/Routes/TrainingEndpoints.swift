@@ -41,13 +41,25 @@ func trainingEndpoints() -> [Endpoint] {
                 headers: [.location: "/v1/train/\(job.id)"])
         },
         Endpoint(
-            .get, "/v1/train", name: "jobs", summary: "Training jobs, newest first", scope: .read,
-            parameters: [.query("limit", .integer(1...1_000), "Jobs at most; without it: 100.", example: 20)],
+            .get, "/v1/train", name: "jobs", summary: "Training jobs, newest first",
+            details: """
+                Where there are more than `limit`, the header `Link` names the next page (`rel="next"`). A key that is for \
+                some users only sees their jobs.
+                """,
+            scope: .read,
+            parameters: [
+                .query("limit", .integer(1...1_000), "Jobs at most; without it: 100.", example: 20),
+                .query("cursor", .text(1...64), "Only jobs older than this one; its `job_id`."),
+            ],
             answers: [.list("Jobs", of: "Job")]
         ) { call, services in
             let limit = call.integer("limit") ?? 100
-            return try .json(
-                try await services.blocking { try services.jobs.jobs(limit: limit) }.map { JobView($0) })
+            let jobs = try await services.blocking { try newestJobs(call, limit + 1, services) }
+            var response = try Response.json(jobs.prefix(limit).map { JobView($0) })
+            if jobs.count > limit {
+                response.linkNext("/v1/train", call, cursor: jobs[limit - 1].id)
+            }
+            return response
         },
         Endpoint(
             .get, "/v1/train/{job_id}", name: "job",
@@ -55,10 +67,7 @@ func trainingEndpoints() -> [Endpoint] {
             parameters: [jobID],
             answers: [.ok("The job", "Job"), .problem(.notFound, "There is no such job")]
         ) { call, services in
-            let job = try await job(call, services)
-            // What it found names transactions of all users.
-            if job.request.backtest != nil { try call.identity?.check(userID: nil) }
-            return try .json(JobView(job, showsBacktest: true))
+            try .json(JobView(try await job(call, services), showsBacktest: true))
         },
         Endpoint(
             .delete, "/v1/train/{job_id}", name: "cancelJob",
@@ -77,10 +86,35 @@ func trainingEndpoints() -> [Endpoint] {
 
 private func job(_ call: Call, _ services: ManagementServices) async throws -> TrainingJob {
     let id = call.text("job_id") ?? ""
-    guard let job = try await services.blocking({ try services.jobs.job(id: id) }) else {
+    // A job of others is not there for a key that is for some users.
+    guard let job = try await services.blocking({ try services.jobs.job(id: id) }), call.maySee(job) else {
         throw Problem.notFound("there is no training job \(id)")
     }
     return job
+}
+
+/// The newest that the caller may see, older than `cursor`.
+private func newestJobs(_ call: Call, _ limit: Int, _ services: ManagementServices) throws -> [TrainingJob] {
+    var cursor = call.text("cursor")
+    if let cursor, try services.jobs.job(id: cursor) == nil {
+        throw Problem.invalid("there is no training job \(cursor)", field: "cursor")
+    }
+    var found: [TrainingJob] = []
+    while found.count < limit {
+        let page = try services.jobs.jobs(limit: limit, before: cursor)
+        found += page.filter(call.maySee).prefix(limit - found.count)
+        guard page.count == limit, call.identity?.tenantPrefix != nil else { break }
+        cursor = page.last?.id
+    }
+    return found
+}
+
+extension Call {
+    /// What a backtest found names transactions of all users.
+    fileprivate func maySee(_ job: TrainingJob) -> Bool {
+        guard let identity else { return true }
+        return (try? identity.check(userID: job.request.backtest == nil ? job.request.userID : nil)) != nil
+    }
 }
 
 /// A job as the API shows it.

@@ -20,7 +20,9 @@ public protocol JobStore: Sendable {
     func job(id: String) throws -> TrainingJob?
 
     /// Newest first.
-    func jobs(limit: Int) throws -> [TrainingJob]
+    ///
+    /// - Parameter id: Only jobs older than this one; one that is not known has none. nil: from the newest on.
+    func jobs(limit: Int, before id: String?) throws -> [TrainingJob]
 
     /// Cancels a job that has not ended; a running one stops soon. Others stay as they are.
     func cancel(id: String) throws
@@ -76,6 +78,10 @@ public protocol JobStore: Sendable {
 
     /// Ends the leases that a worker of an earlier run of this process held: it is known to be dead.
     func release(worker: String) throws
+}
+
+extension JobStore {
+    public func jobs(limit: Int) throws -> [TrainingJob] { try jobs(limit: limit, before: nil) }
 }
 
 extension JobStore {

@@ -121,9 +121,11 @@ enum JobTable {
         try Row.fetchOne(db, sql: "SELECT * FROM job WHERE \(condition)", arguments: arguments).map(job)
     }
 
-    static func newest(_ db: Database, limit: Int) throws -> [TrainingJob] {
-        try Row.fetchAll(
-            db, sql: "SELECT * FROM job ORDER BY sequence DESC LIMIT ?", arguments: [limit]
+    static func newest(_ db: Database, limit: Int, before id: String?) throws -> [TrainingJob] {
+        let older = id == nil ? "" : "WHERE sequence < (SELECT sequence FROM job WHERE id = :id)"
+        return try Row.fetchAll(
+            db, sql: "SELECT * FROM job \(older) ORDER BY sequence DESC LIMIT :limit",
+            arguments: id.map { ["id": $0, "limit": limit] } ?? ["limit": limit]
         ).compactMap { row in
             // Damage of this moment: the next start, or the worker that meets it, sets the row aside and says so.
             do { return try job(row) } catch is TrainingError { return nil }

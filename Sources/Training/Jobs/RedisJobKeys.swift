@@ -153,8 +153,14 @@ struct RedisJobKeys: Sendable {
         (try evaluate(RedisJobScripts.alike, [.text(kin)]).array ?? []).compactMap(\.text)
     }
 
-    func newest(limit: Int) throws -> [String] {
-        try ids(["ZREVRANGE", key("all"), 0, .integer(max(1, limit) - 1)])
+    /// - Parameter id: Only those older than this one; nil: from the newest on.
+    func newest(limit: Int, before id: String?) throws -> [String] {
+        guard let id else { return try ids(["ZREVRANGE", key("all"), 0, .integer(max(1, limit) - 1)]) }
+        // By its score, which stays: places move with every job that comes in meanwhile.
+        guard let score = try connection.command(["ZSCORE", key("all"), .text(id)]).text else { return [] }
+        return try ids([
+            "ZREVRANGEBYSCORE", key("all"), .text("(" + score), "-inf", "LIMIT", 0, .integer(max(1, limit)),
+        ])
     }
 
     func allIDs() throws -> [String] { try ids(["ZRANGE", key("all"), 0, -1]) }

@@ -65,9 +65,9 @@ public final class RedisJobStore: JobStore {
 
     public func job(id: String) throws -> TrainingJob? { try keys.records([id])[0]?.record.job }
 
-    public func jobs(limit: Int) throws -> [TrainingJob] {
+    public func jobs(limit: Int, before id: String?) throws -> [TrainingJob] {
         // A damaged record is left to the worker that meets it, which says so.
-        try keys.records(try keys.newest(limit: limit)).compactMap { $0?.record.job }
+        try keys.records(try keys.newest(limit: limit, before: id)).compactMap { $0?.record.job }
     }
 
     public func cancel(id: String) throws {

@@ -55,8 +55,8 @@ public final class SQLiteJobStore: JobStore {
         try database.read { try JobTable.job($0, where: "id = ?", [id]) }
     }
 
-    public func jobs(limit: Int) throws -> [TrainingJob] {
-        try database.read { try JobTable.newest($0, limit: limit) }
+    public func jobs(limit: Int, before id: String?) throws -> [TrainingJob] {
+        try database.read { try JobTable.newest($0, limit: limit, before: id) }
     }
 
     public func cancel(id: String) throws {
