@@ -39,12 +39,39 @@ struct MLService: AsyncParsableCommand {
             } else {
                 try command.run()
             }
+            try checkOutput()
         } catch {
             guard let status = ExitStatus(error) else { exit(withError: error) }
-            let text = LocalStateError(error)?.description ?? "\(error)"
+            let text = LocalStateError(error)?.description ?? fileProblem(error) ?? "\(error)"
             FileHandle.standardError.write(Data("ml-service: \(printable(text))\n".utf8))
             Glibc.exit(status.rawValue)
         }
+    }
+
+    /// A listing that a full disk has cut off is no listing. `print` says nothing of it.
+    private static func checkOutput() throws {
+        guard fflush(nil) != 0 else { return }
+        // Somebody has seen enough: `ml-service models list | head -1`.
+        var output = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
+        if poll(&output, 1, 0) > 0, output.revents & Int16(POLLERR) != 0 { return }
+        throw OutputError()
+    }
+
+    private struct OutputError: Error, CustomStringConvertible {
+        let description = "standard output could not be written to its end: is its disk full?"
+    }
+
+    /// What Foundation says of a file that cannot be written or read; in its own words that is a page. nil: it says nothing.
+    static func fileProblem(_ error: any Error) -> String? {
+        let error = error as NSError
+        guard error.domain == NSCocoaErrorDomain,
+            let path = error.userInfo[NSFilePathErrorKey] as? String
+        else { return nil }
+        let cause = error.userInfo[NSUnderlyingErrorKey] as? NSError
+        guard let cause, cause.domain == NSPOSIXErrorDomain else {
+            return "\(path): \(error.localizedDescription)"
+        }
+        return "\(path): \(String(cString: strerror(CInt(truncatingIfNeeded: cause.code))))"
     }
 }
 

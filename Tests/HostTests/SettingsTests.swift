@@ -61,6 +61,28 @@ import Testing
         #expect(error?.description.contains("\(key): the file /nowhere/file.pem") == true)
     }
 
+    /// Transactions and models lie in it.
+    @Test func theDataDirectoryIsItsUsersAlone() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "ml-data-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        for name in ["a/b", "c/"] {
+            let path = folder.appending(path: name).path
+            try DataDirectory.make(path)
+            try DataDirectory.make(path)
+            let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+            #expect(mode == 0o700)
+        }
+        #expect(throws: UsageError.self) { try DataDirectory.make("/proc/none/data") }
+        #expect(throws: UsageError.self) { try DataDirectory.make("/dev/null/data") }
+    }
+
+    @Test func aFileThatCannotBeWrittenIsSaidInALine() throws {
+        let path = "/proc/none/file"
+        let error = #expect(throws: (any Error).self) { try Data().write(to: URL(filePath: path)) }
+        let text = error.flatMap { MLService.fileProblem($0) } ?? ""
+        #expect(text.hasPrefix(path) && text.count < 100, "\(text)")
+    }
+
     // MARK: Secrets
 
     @Test(arguments: [

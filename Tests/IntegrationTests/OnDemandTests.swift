@@ -68,7 +68,19 @@ import Testing
 
         try await refusals(service, next[0].line)
         try infer(service, next, folder)
+        try Self.nobodyElseReads(folder.file("data"))
         #expect(try await service.interrupt() == 0)
+    }
+
+    /// Transactions, models and windows lie there.
+    private static func nobodyElseReads(_ data: URL) throws {
+        let paths = try FileManager.default.subpathsOfDirectory(atPath: data.path)
+        #expect(paths.contains("models.sqlite") && paths.contains("anomalies.sqlite"))
+        for path in paths + ["."] {
+            let attributes = try FileManager.default.attributesOfItem(atPath: data.path + "/" + path)
+            let mode = attributes[.posixPermissions] as? Int ?? 0
+            #expect(mode & 0o077 == 0, "\(path) \(String(mode, radix: 8))")
+        }
     }
 
     private func refusals(_ service: ServiceProcess, _ line: String) async throws {

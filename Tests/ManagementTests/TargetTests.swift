@@ -86,6 +86,19 @@ import Training
         }
     }
 
+    /// What is no HTTP is the caller's fault.
+    @Test(arguments: ["zz\r\n{}\r\n0\r\n\r\n", "-1\r\n{}", "ffffffffffffffffff\r\n{}"])
+    func chunksThatAreNoneAreABadRequest(chunks: String) async throws {
+        let api = try await TestAPI()
+        let answer = try await blocking { [key] in
+            let client = try api.connect()
+            client.send(
+                "POST /v1/train HTTP/1.1\r\nHost: x\r\n\(key)\r\nTransfer-Encoding: chunked\r\n\r\n\(chunks)")
+            return client.receive { $0.contains("\r\n\r\n") }.text
+        }
+        #expect(status(answer) == "400", "\(answer)")
+    }
+
     @Test func optionsTellsTheMethods() async throws {
         let api = try await TestAPI()
         let answer = try await blocking { try api.connect().request("OPTIONS", "/v1/train") }

@@ -42,6 +42,8 @@ struct Serve: AsyncParsableCommand {
     enum Role: String, CaseIterable { case inference, training, management }
 
     func run() async throws {
+        // Models, windows and recent anomalies are nobody else's to read.
+        umask(0o077)
         let roles = try Set(
             role.split(separator: ",").map { name in
                 guard let role = Role(rawValue: String(name)) else {
@@ -49,6 +51,9 @@ struct Serve: AsyncParsableCommand {
                 }
                 return role
             })
+        guard !roles.isEmpty else {
+            throw UsageError("--role names none; roles are inference, training, management")
+        }
         let settings = try await common.settings(["stream.file": stream, "stream.rate": rate.map { "\($0)" }])
         let registry = PrometheusRegistry()
         MetricsSystem.bootstrap(registry)

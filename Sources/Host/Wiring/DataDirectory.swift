@@ -11,12 +11,8 @@ final class DataDirectory: Sendable {
     /// - Throws: `UsageError` when another process has it.
     init(_ path: String) throws {
         self.path = path
-        do {
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw UsageError("the data directory \(path) cannot be made: \(error.localizedDescription)")
-        }
-        descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        try Self.make(path)
+        descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             throw UsageError(
                 "the data directory \(path) cannot be written (\(String(cString: strerror(errno)))): "
@@ -29,6 +25,24 @@ final class DataDirectory: Sendable {
     }
 
     deinit { close(descriptor) }
+
+    /// Makes the folder if there is none, for its user alone: transactions and models lie in it.
+    ///
+    /// - Throws: `UsageError`.
+    static func make(_ path: String) throws {
+        let parent = (path as NSString).deletingLastPathComponent
+        do {
+            if !parent.isEmpty {
+                try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+            }
+        } catch {
+            throw UsageError("the data directory \(path) cannot be made: \(error.localizedDescription)")
+        }
+        guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
+            throw UsageError(
+                "the data directory \(path) cannot be made: \(String(cString: strerror(errno)))")
+        }
+    }
 
     func file(_ name: String) -> String { path + "/" + name }
 

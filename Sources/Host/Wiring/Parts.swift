@@ -37,10 +37,7 @@ struct Parts {
             limits: UserModelLimits(
                 modelBytes: settings.integer("models.userbytes"),
                 totalBytes: settings.integer("models.usertotal")))
-        if cachePath == nil {
-            try FileManager.default.createDirectory(
-                atPath: settings.text("data.directory"), withIntermediateDirectories: true)
-        }
+        if cachePath == nil { try DataDirectory.make(settings.text("data.directory")) }
         cache = try ModelCache(
             path: cachePath ?? settings.dataPath("models.sqlite"),
             maximumSize: settings.integer("models.cache"), logger: logger)

@@ -185,6 +185,11 @@ struct APIResponder: HTTPResponder {
         } catch is NIOTooManyBytesError {
             throw Problem(
                 .contentTooLarge, "too-large", "the body has at most \(declared.maximumBytes) bytes")
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            // The request is not as HTTP has it: a chunk's length that is none.
+            throw Problem(.badRequest, "invalid-body", "the body cannot be read: \(error)")
         }
     }
 }
