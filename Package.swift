@@ -100,7 +100,7 @@ let package = Package(
             name: "COpenSSL", path: "Sources/Systems/Redis/COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CArrow", path: "Sources/Systems/Lake/CArrow", pkgConfig: "parquet"),
         .target(
-            name: "CCurl", path: "Sources/Systems/ObjectStore/CCurl", linkerSettings: [.linkedLibrary("curl")]
+            name: "CCurl", path: "Sources/Systems/Transfers/CCurl", linkerSettings: [.linkedLibrary("curl")]
         ),
         .systemLibrary(
             name: "CExpat", path: "Sources/Systems/ObjectStore/CExpat", providers: [.apt(["libexpat1-dev"])]),
@@ -128,14 +128,17 @@ let package = Package(
             name: "Redis", dependencies: ["CHiredis", "COpenSSL", "Retrying", crypto, exact],
             path: "Sources/Systems/Redis", exclude: ["CHiredis", "COpenSSL"], swiftSettings: strict),
         .target(
-            name: "ObjectStore", dependencies: ["CCurl", "CExpat", "Retrying", crypto, exact],
-            path: "Sources/Systems/ObjectStore", exclude: ["CCurl", "CExpat"], swiftSettings: strict),
+            name: "Transfers", dependencies: ["CCurl"], path: "Sources/Systems/Transfers",
+            exclude: ["CCurl"], swiftSettings: strict),
+        .target(
+            name: "ObjectStore", dependencies: ["CExpat", "Retrying", "Transfers", crypto, exact],
+            path: "Sources/Systems/ObjectStore", exclude: ["CExpat"], swiftSettings: strict),
         .target(
             name: "Lake", dependencies: ["CParquet", "ObjectStore", "Retrying", exact],
             path: "Sources/Systems/Lake", exclude: ["CArrow", "CParquet"], swiftSettings: strict),
 
         .target(
-            name: "SchemaRegistry", dependencies: ["CAvro", "Retrying", logging, metrics],
+            name: "SchemaRegistry", dependencies: ["CAvro", "Retrying", "Transfers", logging, metrics],
             path: "Sources/Systems/SchemaRegistry", exclude: ["CAvro"], swiftSettings: strict),
 
         // The domain.

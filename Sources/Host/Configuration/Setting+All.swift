@@ -72,6 +72,10 @@ extension Setting {
             key: "registry.password", kind: .secret, defaultValue: "",
             meaning: "its password, or the API key's secret"),
         Setting(
+            key: "registry.ca", kind: .text, defaultValue: "",
+            meaning:
+                "PEM file of the authorities that the registry's certificate may be of; none: the system's"),
+        Setting(
             key: "batch.records", kind: .integer(1...100_000), defaultValue: "2000",
             meaning: "records in a batch at most"),
         Setting(

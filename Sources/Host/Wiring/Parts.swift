@@ -148,10 +148,12 @@ struct Parts {
     /// nil: none is configured.
     static func schemaRegistry(_ settings: Settings, logger: Logger) throws -> SchemaRegistry? {
         guard let url = settings.optionalText("registry.url") else { return nil }
+        try checkReadable("registry.ca", settings)
         do {
             return try SchemaRegistry(
                 url: url, user: settings.optionalText("registry.user"),
-                password: settings.optionalText("registry.password"), logger: logger)
+                password: settings.optionalText("registry.password"),
+                certificateAuthorities: settings.optionalText("registry.ca"), logger: logger)
         } catch {
             throw UsageError("registry.url: \(error)")
         }

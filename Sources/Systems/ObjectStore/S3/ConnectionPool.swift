@@ -1,5 +1,6 @@
 import Dispatch
 import Synchronization
+import Transfers
 
 /// A bounded number of connections, kept open between requests. Safe to use from several threads.
 final class ConnectionPool: Sendable {
@@ -25,7 +26,7 @@ final class ConnectionPool: Sendable {
             throw TransportError(reason: "libcurl cannot start", isRetryable: false)
         }
         // After an error the handle goes, and its connection with it: the next one may be led to another server.
-        let answer = try handle.send(request, settings: settings)
+        let answer = try handle.send(request, settings: settings.transfer)
         if answer.status < 500 { idle.withLock { $0.append(handle) } }
         return answer
     }

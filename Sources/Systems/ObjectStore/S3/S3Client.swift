@@ -1,5 +1,6 @@
 import Exact
 import Glibc
+import Transfers
 
 /// Signs requests to one bucket, sends them, and tries again where that can help.
 struct S3Client: Sendable {
@@ -41,7 +42,7 @@ struct S3Client: Sendable {
                 guard Self.isPassing(answer) else { return answer }
                 reason = Self.reason(answer)
             } catch {
-                if error.isTooLarge {
+                if error.kind == .tooLarge {
                     throw .tooLarge(
                         key: request.key, sizeBytes: nil, maximumSize: request.maximumAnswerSize)
                 }

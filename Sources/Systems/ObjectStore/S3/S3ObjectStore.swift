@@ -1,4 +1,5 @@
 import Synchronization
+import Transfers
 
 /// Objects in a bucket of S3, R2 or another store that speaks S3's protocol, below a prefix.
 ///

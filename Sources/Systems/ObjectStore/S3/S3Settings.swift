@@ -1,3 +1,5 @@
+import Transfers
+
 /// How to reach an S3-compatible store.
 public struct S3Settings: Sendable {
     public enum Addressing: Sendable, Hashable {
@@ -35,6 +37,13 @@ public struct S3Settings: Sendable {
         self.endpoint = endpoint
         self.region = region
         self.credentials = credentials
+    }
+
+    var transfer: TransferSettings {
+        TransferSettings(
+            certificateAuthorities: certificateAuthorities,
+            connectTimeoutMilliseconds: connectTimeoutMilliseconds,
+            requestTimeoutMilliseconds: requestTimeoutMilliseconds, stallTimeoutSeconds: stallTimeoutSeconds)
     }
 }
 

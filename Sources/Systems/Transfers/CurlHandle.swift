@@ -1,37 +1,10 @@
 import CCurl
 import Foundation
 
-struct HTTPRequest {
-    var method: String
-    var url: String
-    var headers: [(name: String, value: String)]
-    var body: [UInt8]?
-    /// An answer with more bytes is an error.
-    var maximumAnswerSize: Int
-    /// On a connection of its own: the one before led to something that failed, and a name may lead elsewhere now.
-    var needsNewConnection = false
-}
-
-struct HTTPAnswer {
-    let status: Int
-    /// Lower-case names.
-    let headers: [String: String]
-    let body: [UInt8]
-}
-
-/// A request that got no answer.
-struct TransportError: Error {
-    let reason: String
-    /// Whether another attempt may get one.
-    let isRetryable: Bool
-    /// The answer has more bytes than the request allowed.
-    var isTooLarge = false
-}
-
 /// One of libcurl's easy handles, which keeps its connection open between requests.
 ///
-/// `@unchecked Sendable`: `ConnectionPool` gives it to one thread at a time, which is what libcurl asks for.
-final class CurlHandle: @unchecked Sendable {
+/// `@unchecked Sendable`: whoever has it gives it to one thread at a time, which is what libcurl asks for.
+package final class CurlHandle: @unchecked Sendable {
     private let handle: UnsafeMutableRawPointer
     private let problem: UnsafeMutablePointer<CChar>
 
@@ -39,7 +12,7 @@ final class CurlHandle: @unchecked Sendable {
     private static let lowestSpeed = 1024
 
     /// nil when there is no memory.
-    init?() {
+    package init?() {
         // Once for the process, before anything else; Swift makes a static's first use safe between threads.
         guard Self.isReady, let handle = curl_easy_init() else { return nil }
         self.handle = handle
@@ -55,7 +28,9 @@ final class CurlHandle: @unchecked Sendable {
     }
 
     /// Blocks until the answer is complete.
-    func send(_ request: HTTPRequest, settings: S3Settings) throws(TransportError) -> HTTPAnswer {
+    package func send(
+        _ request: HTTPRequest, settings: TransferSettings
+    ) throws(TransportError) -> HTTPAnswer {
         curl_easy_reset(handle)  // keeps connections
         problem[0] = 0
         var list: UnsafeMutablePointer<curl_slist>?
@@ -79,11 +54,13 @@ final class CurlHandle: @unchecked Sendable {
         guard !collector.isTooLarge else {
             throw TransportError(
                 reason: "the answer has more than \(request.maximumAnswerSize) bytes", isRetryable: false,
-                isTooLarge: true)
+                kind: .tooLarge)
         }
         guard code == CURLE_OK else {
             let text = String(cString: problem[0] == 0 ? curl_easy_strerror(code) : UnsafePointer(problem))
-            throw TransportError(reason: text, isRetryable: !Self.lastingProblems.contains(code.rawValue))
+            throw TransportError(
+                reason: text, isRetryable: !Self.lastingProblems.contains(code.rawValue),
+                kind: Self.kinds[code.rawValue] ?? .other)
         }
         var status = 0
         ccurl_get_number(handle, CURLINFO_RESPONSE_CODE, &status)
@@ -108,7 +85,7 @@ final class CurlHandle: @unchecked Sendable {
         }
     }
 
-    private func apply(_ settings: S3Settings) {
+    private func apply(_ settings: TransferSettings) {
         ccurl_set_pointer(handle, CURLOPT_ERRORBUFFER, problem)
         // No signals: libcurl's are for programs with one thread. It sends with MSG_NOSIGNAL.
         ccurl_set_number(handle, CURLOPT_NOSIGNAL, 1)
@@ -126,6 +103,12 @@ final class CurlHandle: @unchecked Sendable {
         ccurl_set_number(handle, CURLOPT_LOW_SPEED_LIMIT, Self.lowestSpeed)
         ccurl_set_number(handle, CURLOPT_LOW_SPEED_TIME, settings.stallTimeoutSeconds)
     }
+
+    private static let kinds: [UInt32: TransportError.Kind] = [
+        CURLE_COULDNT_CONNECT.rawValue: .refused, CURLE_COULDNT_RESOLVE_HOST.rawValue: .unknownName,
+        CURLE_OPERATION_TIMEDOUT.rawValue: .slow, CURLE_SSL_CONNECT_ERROR.rawValue: .untrusted,
+        CURLE_PEER_FAILED_VERIFICATION.rawValue: .untrusted, CURLE_SSL_CACERT_BADFILE.rawValue: .untrusted,
+    ]
 
     /// What another attempt would meet again.
     private static let lastingProblems: Set<UInt32> = Set(
