@@ -43,6 +43,22 @@ import Testing
         #expect(findings.contains { $0.check == "keys" && $0.state == "failed" && !$0.advice.isEmpty })
     }
 
+    /// What would end `serve` at its start, or leave it without keys, is said before.
+    @Test func whatTheHTTPAPIIsMadeOfIsTried() throws {
+        let folder = try TemporaryFolder()
+        let file = folder.file("x").path
+        try Data("{".utf8).write(to: folder.file("x"))
+        let (status, findings) = try findings([
+            "http.keys": file, "http.auditlog": file, "http.certificate": file, "http.certificatekey": file,
+            "webhooks.url": "nowhere",
+        ])
+        #expect(status == 1)
+        let bad = findings.filter { $0.part == "http" && $0.state == "failed" && !$0.advice.isEmpty }
+        #expect(Set(bad.map(\.check)) == ["keys", "audit log", "certificate", "webhooks"], "\(findings)")
+        let without = try self.findings([:]).1
+        #expect(without.contains { $0.part == "http" && $0.check == "keys" && $0.state == "warning" })
+    }
+
     @Test func partsThatDoNotAnswerAreNamedWithWhatToDo() throws {
         let (status, findings) = try findings([
             "stream.brokers": "127.0.0.1:1", "redis.url": "redis://127.0.0.1:1/0",

@@ -96,7 +96,7 @@ struct Backtest: AsyncParsableCommand {
         case (nil, nil, let days?):
             guard days > 0 else { throw UsageError("--days is 1 or more") }
             guard let last = try pipeline.lastDay() else {
-                throw TrainingError.noData("the lake has no days")
+                throw TrainingError.noData("the lake has no days: is it the one that is meant (--lake)?")
             }
             return (last.adding(days: 1 - days), last)
         default: throw UsageError("name the days: --from and --to, or --days")

@@ -42,6 +42,7 @@ struct Doctor: AsyncParsableCommand {
         logger.logLevel = .critical
         var findings = MachineCheckup(dataDirectory: settings.text("data.directory")).findings()
         findings += try detectors(settings)
+        findings += HTTPCheckup(settings: settings, logger: logger).findings()
         if let file = settings.optionalText("stream.file") {
             let isThere = file == "-" || FileManager.default.isReadableFile(atPath: file)
             findings.append(
@@ -61,7 +62,8 @@ struct Doctor: AsyncParsableCommand {
                 Finding(
                     "registry", "answers", problem == nil ? .good : .away,
                     "\(registry.place)\(problem.map { ": \($0)" } ?? "")",
-                    advice: problem == nil ? "" : "check registry.url, registry.user and registry.password"))
+                    advice: problem == nil
+                        ? "" : "check registry.url, registry.ca, registry.user and registry.password"))
         }
         if let url = settings.optionalText("redis.url") {
             findings += RedisCheckup(

@@ -91,7 +91,10 @@ struct Models: AsyncParsableCommand {
                 }
             }
             if json { return try printJSON(lines, keys: .convertToSnakeCase) }
-            guard !lines.isEmpty else { return print("\(tenant) has no models") }
+            guard !lines.isEmpty else {
+                let place = settings.optionalText("store.uri") ?? settings.dataPath("store")
+                return print("\(tenant) has no models in \(place)")
+            }
             print(
                 textTable(
                     ["version", "", "detector", "rows", "trained on", "accuracy"], lines.map(\.cells)))

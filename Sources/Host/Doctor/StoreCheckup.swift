@@ -59,8 +59,17 @@ struct StoreCheckup {
     }
 
     private func checked(_ check: String, advice: String, _ body: () throws -> Finding) -> Finding {
-        Finding.of(
-            part, check, advice: advice, isRetryable: { ($0 as? ObjectStoreError)?.isRetryable ?? false },
-            body)
+        do {
+            return try body()
+        } catch ObjectStoreError.denied(let location, let reason) {
+            return Finding(
+                part, check, .bad, "\(ObjectStoreError.denied(location: location, reason: reason))",
+                advice: "check s3.accesskey and s3.secretkey, and what they may do there")
+        } catch {
+            let isAway = (error as? ObjectStoreError)?.isRetryable ?? false
+            return Finding(
+                part, check, isAway ? .away : .bad, "\(error)",
+                advice: isAway ? "check s3.endpoint, and that the store runs" : advice)
+        }
     }
 }

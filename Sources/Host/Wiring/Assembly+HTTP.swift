@@ -65,7 +65,7 @@ extension Assembly {
         }
     }
 
-    private static func tls(_ settings: Settings, logger: Logger) throws -> TLSFiles? {
+    static func tls(_ settings: Settings, logger: Logger) throws -> TLSFiles? {
         let clients = settings.optionalText("http.clientca")
         guard let certificate = settings.optionalText("http.certificate"),
             let key = settings.optionalText("http.certificatekey")
