@@ -79,6 +79,7 @@ public struct ManagementServices: Sendable {
     /// How many people a promotion takes: 1 or 2.
     public let promotionIdentities: Int
     public let threads: NIOThreadPool
+    let repeated: RepeatedCalls
 
     public init(
         jobs: any JobStore, registry: DetectorRegistry, models: ModelStore, catalogue: Catalogue,
@@ -112,6 +113,7 @@ public struct ManagementServices: Sendable {
         self.auditLog = auditLog
         self.promotionIdentities = promotionIdentities
         self.threads = threads
+        repeated = RepeatedCalls(objects: models.objects)
     }
 
     func blocking<Result: Sendable>(_ call: @escaping @Sendable () throws -> Result) async throws -> Result {

@@ -124,6 +124,7 @@ let commonProblems: [Endpoint.Answer] = [
     .problem(.badRequest, "The target or the body cannot be read"),
     .problem(.unauthorized, "No key, a wrong one, or one that has expired"),
     .problem(.forbidden, "The key does not allow this, or no key is configured"),
+    .problem(.unsupportedMediaType, "The body is compressed; send it as it is"),
     .problem(.unprocessableContent, "A parameter or a field is wrong, unknown or missing; `field` names it"),
     .problem(.tooManyRequests, "Come again after Retry-After seconds"),
     .problem(.internalServerError, "Our fault"),

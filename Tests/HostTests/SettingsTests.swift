@@ -35,7 +35,8 @@ import Testing
     @Test(arguments: [
         (#"{"http": {"prot": 1}}"#, "http.prot"), (#"{"http": {"port": true}}"#, "http.port"),
         (#"{"http": {"port": null}}"#, "http.port"), (#"{"http": {"port": [1]}}"#, "http.port"),
-        (#"{"http": {"port": 1}, "http.port": 2}"#, "http.port"), (#"{"http": 1}"#, "http"),
+        (#"{"http": {"port": 1}, "http.port": 2}"#, "http.port"),
+        (#"{"http": {"port": 1, "port": 2}}"#, "port"), (#"{"http": 1}"#, "http"),
         (#"{"stream": {"properties": {"a": [1]}}}"#, "stream.properties"), (#"["http"]"#, "JSON object"),
         (#"{"http": {"host_file": "x"}}"#, "http.host_file"), (#"{"http": {"port": 1.5}}"#, "http.port"),
     ])
@@ -51,12 +52,14 @@ import Testing
         #expect(Settings.unknownVariables(environment) == ["ML_SERVICE_REDISURL"])
     }
 
-    @Test(arguments: ["redis.ca", "redis.certificate", "s3.ca"])
+    @Test(arguments: ["redis.ca", "redis.certificate", "s3.ca", "registry.ca"])
     func aFileThatCannotBeReadIsNamedAtTheStart(key: String) async throws {
-        let settings = try await load(flags: [key: "/nowhere/file.pem"])
+        let settings = try await load(
+            flags: [key: "/nowhere/file.pem", "registry.url": "https://registry.bank"])
         let error = #expect(throws: UsageError.self) {
             _ = try Parts.redisAddress("rediss://redis.bank", settings)
             _ = try Parts.objectStore("s3://bucket", settings)
+            _ = try Parts.schemaRegistry(settings, logger: Parts.logger(settings))
         }
         #expect(error?.description.contains("\(key): the file /nowhere/file.pem") == true)
     }

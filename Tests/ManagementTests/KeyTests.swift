@@ -103,6 +103,7 @@ import Testing
         #"{"keys":[{"name":"a","sha256":"HASH","scopes":["read"],"expires":20200101}]}"#,
         #"{"keys":[{"name":"","sha256":"HASH","scopes":["read"]}]}"#,
         #"{"keys":[],"key":[]}"#,
+        #"{"keys":[{"name":"a","sha256":"HASH","scopes":["read"],"scopes":["admin"]}]}"#,
     ])
     func aFileThatCannotBeUsedIsNamed(text: String) throws {
         let path = FileManager.default.temporaryDirectory.appending(path: "ml-keys-\(UUID().uuidString)").path

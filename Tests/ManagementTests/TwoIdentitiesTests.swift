@@ -10,42 +10,6 @@ import Testing
 
 /// Where a promotion takes two people.
 @Suite struct TwoIdentitiesTests {
-    private struct Scores: Detector {
-        let info = DetectorInfo(id: "same", version: "1.0.0", summary: "One score for all.", parameters: [])
-
-        func fit(_ rows: FeatureRows, labels: UnsafeBufferPointer<Int8>?, context: FitContext)
-            -> any DetectorModel
-        {
-            Same(columns: rows.columns)
-        }
-
-        func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
-            Same(columns: artifact.bytes.count)
-        }
-    }
-
-    private final class Same: DetectorModel {
-        let columns: Int
-
-        init(columns: Int) { self.columns = columns }
-
-        func score(_ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>) {
-            for row in 0..<rows.count { scores[row] = -0.5 }
-        }
-
-        func encode() -> [UInt8] { [UInt8](repeating: 0, count: columns) }
-    }
-
-    private func publish(_ api: TestAPI, _ userID: String? = nil) throws {
-        let header = ArtifactHeader(
-            userID: userID, detectorID: "same", detectorVersion: "1.0.0", parameters: [:], seed: 1,
-            preprocessing: .identity, threshold: -0.6, contamination: 0.01,
-            trainingRange: .init(from: "2026-01-01", to: "2026-01-31"), rowCount: 1, metrics: [:],
-            parent: nil, createdMilliseconds: 1, jobID: nil)
-        let columns = try PreprocessingPlan(.identity).columnCount
-        _ = try api.services.models.publish(header, payload: Same(columns: columns).encode())
-    }
-
     private func promote(_ api: TestAPI, _ version: String, key: String, user: String? = nil) async throws
         -> JSONAnswer
     {
@@ -70,9 +34,9 @@ import Testing
         let path = folder.appending(path: "audit.log").path
         let log = try AuditLog(path: path, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         let api = try await TestAPI(auditLog: log, keyFile: file, promotionIdentities: 2)
-        api.services.registry.register(Scores())
-        try publish(api)
-        try publish(api)
+        api.services.registry.register(SameScore())
+        try api.publish()
+        try api.publish()
 
         #expect(try await promote(api, "v9", key: ada).status == "404")
         for _ in 0..<2 {

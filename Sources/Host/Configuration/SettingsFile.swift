@@ -1,4 +1,5 @@
 import Foundation
+import Management
 
 /// A configuration file: JSON, nested or with dotted names. Whatever stands in it is a setting, or an error that names it.
 enum SettingsFile {
@@ -11,6 +12,9 @@ enum SettingsFile {
         }
         guard let root = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
             throw UsageError("the configuration file \(path) is not a JSON object")
+        }
+        if let name = RepeatedNames.first(in: data) {
+            throw UsageError("\(path): '\(name)' is given twice in one object")
         }
         var values: [String: String] = [:]
         try visit(root, prefix: "", path, into: &values)

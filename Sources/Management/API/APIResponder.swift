@@ -79,7 +79,7 @@ struct APIResponder: HTTPResponder {
         let body = try await Self.body(request, endpoint)
         let call = Call(path: path, query: query, headers: request.headers, body: body, identity: identity)
         return try await services.audited(call, endpoint, address: context.remote) {
-            try await endpoint.handle(call, services)
+            try await services.once(call, endpoint) { try await endpoint.handle(call, services) }
         }
     }
 
@@ -178,6 +178,11 @@ struct APIResponder: HTTPResponder {
                     "this call takes no body; what it takes are parameters of the path and query")
             }
             return []
+        }
+        if let encoding = request.headers[.contentEncoding], encoding.lowercased() != "identity" {
+            throw Problem(
+                .unsupportedMediaType, "content-encoding", "the body is '\(encoding)': send it as it is",
+                field: "Content-Encoding", headers: [.acceptEncoding: "identity"])
         }
         do {
             let buffer = try await request.collectBody(upTo: declared.maximumBytes)

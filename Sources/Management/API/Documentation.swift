@@ -68,6 +68,7 @@ enum Documentation {
         commonProblems.filter { problem in
             switch problem.status {
             case .unauthorized, .forbidden, .tooManyRequests: endpoint.scope != nil
+            case .unsupportedMediaType: endpoint.body != nil
             default: true
             }
         }

@@ -24,6 +24,8 @@ struct Endpoint: Sendable {
     let body: Body?
     /// Of success and of what is this route's own; every route may answer with the problems in `commonProblems`.
     let answers: [Answer]
+    /// Whether a call that comes again with its `Idempotency-Key` is answered here, and not by the route itself.
+    let isAnsweredOnce: Bool
     let handle: @Sendable (Call, ManagementServices) async throws -> Response
 
     init(
@@ -37,14 +39,28 @@ struct Endpoint: Sendable {
         self.summary = summary
         self.details = details
         self.scope = scope
-        self.parameters = parameters
+        isAnsweredOnce =
+            Self.isChanging(method, scope) && !parameters.contains { $0.name == Self.idempotencyKey.name }
+        self.parameters = parameters + (isAnsweredOnce ? [Self.idempotencyKey] : [])
         self.body = body
-        self.answers = answers
+        self.answers =
+            answers
+            + (isAnsweredOnce
+                ? [.problem(.conflict, "The idempotency key came with another request, or one that goes on")]
+                : [])
         self.handle = handle
     }
 
     /// Whether a call of it may change something, and is written into the audit log.
-    var isChanging: Bool { method != .get && scope != .score && scope != nil }
+    var isChanging: Bool { Self.isChanging(method, scope) }
+
+    private static func isChanging(_ method: HTTPRequest.Method, _ scope: Scope?) -> Bool {
+        method != .get && scope != .score && scope != nil
+    }
+
+    private static let idempotencyKey = Parameter.header(
+        "Idempotency-Key", .text(1...256),
+        "Sent again with it within a day, the call gets the first one's answer and changes nothing more.")
 
     /// The path's segments, without the slashes.
     var segments: [Substring] { path.dropFirst().split(separator: "/", omittingEmptySubsequences: false) }

@@ -14,6 +14,7 @@ enum BodyFields {
         guard let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
             throw Problem(.badRequest, "invalid-json", "the body must be a JSON object")
         }
+        try refuseRepeated(data)
         if let stranger = object.keys.filter({ !fields.contains($0) }).min() {
             throw Problem.invalid(
                 "there is no such field; there are \(fields.sorted().joined(separator: ", "))",
@@ -30,6 +31,13 @@ enum BodyFields {
         {
             throw Problem.invalid("it has the wrong type", field: path(context.codingPath))
         }
+    }
+
+    /// - Parameter data: Sound JSON.
+    /// - Throws: `Problem` 422.
+    static func refuseRepeated(_ data: Data) throws {
+        guard let name = RepeatedNames.first(in: data) else { return }
+        throw Problem.invalid("it is given twice", field: name)
     }
 
     /// `UInt64` that says which field it is where it is none: the decoder's own error does not.

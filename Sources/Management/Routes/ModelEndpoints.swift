@@ -8,7 +8,7 @@ func modelEndpoints() -> [Endpoint] {
             .get, "/v1/models", name: "models", summary: "The versions of a tenant's models, newest first",
             details: """
                 An array, as ever. Where there are more than `limit`, the header `Link` names the next page \
-                (`rel="next"`).
+                (`rel="next"`). `ETag` names which versions there are and which one is active, for `If-Match`.
                 """,
             scope: .read,
             parameters: [
@@ -45,6 +45,10 @@ func modelEndpoints() -> [Endpoint] {
                     "`3` or `v3`; `challenger`: the newest; `previous`: the one that was active before.",
                     example: "v3"), Endpoint.userID,
                 .query("reason", .text(1...1_000), "Why, for the history; without it: by hand."),
+                .header(
+                    "If-Match", .text(1...1_000),
+                    "The `ETag` of `GET /v1/models` that the caller has looked at; with another one nothing changes."
+                ),
             ],
             answers: [
                 .ok("The change", "Promotion"),
@@ -53,13 +57,19 @@ func modelEndpoints() -> [Endpoint] {
                 .problem(.notFound, "There is no such version"),
                 .problem(
                     .conflict, "The version cannot serve, or somebody promoted another; nothing has changed"),
+                .problem(
+                    .preconditionFailed,
+                    "The models are not those of `If-Match` any more; nothing has changed"),
             ]
         ) { call, services in
             try call.identity?.check(userID: call.text("user_id"))
             let (tenant, name) = (call.tenant, call.text("version").flatMap(VersionName.init(parsing:)))
             let (reason, caller) = (call.text("reason") ?? "by hand", call.caller)
+            let match = call.header("If-Match")
             let (version, pending, changes) = try await services.blocking {
-                try promote(name ?? .champion, of: tenant, by: caller, reason: reason, services)
+                let seen = try match.map { try ModelsTag(of: tenant, services).check($0) }
+                return try promote(
+                    name ?? .champion, of: tenant, seen: seen, by: caller, reason: reason, services)
             }
             if let pending, changes == nil {
                 call.record.set("pending", "v\(version)")
@@ -116,11 +126,16 @@ func modelEndpoints() -> [Endpoint] {
 
 /// - Returns: The version; who had asked for it first, where two must; what changed, nil while it waits.
 private func promote(
-    _ name: VersionName, of tenant: Tenant, by caller: String, reason: String, _ services: ManagementServices
+    _ name: VersionName, of tenant: Tenant, seen: ActiveModel??, by caller: String, reason: String,
+    _ services: ManagementServices
 ) throws -> (version: Int, pending: PendingPromotions.Pending?, changes: [ModelChange]?) {
     let version = try services.promotion.version(named: name, of: tenant)
     guard services.promotionIdentities > 1 else {
-        return (version, nil, try services.promotion.promote([tenant: version], by: caller, reason: reason))
+        return (
+            version, nil,
+            try services.promotion.promote(
+                [tenant: version], expected: seen, by: caller, reason: reason)
+        )
     }
     // What is not there is said at once.
     guard try services.models.header(of: tenant, version: version) != nil else {
@@ -132,7 +147,8 @@ private func promote(
     case .waits(let pending): return (version, pending, nil)
     case .confirmed(let pending):
         let changes = try services.promotion.promote(
-            [tenant: version], by: "\(pending.by), confirmed by \(caller)", reason: pending.reason)
+            [tenant: version], expected: seen, by: "\(pending.by), confirmed by \(caller)",
+            reason: pending.reason)
         // The promotion has happened; what is left here would only be confirmed once more.
         try waiting.remove(tenant)
         return (version, pending, changes)
@@ -224,10 +240,11 @@ struct ModelView: Encodable {
 /// Reads headers only: an artifact may be large, and a tenant may have many.
 private func modelPage(_ call: Call, _ services: ManagementServices) throws -> Response {
     let tenant = call.tenant
-    let active = try services.catalogue.active(tenant)
+    let tag = try ModelsTag(of: tenant, services)
+    let active = tag.active?.version
     let before = call.version("cursor") ?? .max
     let limit = call.integer("limit") ?? 100
-    let stored = try services.models.stored(of: tenant).reversed().filter { $0.version < before }
+    let stored = tag.stored.reversed().filter { $0.version < before }
     let views = stored.prefix(limit).map { stored in
         ModelView(
             stored, isActive: stored.version == active,
@@ -236,8 +253,39 @@ private func modelPage(_ call: Call, _ services: ManagementServices) throws -> R
             })
     }
     var response = try Response.json(views)
+    response.headers[.eTag] = tag.text
     if stored.count > limit, let last = views.last {
         response.linkNext("/v1/models", call, cursor: last.version)
     }
     return response
+}
+
+/// Which versions a tenant has and which one is active, as one text: an `ETag`.
+private struct ModelsTag {
+    let stored: [ModelStore.StoredVersion]
+    let active: ActiveModel?
+
+    init(of tenant: Tenant, _ services: ManagementServices) throws {
+        // What is active first: a version that is stored meanwhile makes another tag, never the same one.
+        active = try services.catalogue.active([tenant])[tenant]
+        stored = try services.models.stored(of: tenant)
+    }
+
+    var text: String {
+        let newest = stored.last?.version ?? 0
+        return "\"\(newest)-\(stored.count)-\(active?.version ?? 0)-\(active?.sequence ?? 0)\""
+    }
+
+    /// - Returns: What is active, if it is what the caller has looked at.
+    /// - Throws: `Problem` 412.
+    func check(_ match: String) throws -> ActiveModel? {
+        let tags = match.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        guard tags == ["*"] ? !stored.isEmpty : tags.contains(text) else {
+            throw Problem(
+                .preconditionFailed, "models-changed",
+                "the models are not what you have looked at: \(active.map { "v\($0.version)" } ?? "none") is active, and the ETag is \(text)",
+                field: "If-Match")
+        }
+        return active
+    }
 }

@@ -85,6 +85,7 @@ private func refuseOrigin(_ body: [UInt8]) throws {
     guard let object = try? JSONSerialization.jsonObject(with: Data(body)) as? [String: Any] else {
         throw RuleError.notJSON
     }
+    try BodyFields.refuseRepeated(Data(body))
     for field in ["author", "created"] where object[field] != nil {
         throw Problem.invalid("the service says it: leave it out", field: field)
     }

@@ -66,6 +66,7 @@ public final class Promotion: Sendable {
     ///
     /// - Parameters:
     ///   - places: Of versions that lie in packs, as far as they are known: each pack is read once.
+    ///   - expected: Of one tenant, what the caller saw active; nil: what is active now.
     ///   - reason: For the history; nil: the job that each version was made by.
     /// - Throws: `ModelLoadError`, `ArtifactError`, `PreprocessingError`, `DetectorError` for a version that cannot
     ///   serve; `ObjectStoreError`; `CatalogueError`, of one tenant also when somebody else has promoted another version
@@ -74,7 +75,8 @@ public final class Promotion: Sendable {
     /// - Returns: What changed; nothing for versions that are active already.
     @discardableResult
     public func promote(
-        _ versions: [Tenant: Int], places: [Tenant: PackPlace] = [:], by: String, reason: String?
+        _ versions: [Tenant: Int], places: [Tenant: PackPlace] = [:], expected: ActiveModel?? = nil,
+        by: String, reason: String?
     ) throws -> [ModelChange] {
         var activations: [Activation] = []
         var ready: [Tenant: ReadyModel] = [:]
@@ -82,7 +84,7 @@ public final class Promotion: Sendable {
         // Whoever promotes one version has looked at what is active. Of many, some may have changed.
         let before: ActiveModel?? =
             if let tenant = versions.keys.first, versions.count == 1 {
-                .some(try catalogue.active([tenant])[tenant])
+                .some(try expected ?? catalogue.active([tenant])[tenant])
             } else { nil }
         func add(_ model: ReadyModel, _ place: PackPlace?) {
             let (tenant, version) = (model.tenant, model.version)
