@@ -52,6 +52,15 @@ import Testing
     @Test(arguments: ["127.0.0.1", "127.255.0.1", "localhost", "LOCALHOST", "a.localhost", "::1", "[::1]"])
     func thisMachineIsKnown(host: String) { #expect(Plaintext.isLoopback(host)) }
 
+    /// As `Host` has it.
+    @Test(arguments: [
+        ("localhost:8080", true), ("127.0.0.1", true), ("[::1]:8080", true), ("evil.example:8080", false),
+        ("localhost.evil.example", false), ("127.0.0.1.nip.io:80", false), ("10.0.0.1:80", false), ("::1", true),
+    ])
+    func theNameOfARequestIsThisMachinesOrNot(name: String, isOurs: Bool) {
+        #expect(Plaintext.isLoopback(Plaintext.host(of: name[...])) == isOurs)
+    }
+
     @Test(arguments: [
         "0.0.0.0", "127.0.0.1.evil.com", "127.1", "localhost.evil.com", "", "::", "10.0.0.1", "128.0.0.1",
     ])

@@ -74,6 +74,21 @@ import Testing
         #expect(status { try ring.identity(of: request("right"), for: .train, from: "2.2.2.2") } == 200)
     }
 
+    /// A page of a stranger's has its own name lead to this machine, and reads by it what needs no key.
+    @Test func lookingNeedsAKeyByAnyNameThatIsNotThisMachines() throws {
+        let ring = try KeyRing(
+            adminKey: "right", isReadingOpen: true, openNames: { $0 == "localhost:8080" }, logger: logger)
+        func status(_ name: String?, _ key: String? = nil) -> Int {
+            var head = HTTPRequest(method: .get, scheme: "http", authority: name, path: "/")
+            if let key { head.headerFields[.authorization] = "Bearer \(key)" }
+            let request = Request(head: head, body: .init(buffer: ByteBuffer()))
+            return self.status { try ring.identity(of: request, for: .read, from: "127.0.0.1") }
+        }
+        #expect(status("localhost:8080") == 200 && status(nil) == 200)
+        #expect(status("evil.example:8080") == 401)
+        #expect(status("evil.example:8080", "right") == 200)
+    }
+
     @Test func attemptsAreForgottenAfterAMinuteAndBounded() {
         var attempts = FailedAttempts()
         let start = Date(timeIntervalSince1970: 0)

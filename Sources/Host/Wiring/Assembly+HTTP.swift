@@ -19,10 +19,14 @@ extension Assembly {
             logger.notice(
                 "the admin key would not do beyond this machine", metadata: ["reason": "\(weakness)"])
         }
+        let isThisMachine: @Sendable (String) -> Bool = {
+            Plaintext.isLoopback(Plaintext.host(of: Substring($0)))
+        }
+        let openNames = settings.text("http.publicread") == "yes" ? nil : isThisMachine
         do {
             return try KeyRing(
                 adminKey: settings.optionalText("admin.key"), file: settings.optionalText("http.keys"),
-                isReadingOpen: isOpen, logger: logger)
+                isReadingOpen: isOpen, openNames: openNames, logger: logger)
         } catch let error as KeyFileError {
             throw UsageError("http.keys: \(error)")
         }

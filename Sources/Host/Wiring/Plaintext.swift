@@ -42,7 +42,7 @@ enum Plaintext {
     }
 
     /// Of `host`, `host:port`, `PLAINTEXT://host:port` or `[::1]:port`.
-    private static func host(of broker: Substring) -> String {
+    static func host(of broker: Substring) -> String {
         let text = broker.trimmingCharacters(in: .whitespaces)
         let place = text.range(of: "://").map { text[$0.upperBound...] } ?? text[...]
         if place.hasPrefix("[") { return String(place.dropFirst().prefix { $0 != "]" }) }

@@ -25,6 +25,7 @@ public final class KeyRing: Sendable {
     private let admin: Entry?
     private let path: String?
     private let isReadingOpen: Bool
+    private let openNames: (@Sendable (String) -> Bool)?
     private let logger: Logger
     private let now: @Sendable () -> Date
     private let state = Mutex(State())
@@ -34,9 +35,12 @@ public final class KeyRing: Sendable {
     ///   - adminKey: Allows everything; nil or empty: there is none.
     ///   - file: Further keys, see `KeyFile`; read again when it changes.
     ///   - isReadingOpen: What has the scope `read` needs no key.
+    ///   - openNames: By which names (`Host`) it needs none: a page of somebody else's in a browser on this machine can have
+    ///     its own name lead here, and a proxy brings the names that strangers use. nil: by any.
     /// - Throws: `KeyFileError`.
     public init(
-        adminKey: String?, file: String? = nil, isReadingOpen: Bool, logger: Logger,
+        adminKey: String?, file: String? = nil, isReadingOpen: Bool,
+        openNames: (@Sendable (String) -> Bool)? = nil, logger: Logger,
         now: @escaping @Sendable () -> Date = { Date() }
     ) throws {
         admin = adminKey.flatMap { key in
@@ -48,6 +52,7 @@ public final class KeyRing: Sendable {
         }
         path = file
         self.isReadingOpen = isReadingOpen
+        self.openNames = openNames
         self.logger = logger
         self.now = now
         if let file {
@@ -71,15 +76,20 @@ public final class KeyRing: Sendable {
     func identity(of request: Request, for scope: Scope?, from address: String?) throws -> Identity? {
         guard let scope else { return nil }
         guard let sent = Self.key(of: request) else {
-            if scope == .read, isReadingOpen { return nil }
+            let name = request.head.authority ?? ""
+            let isOpenByName = name.isEmpty || openNames?(name) ?? true
+            if scope == .read, isReadingOpen, isOpenByName { return nil }
             guard admin != nil || !entries().isEmpty else {
                 throw Problem(
                     .forbidden, "no-admin-key",
                     "changing calls are off: start the service with an admin key (ML_SERVICE_ADMIN_KEY)")
             }
+            let why =
+                scope == .read && isReadingOpen
+                ? "; looking needs none by a name of this machine, localhost say, or with http.publicread" : ""
             throw Problem(
                 .unauthorized, "unauthorized",
-                "send a key as 'Authorization: Bearer KEY' or 'X-Admin-Key: KEY'")
+                "send a key as 'Authorization: Bearer KEY' or 'X-Admin-Key: KEY'\(why)")
         }
         let address = address ?? "unknown"
         let wait = state.withLock { $0.failures.secondsToWait(address, now()) }
