@@ -15,10 +15,11 @@ import Transactions
     private static let trainingDays = 45
     private static let streamDays = 15
 
-    @Test func ofTheFirstHundredAlertsHalfArePlantedFrauds() throws {
+    @Test(arguments: [UInt64(1), 2, 3]) func ofTheFirstHundredAlertsHalfArePlantedFrauds(seed: UInt64) throws
+    {
         let workshop = try Workshop()
         workshop.registry.register(TailSurprise())
-        let generator = TransactionGenerator(users: 200, seed: 1, mules: 6)
+        let generator = TransactionGenerator(users: 200, seed: seed, mules: 6)
         let days = (0..<Self.trainingDays + Self.streamDays).map { index in
             generator.day(Self.first.adding(days: index))
         }

@@ -15,16 +15,16 @@ import Transactions
         .cardTesting: ["count_1h", "seconds_since_last", "amount"],
     ]
 
-    @Test func theFirstReasonNamesThePlantedCause() throws {
+    @Test(arguments: [UInt64(5), 6, 7, 8]) func theFirstReasonNamesThePlantedCause(seed: UInt64) throws {
         let workshop = try Workshop()
         workshop.registry.register(TailSurprise())
         let trainingDays = 45
-        try workshop.generate(users: 150, days: trainingDays, seed: 5)
+        try workshop.generate(users: 150, days: trainingDays, seed: seed)
         _ = try workshop.run(Workshop.request(days: trainingDays, detector: "auto", promote: true))
         let model = try #require(try workshop.router.globalModel())
         let explaining = try #require(model.model as? any Explaining)
 
-        let generator = TransactionGenerator(users: 150, seed: 5)
+        let generator = TransactionGenerator(users: 150, seed: seed)
         var windows: [String: UserWindow] = [:]
         var named = 0
         var frauds: [String] = []

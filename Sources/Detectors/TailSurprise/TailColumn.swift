@@ -5,6 +5,8 @@ struct TailColumn: Hashable, Sendable {
         case empty
         /// Both sides; the low one takes negated values.
         case number(high: TailSide, low: TailSide)
+        /// The same for each code of a categorical column, by which the values differ.
+        case grouped(TailGroups)
         /// The surprise of each code; NaN for one that says nothing: never seen, or the pool of all others.
         case codes([Float])
         /// The sine of an angle whose cosine is the next column: they are judged together, as one of a few places.
@@ -15,12 +17,28 @@ struct TailColumn: Hashable, Sendable {
 
     /// A shape in the payload.
     enum Tag: UInt8 {
-        case empty, number, codes, sine, cosine
+        case empty, number, codes, sine, cosine, grouped
     }
 
     var shape: Shape
     /// How much more its extreme values count than another column's, 1 or more.
     var weight: Double
+}
+
+/// Sides of a column's values, for each code of a categorical column.
+struct TailGroups: Hashable, Sendable {
+    struct Sides: Hashable, Sendable {
+        var high: TailSide
+        /// Of negated values.
+        var low: TailSide
+    }
+
+    /// The place of the categorical column.
+    var column: Int
+    /// Of all rows: for codes that have none of their own, and rows without a code.
+    var all: Sides
+    /// nil where too few rows have the code.
+    var codes: [Sides?]
 }
 
 /// One of the different pairs of sine and cosine, and its surprise.

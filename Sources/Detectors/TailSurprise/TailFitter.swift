@@ -16,12 +16,14 @@ struct TailFitter {
     let context: FitContext
     private let parameters: TailParameters
     private let chosen: [Int]
+    private let grouping: TailGrouping
 
     init(_ rows: FeatureRows, _ context: FitContext) {
         self.rows = rows
         self.context = context
         parameters = TailParameters(context.parameters)
         chosen = Self.draw(rows.count, seed: context.seed)
+        grouping = TailGrouping(rows, context.columns, isWanted: parameters.groups)
     }
 
     func fit() throws -> TailPayload {
@@ -45,30 +47,59 @@ struct TailFitter {
         if column < context.columns.count, case .categorical(let cardinality) = context.columns[column].kind {
             return TailColumn(shape: codes(column, cardinality), weight: 1)
         }
+        let (values, rows) = known(column)
+        guard !values.isEmpty else { return TailColumn(shape: .empty, weight: 1) }
+        let sorted = values.sorted()
+        let all = sides(sorted)
+        guard let groups = grouping.groups(values, rows, sorted: sorted) else {
+            return TailColumn(
+                shape: .number(high: all.high, low: all.low),
+                weight: weight(extremes(sorted, all), among: sorted.count))
+        }
+        var extremes = 0
+        var codes: [TailGroups.Sides?] = []
+        for code in groups.values.indices {
+            let values = groups.values[code].sorted()
+            let own = groups.hasOwn(code) ? sides(values) : nil
+            extremes += self.extremes(values, own ?? all)
+            codes.append(own)
+        }
+        return TailColumn(
+            shape: .grouped(TailGroups(column: groups.column, all: all, codes: codes)),
+            weight: weight(extremes, among: sorted.count))
+    }
+
+    /// The values of a numeric column, and the row of each.
+    private func known(_ column: Int) -> (values: [Float], rows: [Int]) {
         var values: [Float] = []
+        var found: [Int] = []
         values.reserveCapacity(chosen.count)
+        found.reserveCapacity(chosen.count)
         let greatest = Float.greatestFiniteMagnitude
         for row in chosen {
             let value = rows.values[row * rows.columns + column]
-            if !value.isNaN { values.append(min(max(value, -greatest), greatest) + 0) }
+            guard !value.isNaN else { continue }
+            values.append(min(max(value, -greatest), greatest) + 0)
+            found.append(row)
         }
-        guard !values.isEmpty else { return TailColumn(shape: .empty, weight: 1) }
-        values.sort()
-        let high = TailSide(sorted: values)
-        let low = TailSide(sorted: values.reversed().map { -$0 })
-        return TailColumn(shape: .number(high: high, low: low), weight: weight(values, high, low))
+        return (values, found)
+    }
+
+    private func sides(_ sorted: [Float]) -> TailGroups.Sides {
+        .init(high: TailSide(sorted: sorted), low: TailSide(sorted: sorted.reversed().map { -$0 }))
+    }
+
+    private func extremes(_ values: [Float], _ sides: TailGroups.Sides) -> Int {
+        let column = TailColumn(shape: .number(high: sides.high, low: sides.low), weight: 1)
+        let table = TailTable(TailPayload(columns: [column], lowLimit: Float(TailSide.greatest)))
+        return values.count { table.surprise($0) > Self.extreme }
     }
 
     /// How many times more extreme values there are than the bulk explains, to the power of 1.5: 1 was too little for
     /// the handbook's frauds, 2 too much where several features tell (docs/detectors.md).
-    private func weight(_ values: [Float], _ high: TailSide, _ low: TailSide) -> Double {
+    private func weight(_ extremes: Int, among count: Int) -> Double {
         guard parameters.weighs else { return 1 }
-        var extremes = 0
-        let column = TailColumn(shape: .number(high: high, low: low), weight: 1)
-        let table = TailTable(TailPayload(columns: [column], lowLimit: Float(TailSide.greatest)))
-        for value in values where table.surprise(value) > Self.extreme { extremes += 1 }
-        let ratio =
-            (Double(extremes) + Self.prior) / (Double(values.count) * Self.extremeShare + Self.prior)
+        let ratio = (Double(extremes) + Self.prior) / (Double(count) * Self.extremeShare + Self.prior)
         let excess = min(max(ratio, 1), Self.greatestRatio)
         return excess * excess.squareRoot()
     }

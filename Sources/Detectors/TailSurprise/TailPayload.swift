@@ -2,7 +2,7 @@ import DetectorAPI
 
 /// The artifact, little-endian:
 ///
-///     0   UInt32  magic "TAIL"        4  UInt32  format: 1 or 2, of the same layout (`TailLaw`)
+///     0   UInt32  magic "TAIL"        4  UInt32  format: 1 or 2 (`TailLaw`), 3: 2 with groups
 ///     8   UInt32  columns             12 Float   limit of low surprises
 ///     16  for each column: UInt8 shape; Double weight; then by shape
 ///         0 empty, 4 cosine: nothing
@@ -10,6 +10,9 @@ import DetectorAPI
 ///           Float shoulder (NaN: none); Float surprise outside
 ///         2 codes: UInt32 how many; Float surprise of each, NaN: says nothing
 ///         3 sine: UInt8 places; Float sine, cosine, surprise of each
+///         5 groups, format 3: UInt32 bytes, these among them; UInt32 place of the categorical column; UInt32 codes;
+///           UInt32 for each code where its sides begin, counted from `bytes`, 0: those of all rows; the two sides of
+///           all rows; then those of the codes that have some, in their order
 struct TailPayload: Hashable, Sendable {
     static let magic: UInt32 = 0x4C49_4154
     static let maximumColumns = 65_536
@@ -24,10 +27,17 @@ struct TailPayload: Hashable, Sendable {
     var lowLimit: Float
     var law = TailLaw.excess
 
+    /// Written where a column has groups only, so that other models are read by whatever read them before.
+    private static let groupedFormat: UInt32 = 3
+
+    private var hasGroups: Bool {
+        columns.contains { if case .grouped = $0.shape { true } else { false } }
+    }
+
     func encode() -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.append(number: Self.magic)
-        bytes.append(number: law.rawValue)
+        bytes.append(number: hasGroups ? Self.groupedFormat : law.rawValue)
         bytes.append(number: UInt32(columns.count))
         bytes.append(number: lowLimit.bitPattern)
         for column in columns {
@@ -37,6 +47,7 @@ struct TailPayload: Hashable, Sendable {
             case .empty, .cosine: break
             case .number(let high, let low):
                 for side in [high, low] { bytes.append(side) }
+            case .grouped(let groups): bytes.append(groups)
             case .codes(let surprises):
                 bytes.append(number: UInt32(surprises.count))
                 for surprise in surprises { bytes.append(float: surprise) }
@@ -68,8 +79,8 @@ struct TailPayload: Hashable, Sendable {
             throw .invalidArtifact("it does not start as a tail-surprise model does")
         }
         let format = try reader.number(UInt32.self)
-        guard let law = TailLaw(rawValue: format) else {
-            throw .invalidArtifact("format \(format) is not known; this detector reads 1 and 2")
+        guard let law = format == groupedFormat ? .excess : TailLaw(rawValue: format) else {
+            throw .invalidArtifact("format \(format) is not known; this detector reads 1, 2 and 3")
         }
         let count = Int(try reader.number(UInt32.self))
         let limit = try reader.float()
@@ -95,9 +106,11 @@ struct TailPayload: Hashable, Sendable {
             case .number:
                 try reader.passSide(place)
                 try reader.passSide(place)
+            case .grouped where format == groupedFormat:
+                try reader.passGroups(place, columns: count, most: maximumCodes)
             case .codes: try reader.passCodes(place, most: maximumCodes)
             case .sine: try reader.passPlaces(place)
-            case nil: throw .invalidArtifact("column \(place) is of a shape that is not known")
+            case .grouped, nil: throw .invalidArtifact("column \(place) is of a shape that is not known")
             }
         }
         if isAfterSine { throw .invalidArtifact("the last column is a sine") }
@@ -111,6 +124,7 @@ extension TailColumn.Shape {
         switch self {
         case .empty: .empty
         case .number: .number
+        case .grouped: .grouped
         case .codes: .codes
         case .sine: .sine
         case .cosine: .cosine
@@ -126,6 +140,24 @@ extension [UInt8] {
     /// NaN as its one canonical pattern.
     fileprivate mutating func append(float: Float) {
         append(number: (float.isNaN ? Float.nan : float).bitPattern)
+    }
+
+    fileprivate mutating func append(_ groups: TailGroups) {
+        let header = 12 + 4 * groups.codes.count
+        var sides: [UInt8] = []
+        sides.append(groups.all.high)
+        sides.append(groups.all.low)
+        var places: [Int] = []
+        for code in groups.codes {
+            places.append(code == nil ? 0 : header + sides.count)
+            guard let code else { continue }
+            sides.append(code.high)
+            sides.append(code.low)
+        }
+        for number in [header + sides.count, groups.column, groups.codes.count] + places {
+            append(number: UInt32(number))
+        }
+        append(contentsOf: sides)
     }
 
     fileprivate mutating func append(_ side: TailSide) {
@@ -200,6 +232,30 @@ private struct TailReader {
 
     private static func wrongSide(_ column: Int) -> DetectorError {
         .invalidArtifact("column \(column) has a side that cannot be")
+    }
+
+    mutating func passGroups(_ column: Int, columns: Int, most: Int) throws(DetectorError) {
+        let start = place
+        let size = Int(try number(UInt32.self))
+        let by = Int(try number(UInt32.self))
+        let count = Int(try number(UInt32.self))
+        guard by < columns, by != column, (1...most).contains(count) else { throw Self.wrongGroups(column) }
+        let places = place
+        _ = try floats(count)
+        try passSide(column)
+        try passSide(column)
+        for code in 0..<count {
+            let first = bytes.loadUnaligned(fromByteOffset: places + 4 * code, as: UInt32.self)
+            guard first != 0 else { continue }
+            guard Int(UInt32(littleEndian: first)) == place - start else { throw Self.wrongGroups(column) }
+            try passSide(column)
+            try passSide(column)
+        }
+        guard size == place - start else { throw Self.wrongGroups(column) }
+    }
+
+    private static func wrongGroups(_ column: Int) -> DetectorError {
+        .invalidArtifact("column \(column) has groups that cannot be")
     }
 
     mutating func passCodes(_ column: Int, most: Int) throws(DetectorError) {

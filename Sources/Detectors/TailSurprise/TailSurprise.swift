@@ -10,13 +10,15 @@ import DetectorAPI
 ///     t = mean over the columns of  e / its mean for a usual column + (weight - 1) * max(e - ln 100, 0)
 ///     score = -t / (1 + t)
 ///
+/// Values that differ by a category are judged within it: a fare of 400 is usual, groceries of 400 are not.
+///
 /// -0.5 for a usual row, towards -1 for an unusual one. docs/detectors.md has the formulas and what they are worth.
 public struct TailSurprise: Detector {
     public init() {}
 
     public var info: DetectorInfo {
         DetectorInfo(
-            id: "tail-surprise", version: "2.0.0",
+            id: "tail-surprise", version: "2.1.0",
             summary: "Rows are unusual whose values lie further out than the bulk of their columns explains.",
             parameters: TailParameters.specifications, uses: [.categories])
     }
@@ -47,6 +49,8 @@ struct TailParameters {
     let lowLimit: Double
     /// Whether columns count by how many extreme values they have.
     let weighs: Bool
+    /// Whether columns whose values differ by a category are judged within it.
+    let groups: Bool
 
     static let specifications = [
         ParameterSpecification(
@@ -55,10 +59,14 @@ struct TailParameters {
         ParameterSpecification(
             "weigh", .boolean, default: .boolean(true),
             meaning: "Extreme values count more in columns that have more of them than their bulk explains."),
+        ParameterSpecification(
+            "group", .boolean, default: .boolean(true),
+            meaning: "Values that differ by a category are judged within it."),
     ]
 
     init(_ values: ParameterValues) {
         lowLimit = values.real("low_limit")
         weighs = values.boolean("weigh")
+        groups = values.boolean("group")
     }
 }

@@ -49,10 +49,9 @@ struct TailTable: Sendable {
         guard let start = bytes.bytes.baseAddress else { return }
         var cell = start + TailPayload.headerSize
         for column in 0..<columns {
-            let next = column + 1 < columns ? row[column + 1] : .nan
             let weight = Double(bitPattern: number(cell + 1))
             let isCosine = TailColumn.Tag(rawValue: number(cell)) == .cosine
-            let surprise = read(&cell, row[column], next)
+            let surprise = read(&cell, column, of: row)
             body(column, surprise.isNaN ? 0 : law.part(surprise, weight: weight), isCosine)
         }
         withExtendedLifetime(bytes) {}
@@ -62,13 +61,16 @@ struct TailTable: Sendable {
     func surprise(_ value: Float) -> Double {
         guard var cell = bytes.bytes.baseAddress.map({ $0 + TailPayload.headerSize }) else { return .nan }
         defer { withExtendedLifetime(bytes) {} }
-        return read(&cell, value, .nan)
+        return withUnsafePointer(to: value) { read(&cell, 0, of: $0) }
     }
 
-    /// e of a value of the column that starts at `cell`, which is then the next one's start.
+    /// e of a row's value of the column that starts at `cell`, which is then the next one's start.
     @inline(__always)
-    private func read(_ cell: inout UnsafeRawPointer, _ value: Float, _ next: Float) -> Double {
+    private func read(
+        _ cell: inout UnsafeRawPointer, _ column: Int, of row: UnsafePointer<Float>
+    ) -> Double {
         let start = cell + TailPayload.columnSize
+        let value = row[column]
         switch TailColumn.Tag(rawValue: number(cell)) {
         case nil, .empty, .cosine:
             cell = start
@@ -77,10 +79,12 @@ struct TailTable: Sendable {
             let high = Side(start)
             let low = Side(start + high.size)
             cell = start + high.size + low.size
-            if value.isNaN { return .nan }
-            let greatest = Float.greatestFiniteMagnitude
-            let value = min(max(value, -greatest), greatest)
-            return max(high.surprise(value), min(low.surprise(-value), lowLimit))
+            return surprise(value, high, low)
+        case .grouped:
+            cell = start + Int(number(start) as UInt32)
+            let sides = Self.sides(of: row, start)
+            let high = Side(sides)
+            return surprise(value, high, Side(sides + high.size))
         case .codes:
             let count = Int(number(start) as UInt32)
             cell = start + 4 + 4 * count
@@ -90,6 +94,7 @@ struct TailTable: Sendable {
         case .sine:
             let count = Int(number(start) as UInt8)
             cell = start + 1 + 12 * count
+            let next = column + 1 < columns ? row[column + 1] : .nan
             if value.isNaN || next.isNaN { return .nan }
             for place in stride(from: start + 1, to: cell, by: 12)
             where float(place) == value && float(place + 4) == next {
@@ -97,6 +102,27 @@ struct TailTable: Sendable {
             }
             return TailColumn.unseenPlace
         }
+    }
+
+    /// Of a number.
+    @inline(__always)
+    private func surprise(_ value: Float, _ high: Side, _ low: Side) -> Double {
+        if value.isNaN { return .nan }
+        let greatest = Float.greatestFiniteMagnitude
+        let value = min(max(value, -greatest), greatest)
+        return max(high.surprise(value), min(low.surprise(-value), lowLimit))
+    }
+
+    /// Where the two sides are for the code that the row has.
+    @inline(__always)
+    private static func sides(of row: UnsafePointer<Float>, _ start: UnsafeRawPointer) -> UnsafeRawPointer {
+        let count = Int(number(start + 8) as UInt32)
+        let ofAll = start + 12 + 4 * count
+        guard let code = Int(exactly: row[Int(number(start + 4) as UInt32)]), code >= 0, code < count else {
+            return ofAll
+        }
+        let place: UInt32 = number(start + 12 + 4 * code)
+        return place == 0 ? ofAll : start + Int(place)
     }
 }
 
