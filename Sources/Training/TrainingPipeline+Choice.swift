@@ -119,8 +119,9 @@ extension TrainingPipeline {
                 .init(
                     averagePrecision: judged.scores.averagePrecision,
                     injectedPrecision: judged.scores.injectedPrecision, agreement: agreement,
-                    isPreferred: judged.candidate.isPreferred)
-            }, knownFrauds: judged.first?.scores.knownFrauds ?? 0)
+                    isPreferred: judged.candidate.isPreferred, isLearner: judged.candidate.isLearner)
+            }, knownFrauds: judged.first?.scores.knownFrauds ?? 0,
+            defraudedUsers: judged.first?.scores.defraudedUsers)
         guard let best = choice.best else {
             let notes = table.compactMap(\.note).joined(separator: "; ")
             throw TrainingError.noData("no detector could be fitted: \(notes)")

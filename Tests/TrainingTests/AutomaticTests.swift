@@ -104,6 +104,60 @@ import ZScoreBaseline
         #expect(choice(learned: 0.94, given: 0.92) == 1, "the difference is chance")
     }
 
+    /// Figures of a mixture of frauds in several currencies: of what came after, the learner found 0.90, the preferred
+    /// detector 0.67, which had been chosen.
+    @Test func whatLearnsFromLabelsIsTakenWhereItIsAsGood() {
+        func choice(learned: Double, injected: Double, frauds: Int) -> Int? {
+            CandidateChoice(
+                entries: [
+                    .init(
+                        averagePrecision: learned, injectedPrecision: injected, agreement: 0.42,
+                        isLearner: true),
+                    .init(
+                        averagePrecision: 0.81, injectedPrecision: 0.77, agreement: 0.47, isPreferred: true),
+                ], knownFrauds: frauds
+            ).best
+        }
+        #expect(choice(learned: 0.85, injected: 0.63, frauds: 75) == 0)
+        #expect(choice(learned: 0.78, injected: 0.63, frauds: 75) == 0, "the difference is chance")
+        #expect(choice(learned: 0.60, injected: 0.63, frauds: 75) == 1, "labels never make it worse")
+        #expect(choice(learned: 0.85, injected: 0.2, frauds: 75) == 1, "blind for what nobody has reported")
+        #expect(choice(learned: 0.85, injected: 0.63, frauds: 3) == 1, "three frauds say nothing")
+    }
+
+    /// Thirty frauds of seven users: the learner, at 0.60, found 0.97 of what came after.
+    @Test func fraudsOfOneUserAreOne() {
+        func choice(users: Int?) -> Int? {
+            CandidateChoice(
+                entries: [
+                    .init(averagePrecision: 0.6, injectedPrecision: 0.66, agreement: 0.3, isLearner: true),
+                    .init(averagePrecision: 0.82, injectedPrecision: 0.83, agreement: 0.4),
+                ], knownFrauds: 30, defraudedUsers: users
+            ).best
+        }
+        #expect(choice(users: 7) == 0)
+        #expect(choice(users: 30) == 1)
+        #expect(choice(users: nil) == 1)
+        let scores = HoldoutScores(
+            scores: [0, 0, 0, 0], injected: [], labels: [1, 1, 1, 0], users: [3, 3, 4, 5])
+        #expect(scores.defraudedUsers == 2)
+        #expect(HoldoutScores(scores: [0], injected: [], labels: [1]).defraudedUsers == nil)
+    }
+
+    @Test func ofEqualsTheOneThatFindsMoreKnownFraudsIsTaken() {
+        func choice(frauds: Int) -> Int? {
+            CandidateChoice(
+                entries: [
+                    .init(averagePrecision: 0.82, injectedPrecision: 0.83, agreement: 0.4),
+                    .init(
+                        averagePrecision: 0.79, injectedPrecision: 0.84, agreement: 0.5, isPreferred: true),
+                ], knownFrauds: frauds
+            ).best
+        }
+        #expect(choice(frauds: 75) == 0)
+        #expect(choice(frauds: 3) == 1)
+    }
+
     @Test func ofEqualsThePreferredOneIsTakenElseTheOneThatOthersAgreeWith() {
         let entries = [0.2, 0.6, 0.4].map {
             CandidateChoice.Entry(averagePrecision: nil, injectedPrecision: 0.3, agreement: $0)

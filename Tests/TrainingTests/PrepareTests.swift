@@ -199,6 +199,11 @@ import Transactions
         #expect(try value(.burst, "count_1h") == 8)
         #expect(try value(.burst, "new_merchant") == 1)
         #expect(try value(.burst, "seconds_since_last") == 15)
+        #expect(try value(.burst, "amount_ratio_30d") < 0.1)
+        // In a currency of which nobody ever pays a whole unit, too.
+        row.amount = 2e-4
+        #expect(try value(.burst, "amount") < 2e-4)
+        row.amount = 20
         #expect(try value(.oddities, "count_1h") == 2)
         #expect(try value(.oddities, "amount_ratio_30d") < 2.1)
         #expect(try value(.oddities, "new_merchant") == 1)

@@ -82,6 +82,12 @@ struct HoldoutScores {
     /// Known frauds among the rows.
     var knownFrauds: Int { labels.count { $0 == 1 } }
 
+    /// Users with one; nil where it is not known whose the rows are.
+    var defraudedUsers: Int? {
+        guard users.count == labels.count else { return nil }
+        return Set(zip(users, labels).filter { $0.1 == 1 }.map(\.0)).count
+    }
+
     /// What the artifact's header says.
     ///
     /// Always: `holdout_rows`; with rows `alert_rate`, the share of them below the threshold, `usual_alert_rate`, that of

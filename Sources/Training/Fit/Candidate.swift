@@ -41,9 +41,12 @@ struct Candidate: Sendable {
     /// Of candidates that are as good as equal, the one to take.
     var isPreferred: Bool { detector.info.id == "tail-surprise" }
 
+    /// Whether it is fitted to labels, and cannot be had without.
+    var isLearner: Bool { Self.learningIDs.contains(detector.info.id) }
+
     /// Whether there are labels enough to fit it.
     func isAllowed(by rows: RowTable) -> Bool {
-        guard Self.learningIDs.contains(detector.info.id) else { return true }
+        guard isLearner else { return true }
         return rows.labels.count { $0 == 1 } >= Self.minimumFrauds && rows.labels.contains(0)
     }
 

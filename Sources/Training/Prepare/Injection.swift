@@ -10,7 +10,8 @@ enum Injection: UInt64, CaseIterable {
     case amount
     /// The other side of the world, a country and a device that the user never had.
     case travel
-    /// The ninth of small payments within two minutes, at merchants that the user never saw.
+    /// The ninth of small payments within two minutes, at merchants that the user never saw. Small beside the real one:
+    /// whatever the currency, so that no detector finds these by an amount that nobody has.
     case burst
     /// Nothing that is unheard of, but several things at once: at night, twice the amount, at a merchant that the user
     /// never saw, the third payment in ten minutes.
@@ -47,6 +48,7 @@ enum Injection: UInt64, CaseIterable {
     private static let merchants = (0...burstCount).map { TextHash.hash("\u{1}injected \($0)") }
     private static let burstCount = 8
     private static let burstStepMilliseconds: Int64 = 15_000
+    private static let smallness = 20.0
 
     /// - Parameters:
     ///   - row: A real transaction.
@@ -70,7 +72,7 @@ enum Injection: UInt64, CaseIterable {
             window.writeFeatures(for: changed.event, into: features)
         case .burst:
             var window = window
-            changed.amount = 1 + row.amount.magnitude / 1_000
+            changed.amount = row.amount.magnitude / Self.smallness
             let end = row.timestampMilliseconds
             for step in 0..<Self.burstCount {
                 changed.timestampMilliseconds =
