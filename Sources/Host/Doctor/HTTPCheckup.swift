@@ -14,14 +14,14 @@ struct HTTPCheckup {
         }) {
             findings.append(
                 checked("certificate", "renew it, or name its files: http.certificate, http.certificatekey") {
-                    _ = try Serve.tls(settings, logger: logger)
+                    _ = try Assembly.tls(settings, logger: logger)
                     return Finding("http", "certificate", .good, settings.text("http.certificate"))
                 })
         }
         if let url = settings.optionalText("webhooks.url") {
             findings.append(
                 checked("webhooks", "check webhooks.url and webhooks.secret") {
-                    _ = try Serve.webhookTarget(url, secret: settings.optionalText("webhooks.secret"))
+                    _ = try Assembly.webhookTarget(url, secret: settings.optionalText("webhooks.secret"))
                     return Finding("http", "webhooks", .good, "an address and a secret that can be used")
                 })
         }
@@ -30,7 +30,7 @@ struct HTTPCheckup {
 
     private func keys() -> Finding {
         checked("keys", "write entries by ml-service keys make (http.keys), or set a longer admin.key") {
-            _ = try Serve.keys(settings, logger: logger)
+            _ = try Assembly.keys(settings, logger: logger)
             let named = ["admin.key", "http.keys"].filter { settings.optionalText($0) != nil }
             return Finding(
                 "http", "keys", named.isEmpty ? .warning : .good,
