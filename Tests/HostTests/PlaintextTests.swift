@@ -55,7 +55,8 @@ import Testing
     /// As `Host` has it.
     @Test(arguments: [
         ("localhost:8080", true), ("127.0.0.1", true), ("[::1]:8080", true), ("evil.example:8080", false),
-        ("localhost.evil.example", false), ("127.0.0.1.nip.io:80", false), ("10.0.0.1:80", false), ("::1", true),
+        ("localhost.evil.example", false), ("127.0.0.1.nip.io:80", false), ("10.0.0.1:80", false),
+        ("::1", true),
     ])
     func theNameOfARequestIsThisMachinesOrNot(name: String, isOurs: Bool) {
         #expect(Plaintext.isLoopback(Plaintext.host(of: name[...])) == isOurs)

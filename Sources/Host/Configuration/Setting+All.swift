@@ -211,7 +211,8 @@ extension Setting {
         ),
         Setting(
             key: "http.publicread", kind: .choice(["auto", "yes", "no"]), defaultValue: "auto",
-            meaning: "whether looking needs no key; auto: on a loopback address, asked by its name, it needs none"),
+            meaning:
+                "whether looking needs no key; auto: on a loopback address, asked by its name, it needs none"),
         Setting(
             key: "http.auditlog", kind: .text, defaultValue: "",
             meaning: "file of what was changed over HTTP by whom; default DATA/audit.log; none: no such file"),

@@ -86,7 +86,8 @@ public final class KeyRing: Sendable {
             }
             let why =
                 scope == .read && isReadingOpen
-                ? "; looking needs none by a name of this machine, localhost say, or with http.publicread" : ""
+                ? "; looking needs none by a name of this machine, localhost say, or with http.publicread"
+                : ""
             throw Problem(
                 .unauthorized, "unauthorized",
                 "send a key as 'Authorization: Bearer KEY' or 'X-Admin-Key: KEY'\(why)")
