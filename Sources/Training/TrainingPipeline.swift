@@ -62,7 +62,7 @@ public final class TrainingPipeline: Sendable {
         now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1_000) }
     ) {
         self.lake = LakeReader(store: lake, zone: settings.zone).onBadFile(settings.badFiles)
-        labels = LabelFiles(lake: lake)
+        labels = LabelFiles(lake: lake, badFiles: settings.badFiles)
         self.store = store
         self.promotion = promotion
         self.router = router

@@ -2,6 +2,7 @@ import Foundation
 import Lake
 import Models
 import ObjectStore
+import Outcomes
 import Testing
 import Transactions
 
@@ -39,6 +40,51 @@ import Transactions
         let without = try other.run(request)
         #expect(without.metrics == outcome.metrics)
         #expect(without.reading?.skippedFiles == 0)
+    }
+
+    @Test func aLabelFileFailsByNameOrIsLeftOutAsOthersAre() throws {
+        /// Labels of two deliveries, of which the second one is damaged, or is not there.
+        func workshop(second: Bool) throws -> Workshop {
+            let workshop = try Workshop()
+            let transactions = try workshop.generate(users: 10, days: 20)
+            for (name, labelled) in [
+                ("first", transactions.prefix(200)), ("second", transactions.suffix(200)),
+            ] {
+                let labels = labelled.map {
+                    Label(
+                        transactionID: $0.transaction.transactionID, isFraud: true,
+                        knownMilliseconds: Workshop.start.adding(days: 21).startMilliseconds, source: "test")
+                }
+                if name == "first" || second {
+                    try LabelFiles(lake: workshop.lake).write(labels, name: name, isReplacing: true)
+                }
+            }
+            return workshop
+        }
+        var damaged = try workshop(second: true)
+        let sound = try damaged.run(Workshop.request(days: 20, detector: "amount"), jobID: "sound")
+        let key = "labels/\(Workshop.start.adding(days: 21).path)/second.parquet"
+        var bytes = try #require(try damaged.lake.get(key)).bytes
+        for place in 4..<min(600, bytes.count / 2) { bytes[place] ^= 0x5A }
+        try damaged.lake.put(key, bytes, if: .always)
+        let request = Workshop.request(days: 20, detector: "amount")
+        let error = #expect(throws: LakeError.self) { try damaged.run(request) }
+        #expect("\(String(describing: error))".contains("second.parquet"))
+
+        damaged.settings.badFiles = .skip
+        let outcome = try damaged.run(request)
+        #expect(outcome.reading?.skippedFiles == 1)
+        #expect(
+            outcome.notes?.contains { $0.hasPrefix("left out: ") && $0.contains("second.parquet") } == true)
+        // The model is that of the other labels; with those of the damaged file it is another.
+        #expect(outcome.metrics == (try workshop(second: false).run(request).metrics))
+        #expect(outcome.metrics["labelled_frauds"] != sound.metrics["labelled_frauds"])
+        // All users' models are made of the same scan.
+        let promoted = TrainingRequest(
+            from: request.from, to: request.to, detectorID: "amount", promote: true, promotion: .auto)
+        _ = try damaged.run(promoted, jobID: "global")
+        let all = Workshop.request(allUsers: true, days: 20, detector: "amount")
+        #expect(try damaged.run(all, jobID: "all").reading?.skippedFiles == 1)
     }
 
     @Test func aSoundLakeIsReadOnceWhateverIsSaid() throws {

@@ -16,15 +16,20 @@ public struct LabelIndex: Sendable {
         isCancelled: () -> Bool = { false }
     ) throws {
         var rows: [LabelFiles.Row] = []
+        var reading = ScanStatistics()
         let last = min(
             LakeDay(epochMilliseconds: min(asOf, 7_258_118_399_999)), LabelFiles.allDays.upperBound)
         if first <= last {
-            try files.read(try files.files(in: first...last), isCancelled: isCancelled) { row in
+            reading = try files.read(try files.files(in: first...last), isCancelled: isCancelled) { row in
                 if row.knownAt <= asOf { rows.append(row) }
             }
         }
         self.init(rows: rows, asOf: asOf)
+        self.reading = reading
     }
+
+    /// Of the files that it was read from, those that were left out among them.
+    public private(set) var reading = ScanStatistics()
 
     /// The same of labels that are at hand.
     public init(rows: [LabelFiles.Row], asOf: Int64) {

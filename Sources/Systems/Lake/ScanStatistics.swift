@@ -46,6 +46,11 @@ public struct ScanStatistics: Sendable, Hashable {
         rows += other.rows
         requests += other.requests
         bytesFetched += other.bytesFetched
+        addSkipped(of: other)
+    }
+
+    /// Adds the files that another scan left out, and nothing else of it.
+    public mutating func addSkipped(of other: ScanStatistics) {
         skippedFiles += other.skippedFiles
         skipReasons += other.skipReasons.prefix(Self.maximumReasons - skipReasons.count)
     }

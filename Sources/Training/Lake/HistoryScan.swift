@@ -58,6 +58,7 @@ struct HistoryScan {
         try rows.finishDay()
         try rows.parts.finish()
         if let warmUp = rows.references?.reading { statistics.add(warmUp) }
+        statistics.addSkipped(of: labels.reading)
         let reading = LakeReading(statistics)
         reading.count()
         return History(
