@@ -9,6 +9,8 @@ struct CategoryCounter: Sendable {
     /// Few texts are found quicker by looking at each of them than by a table.
     private static let fewTexts = 16
 
+    typealias Count = (text: String, count: UInt64)
+
     private struct Entry: Sendable {
         let hash: UInt64
         var text: String
@@ -80,9 +82,9 @@ struct CategoryCounter: Sendable {
     }
 
     /// Every text still known with its count, ascending by UTF-8 bytes.
-    func counts() -> [(text: String, count: UInt64)] {
+    func counts() -> [Count] {
         let sorted = entries.sorted { $0.text.utf8.lexicographicallyPrecedes($1.text.utf8) }
-        var counts: [(text: String, count: UInt64)] = []
+        var counts: [Count] = []
         for entry in sorted {
             // Bytes that are no UTF-8 have hashes of their own, and may read as one text.
             if let last = counts.last, last.text.utf8.elementsEqual(entry.text.utf8) {

@@ -8,9 +8,12 @@ public struct PreprocessingFitter: Sendable {
     public struct Options: Sendable, Hashable {
         public var scaling: Preprocessing.Scaling
         /// Names of the numeric features to keep; nil: all.
-        public var numericFeatures: [String]?
+        public let numericFeatures: [String]?
         /// Names of the categorical features to keep; nil: all.
-        public var categoricalFeatures: [String]?
+        public let categoricalFeatures: [String]?
+        /// The same for each feature of the schema: of a million users none has to look for names.
+        fileprivate let keepsNumeric: [Bool]
+        fileprivate let keepsCategorical: [Bool]
         /// Categories rarer than this share of the rows that have one are pooled; 0...1, default 0.01.
         public var minimumShare: Double
         /// At most so many categories of a feature have columns, or codes, of their own; 0...255, default 32.
@@ -29,6 +32,10 @@ public struct PreprocessingFitter: Sendable {
             self.scaling = scaling
             self.numericFeatures = numericFeatures
             self.categoricalFeatures = categoricalFeatures
+            keepsNumeric = FeatureSchema.numeric.map { numericFeatures?.contains($0.name) ?? true }
+            keepsCategorical = FeatureSchema.categorical.map {
+                categoricalFeatures?.contains($0.feature.name) ?? true
+            }
             self.minimumShare = minimumShare
             self.maximumCategories = maximumCategories
         }
@@ -89,6 +96,13 @@ public struct PreprocessingFitter: Sendable {
             numeric.count == rows * width && categories.count == rows * counters.count,
             "a row has all numeric features, and one category for each feature")
         rowCount += rows
+        addMoments(numeric)
+        for index in sketches.indices { sketches[index].add(numeric, from: index, by: width) }
+        addCategories(categories, text)
+    }
+
+    private mutating func addMoments(_ numeric: UnsafeBufferPointer<Float>) {
+        let width = UserWindow.featureCount
         for first in stride(from: 0, to: moments.count, by: Self.columnsTogether) {
             if first + Self.columnsTogether <= moments.count {
                 addFour(numeric, width: width, first: first)
@@ -101,7 +115,11 @@ public struct PreprocessingFitter: Sendable {
                 }
             }
         }
-        for index in sketches.indices { sketches[index].add(numeric, from: index, by: width) }
+    }
+
+    private mutating func addCategories(
+        _ categories: UnsafeBufferPointer<UInt64>, _ text: (UInt64) -> String?
+    ) {
         for index in counters.indices {
             var counter = CategoryCounter()
             swap(&counter, &counters[index])
@@ -150,23 +168,51 @@ public struct PreprocessingFitter: Sendable {
         for index in counters.indices { counters[index].merge(other.counters[index]) }
     }
 
+    /// Fits to rows that are all at once, as `add` sees them: what a fitter gives, to the bit. Of few rows, a user's say, no
+    /// copy of the values is kept.
+    public static func fit(
+        numeric: UnsafeBufferPointer<Float>, categories: UnsafeBufferPointer<UInt64>, options: Options,
+        text: (UInt64) -> String?
+    ) -> Preprocessing {
+        var fitter = PreprocessingFitter(options: options)
+        let width = UserWindow.featureCount
+        guard numeric.count <= QuantileSketch.fewValues * width else {
+            fitter.add(numeric: numeric, categories: categories, text: text)
+            return fitter.finish()
+        }
+        fitter.addMoments(numeric)
+        fitter.addCategories(categories, text)
+        return withUnsafeTemporaryAllocation(of: UInt32.self, capacity: QuantileSketch.fewValues) { values in
+            fitter.finish { index, share in
+                QuantileSketch.quantile(share, ofColumn: index, of: numeric, width: width, using: values)
+            }
+        }
+    }
+
     /// What was fitted.
     ///
     /// Features without a single value in all rows are left out: nothing could be said of one that came later. A
     /// number that never varied keeps its column, with scale 1.
     public func finish() -> Preprocessing {
+        finish { index, share in sketches[index].quantiles([share])[0] }
+    }
+
+    /// - Parameter quantile: Asked for those of columns with a value, at a share from 0 to 1.
+    private func finish(_ quantile: (_ index: Int, _ share: Double) -> Double) -> Preprocessing {
         var numeric: [Preprocessing.NumericColumn] = []
+        numeric.reserveCapacity(moments.count)
         var unseen: [String] = []
         for (index, feature) in FeatureSchema.numeric.enumerated()
-        where moments[index].count > 0 && options.numericFeatures?.contains(feature.name) ?? true {
-            numeric.append(column(feature.name, index))
+        where moments[index].count > 0 && options.keepsNumeric[index] {
+            numeric.append(column(feature.name, index) { quantile(index, $0) })
         }
         var categorical: [Preprocessing.CategoricalColumns] = []
         for (index, (feature, _)) in FeatureSchema.categorical.enumerated()
-        where counters[index].total > 0 && options.categoricalFeatures?.contains(feature.name) ?? true {
-            let columns = columns(feature.name, counters[index])
+        where counters[index].total > 0 && options.keepsCategorical[index] {
+            let counts = counters[index].counts()
+            let columns = columns(feature.name, counts, total: counters[index].total)
             categorical.append(columns)
-            if columns.usual != Preprocessing.pooled, isPoolRare(columns, counters[index]) {
+            if columns.usual != Preprocessing.pooled, isPoolRare(columns, counts, counters[index].total) {
                 unseen.append(feature.name)
             }
         }
@@ -175,22 +221,23 @@ public struct PreprocessingFitter: Sendable {
             coldBelow: options.coldBelow, unseenAsUsual: options.coldBelow == nil ? nil : unseen)
     }
 
-    private func column(_ name: String, _ index: Int) -> Preprocessing.NumericColumn {
+    private func column(
+        _ name: String, _ index: Int, _ quantile: (_ share: Double) -> Double
+    ) -> Preprocessing.NumericColumn {
         let moments = moments[index]
         var centre = 0.0
         var scale = 1.0
         let median: Double
         switch options.scaling {
-        case .none: median = sketches[index].quantiles([0.5])[0]
+        case .none: median = quantile(0.5)
         case .standard:
-            median = sketches[index].quantiles([0.5])[0]
+            median = quantile(0.5)
             centre = moments.mean
             scale = moments.deviation
         case .robust:
-            let quartiles = sketches[index].quantiles([0.25, 0.5, 0.75])
-            median = quartiles[1]
+            median = quantile(0.5)
             centre = median
-            scale = quartiles[2] - quartiles[0]
+            scale = quantile(0.75) - quantile(0.25)
             // More than half of the values are one: the deviation is what is left to measure in.
             if !(scale > 0) { scale = moments.deviation }
         }
@@ -199,22 +246,27 @@ public struct PreprocessingFitter: Sendable {
         return Preprocessing.NumericColumn(feature: name, centre: centre, scale: scale, usual: median)
     }
 
-    private func isPoolRare(_ columns: Preprocessing.CategoricalColumns, _ counter: CategoryCounter) -> Bool {
-        let own = Set(columns.categories)
-        let kept = counter.counts().reduce(0) { own.contains($1.text) ? $0 + $1.count : $0 }
-        return Double(counter.total - min(kept, counter.total)) < options.minimumShare * Double(counter.total)
+    private func isPoolRare(
+        _ columns: Preprocessing.CategoricalColumns, _ counts: [CategoryCounter.Count], _ total: UInt64
+    ) -> Bool {
+        let kept = counts.reduce(0) { columns.categories.contains($1.text) ? $0 + $1.count : $0 }
+        return Double(total - min(kept, total)) < options.minimumShare * Double(total)
     }
 
-    private func columns(_ name: String, _ counter: CategoryCounter) -> Preprocessing.CategoricalColumns {
-        let total = Double(counter.total)
+    private func columns(
+        _ name: String, _ counts: [CategoryCounter.Count], total: UInt64
+    ) -> Preprocessing.CategoricalColumns {
         // Stable sorting keeps equally common ones in the order of their bytes.
-        let common = counter.counts()
-            .filter { $0.text != Preprocessing.pooled && Double($0.count) >= options.minimumShare * total }
+        let common =
+            counts
+            .filter {
+                $0.text != Preprocessing.pooled && Double($0.count) >= options.minimumShare * Double(total)
+            }
             .sorted { $0.count > $1.count }
             .prefix(min(max(options.maximumCategories, 0), Preprocessing.maximumCategories))
         let kept = common.reduce(0) { $0 + $1.count }
         var usual = Preprocessing.pooled
-        if let first = common.first, first.count >= counter.total - kept { usual = first.text }
+        if let first = common.first, first.count >= total - kept { usual = first.text }
         let categories = common.map(\.text).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         return Preprocessing.CategoricalColumns(feature: name, categories: categories, usual: usual)
     }

@@ -21,7 +21,7 @@ struct QuantileSketch: Sendable {
     private static let binsPerPage = 128
     private static let pages = 512
     /// So many values are kept as they are: bins for a user's few hundred take longer to make than to fill.
-    private static let fewValues = 1_024
+    static let fewValues = 1_024
 
     /// Values by their order; empty once there are bins.
     private var few: [UInt32] = []
@@ -141,20 +141,40 @@ struct QuantileSketch: Sendable {
     private func quantilesOfFew(_ shares: [Double]) -> [Double] {
         var values = few
         return values.withUnsafeMutableBufferPointer { values in
-            shares.map { share in
-                let place = share * Double(total - 1)
-                let number = values.moveIntoPlace(Int(place)) >> 16
-                var bin = Bin()
-                var below = 0
-                for ordered in values {
-                    if ordered >> 16 < number { below += 1 }
-                    guard ordered >> 16 == number else { continue }
-                    bin.count += 1
-                    bin.least = min(bin.least, Self.value(ordered))
-                    bin.greatest = max(bin.greatest, Self.value(ordered))
-                }
-                return bin.value(atRank: place - Double(below))
-            }
+            shares.map { Self.quantile($0, of: values) }
         }
+    }
+
+    /// - Parameter values: By their order, one at least. They are moved about.
+    private static func quantile(_ share: Double, of values: UnsafeMutableBufferPointer<UInt32>) -> Double {
+        let place = share * Double(values.count - 1)
+        let number = values.moveIntoPlace(Int(place)) >> 16
+        var bin = Bin()
+        var below = 0
+        for ordered in values {
+            if ordered >> 16 < number { below += 1 }
+            guard ordered >> 16 == number else { continue }
+            bin.count += 1
+            bin.least = min(bin.least, Self.value(ordered))
+            bin.greatest = max(bin.greatest, Self.value(ordered))
+        }
+        return bin.value(atRank: place - Double(below))
+    }
+
+    /// The same as of a sketch that has seen every `width`th value from `column` on, to the bit.
+    ///
+    /// - Parameters:
+    ///   - numeric: At most `fewValues` values of the column, not all of them NaN.
+    ///   - memory: `fewValues` places to work in.
+    static func quantile(
+        _ share: Double, ofColumn column: Int, of numeric: UnsafeBufferPointer<Float>, width: Int,
+        using memory: UnsafeMutableBufferPointer<UInt32>
+    ) -> Double {
+        var count = 0
+        for place in stride(from: column, to: numeric.count, by: width) where !numeric[place].isNaN {
+            memory[count] = ordered(numeric[place])
+            count += 1
+        }
+        return quantile(share, of: UnsafeMutableBufferPointer(rebasing: memory[..<count]))
     }
 }

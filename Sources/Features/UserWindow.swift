@@ -36,6 +36,17 @@ public struct UserWindow: Sendable, Equatable {
         setCounts = SIMD4()
     }
 
+    /// Becomes the same as another one, in the memory that it has.
+    package mutating func become(_ other: UserWindow) {
+        clear()
+        lastTime = other.lastTime
+        place = other.place
+        buckets.append(contentsOf: other.buckets)
+        tierCounts = other.tierCounts
+        recents.append(contentsOf: other.recents)
+        setCounts = other.setCounts
+    }
+
     /// Takes an event in.
     ///
     /// The order of events matters for the last bits of sums alone.

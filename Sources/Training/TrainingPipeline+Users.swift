@@ -81,9 +81,9 @@ extension TrainingPipeline {
         let comparison = try earned(own, fitted, set, run)
         let isEarned = comparison.metrics[Self.earned] == 1
         let standing = try standing(userID, set, global: comparison.global, run)
-        let metrics = own.metrics(
-            threshold: fitted.threshold, contamination: run.request.contamination
-        ).merging(comparison.metrics) { $1 }.merging(standing?.metrics ?? [:]) { $1 }
+        var metrics = own.metrics(threshold: fitted.threshold, contamination: run.request.contamination)
+        metrics.merge(comparison.metrics) { $1 }
+        if let standing { metrics.merge(standing.metrics) { $1 } }
         let header = header(run.candidates[0], fitted, set, userID: userID, metrics: metrics, run)
         do {
             try packing.add(header, fitted.model, isEarned: isEarned, retired: standing?.retired)

@@ -87,6 +87,35 @@ import Transactions
         }
     }
 
+    /// What is fitted at once, of few rows or many, is what a fitter gives.
+    @Test(arguments: [1, 2, 57, 1_024, 1_025]) func fittingAtOnceGivesTheBitsOfAFitter(count: Int) {
+        var random = Randomness()
+        let width = UserWindow.featureCount
+        let values = (0..<count * width).map { place -> Float in
+            if place % width == 3 || Int.random(in: 0..<9, using: &random) == 0 { return .nan }
+            if place % width == 7 { return Int.random(in: 0..<5, using: &random) == 0 ? 1 : 0 }
+            return Float.random(in: -5e5...5e5, using: &random)
+        }
+        let categories = (0..<count * PreprocessingPlan.categoryCount).map { _ in
+            UInt64.random(in: 0..<9, using: &random)
+        }
+        for scaling in Preprocessing.Scaling.allCases {
+            let options = PreprocessingFitter.Options(
+                scaling: scaling, numericFeatures: scaling == .robust ? ["amount", "speed_kmh"] : nil,
+                minimumShare: 0.1, coldBelow: 5)
+            var fitter = PreprocessingFitter(options: options)
+            let together = values.withUnsafeBufferPointer { values in
+                categories.withUnsafeBufferPointer { categories in
+                    fitter.add(numeric: values, categories: categories) { "category \($0)" }
+                    return PreprocessingFitter.fit(
+                        numeric: values, categories: categories, options: options
+                    ) { "category \($0)" }
+                }
+            }
+            #expect(together == fitter.finish())
+        }
+    }
+
     @Test func whatNeverVariedOrNeverCame() throws {
         var constant = rows([5, 5, 5])
         for index in constant.indices { constant[index][24] = .nan }

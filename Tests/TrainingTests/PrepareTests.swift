@@ -157,6 +157,32 @@ import Transactions
         #expect(sample(Array(0..<7), seed: 1).count == 7)
     }
 
+    /// Priorities are random; what is not spread as they are is sorted all the same.
+    @Test func aSampleIsInTheOrderOfItsPrioritiesWhateverTheyAre() {
+        let row = HistoryRow(
+            timestampMilliseconds: 0, amount: 1, latitude: .nan, longitude: .nan, merchant: 0, country: 0,
+            device: 0, category: 0, channel: 0, currency: 0, transaction: 0, user: 0, label: -1)
+        func order(_ priorities: [UInt64]) -> [Int] {
+            var sample = RowSample(capacity: 700, seed: 1)
+            for (index, priority) in priorities.enumerated() {
+                let features = [Float](repeating: Float(index), count: UserWindow.featureCount)
+                features.withUnsafeBufferPointer { _ = sample.keep(row, features: $0, priority: priority) }
+            }
+            let rows = sample.rows()
+            return (0..<rows.count).map { Int(rows.features[$0 * UserWindow.featureCount]) }
+        }
+        var random = TestRandom(seed: 4)
+        let spread = (0..<900).map { _ in UInt64.random(in: 0...UInt64.max, using: &random) }
+        for priorities in [
+            spread, spread.map { $0 >> 40 }, spread.map { $0 % 5 },
+            (1..<901).reversed().map { UInt64.max - $0 },
+            [UInt64.max - 1] + (0..<600).reversed().map { UInt64($0) }, [], [0], [7, 7],
+        ] {
+            let expected = priorities.indices.sorted { (priorities[$0], $0) < (priorities[$1], $1) }
+            #expect(order(priorities) == Array(expected.prefix(700)))
+        }
+    }
+
     @Test func theHoldoutIsTheLastPartByTime() {
         #expect(SplitRows.split(0...999, holdoutShare: 0.2) == 800)
         #expect(SplitRows.split(100...100, holdoutShare: 0.2) == 101)
@@ -184,8 +210,11 @@ import Transactions
         }
         func value(_ injection: Injection, _ feature: String) throws -> Float {
             var features = [Float](repeating: 0, count: UserWindow.featureCount)
+            // Whatever was in it before.
+            var scratch = UserWindow()
+            scratch.fold(row.event)
             let changed = features.withUnsafeMutableBufferPointer {
-                injection.apply(to: row, window: window, into: $0)
+                injection.apply(to: row, window: window, scratch: &scratch, into: $0)
             }
             #expect(changed.label == Int32(injection.label))
             if injection != .oddities { #expect(changed.timestampMilliseconds == row.timestampMilliseconds) }

@@ -43,6 +43,44 @@ import Testing
         #expect(odd.indices.min { odd[$0] < odd[$1] } == 4)
     }
 
+    /// Four rows are scored together, and products that a Double cannot hold take another way: the bits are those of
+    /// explaining, which looks at each row and column by itself.
+    @Test(arguments: options) func scoresAreTheSameHoweverManyRowsAreTogether(
+        options: [String: ParameterValue]
+    ) throws {
+        var table = Table.unlikeBells(rows: 60, columns: 39).missing(every: 7)
+        for row in 0..<60 { table.values[row * 39 + 3] = row == 0 ? 9 : 8 }
+        for row in 0..<60 { table.values[row * 39 + 9] = .nan }
+        let model = try table.fit(options)
+        for place in 39..<78 { table.values[place] = place % 3 == 0 ? -.greatestFiniteMagnitude : 1e30 }
+        for place in 78..<88 { table.values[place] = .infinity }
+        let whole = try table.explained(model).scores
+        #expect(whole[1] < whole[5])
+        for count in 0...9 {
+            for first in [0, 1, 2, 30] {
+                let part = Table(
+                    values: Array(table.values[first * 39..<(first + count) * 39]), columns: 39)
+                #expect(try part.scores(model) == Array(whole[first..<first + count]))
+            }
+        }
+    }
+
+    /// Of flags the median is found by counting, of which the first value may be the common or the rare one.
+    @Test func flagsHaveTheMedianOfTheMany() throws {
+        for (first, rest) in [
+            ([Float](), [Float](repeating: 0, count: 61)), ([1], Array(repeating: 0, count: 60)),
+        ] {
+            for flags in [1, 20] {
+                let values = first + rest + Array(repeating: Float(1), count: flags)
+                let model = try Table(values: values, columns: 1).fit() as? ZScoreModel
+                let ones = Double(values.count { $0 == 1 })
+                #expect(model?.features[0].mean == 0)
+                let expected = Float(ones / Double(values.count) * 1.2533141373155003)
+                #expect(model?.features[0].spread == Double(expected))
+            }
+        }
+    }
+
     @Test(arguments: options) func decodingGivesTheSameScoresAndBytes(options: [String: ParameterValue])
         throws
     {

@@ -75,7 +75,16 @@ private func moments(_ rows: FeatureRows, _ column: Int) -> FeatureMoments {
 }
 
 enum FeatureValue {
-    /// The value of a feature that is not NaN; infinities count as the greatest finite numbers.
+    /// The same of two.
+    @inline(__always)
+    static func finite(_ values: SIMD2<Float>) -> SIMD2<Double> {
+        let greatest = SIMD2<Float>(repeating: .greatestFiniteMagnitude)
+        let low = values.replacing(with: -greatest, where: values .< -greatest)
+        let bounded = low.replacing(with: greatest, where: low .> greatest)
+        return SIMD2(Double(bounded.x), Double(bounded.y))
+    }
+
+    /// The value of a feature; infinities count as the greatest finite numbers, NaN stays.
     @inline(__always)
     static func finite(_ value: Float) -> Double {
         let greatest = Float.greatestFiniteMagnitude

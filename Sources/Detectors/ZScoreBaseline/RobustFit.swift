@@ -19,53 +19,77 @@ struct RobustFit {
 
     func features() throws -> [FeatureMoments] {
         let chosen = sample()
+        let count = chosen?.count ?? rows.count
         var features: [FeatureMoments] = []
-        var values: [Double] = []
-        values.reserveCapacity(chosen?.count ?? rows.count)
-        for column in 0..<rows.columns {
-            if context.isCancelled() { throw DetectorError.cancelled }
-            context.progress(Double(column) / Double(rows.columns))
-            values.removeAll(keepingCapacity: true)
-            for place in 0..<(chosen?.count ?? rows.count) {
-                let row = chosen?[place] ?? place
-                let value = rows.values[row * rows.columns + column]
-                if !value.isNaN { values.append(FeatureValue.finite(value)) }
+        features.reserveCapacity(rows.columns)
+        try withUnsafeTemporaryAllocation(of: Double.self, capacity: count) { values in
+            for column in 0..<rows.columns {
+                if context.isCancelled() { throw DetectorError.cancelled }
+                context.progress(Double(column) / Double(rows.columns))
+                var filled = 0
+                for place in 0..<count {
+                    let row = chosen?[place] ?? place
+                    let value = rows.values[row * rows.columns + column]
+                    // A missing one is overwritten by the next.
+                    values[filled] = FeatureValue.finite(value)
+                    filled &+= value.isNaN ? 0 : 1
+                }
+                features.append(Self.robust(UnsafeMutableBufferPointer(rebasing: values[..<filled])))
             }
-            features.append(robust(&values))
         }
         return features
     }
 
-    private func robust(_ values: inout [Double]) -> FeatureMoments {
-        guard !values.isEmpty else { return FeatureMoments() }
+    /// Moves the values about.
+    private static func robust(_ values: UnsafeMutableBufferPointer<Double>) -> FeatureMoments {
+        guard let first = values.first else { return FeatureMoments() }
         let count = Double(values.count)
-        let centre = Self.median(&values)
+        // What over half of the values are is the median: of a flag that is mostly the first one, whose like is not far.
+        let isLikely = first == values[values.count / 2] || first == values[values.count - 1]
+        let isFirst = isLikely && isOverHalf(first, values)
+        let centre = isFirst ? first : median(values)
         let deviation: Double
-        if values.count(where: { $0 == centre }) > values.count / 2 {
+        if isFirst || isOverHalf(centre, values) {
             // Over half of the values are equal: a flag, say. The mean distance still tells; summed in the order of the
             // values, it does not depend on the order of the rows. What lies at the centre adds nothing.
-            values.removeAll { $0 == centre }
-            values.sort()
-            let distance = values.reduce(0) { $0 + abs($1 - centre) }
-            deviation = distance / count * Self.deviationPerMeanDistance
+            var others = 0
+            for place in values.indices where values[place] != centre {
+                values[others] = values[place]
+                others += 1
+            }
+            var rest = UnsafeMutableBufferPointer(rebasing: values[..<others])
+            rest.sort()
+            let distance = rest.reduce(0) { $0 + abs($1 - centre) }
+            deviation = distance / count * deviationPerMeanDistance
         } else {
             for place in values.indices { values[place] = abs(values[place] - centre) }
-            deviation = Self.median(&values) * Self.deviationPerMAD
+            deviation = median(values) * deviationPerMAD
         }
         return FeatureMoments(count: count, mean: centre, spread: deviation)
     }
 
-    /// Moves the values about.
-    private static func median(_ values: inout [Double]) -> Double {
-        values.withUnsafeMutableBufferPointer { values in
-            let middle = values.count / 2
-            let upper = values.moveIntoPlace(middle)
-            if values.count % 2 == 1 { return upper }
-            // What stands before the upper one is not above it.
-            var lower = values[0]
-            for place in 1..<Swift.max(middle, 1) { lower = Swift.max(lower, values[place]) }
-            return 0.5 * lower + 0.5 * upper
+    private static func isOverHalf(_ value: Double, _ values: UnsafeMutableBufferPointer<Double>) -> Bool {
+        // Two at a time, which is what the smallest vector unit does at once.
+        var counts = SIMD2<Int64>()
+        var place = 0
+        while place &+ 1 < values.count {
+            let isEqual = SIMD2(values[place], values[place &+ 1]) .== value
+            counts &+= SIMD2<Int64>().replacing(with: 1, where: isEqual)
+            place &+= 2
         }
+        let last = place < values.count && values[place] == value ? 1 : 0
+        return Int(counts.wrappedSum()) + last > values.count / 2
+    }
+
+    /// Moves the values about.
+    private static func median(_ values: UnsafeMutableBufferPointer<Double>) -> Double {
+        let middle = values.count / 2
+        let upper = values.moveIntoPlace(middle)
+        if values.count % 2 == 1 { return upper }
+        // What stands before the upper one is not above it.
+        var lower = values[0]
+        for place in 1..<Swift.max(middle, 1) { lower = Swift.max(lower, values[place]) }
+        return 0.5 * lower + 0.5 * upper
     }
 
     /// Rows drawn without replacement, in ascending order, by selection sampling (Knuth, volume 2, algorithm S);

@@ -8,7 +8,7 @@ import Exact
 /// 1 for a usual one, and the score is -t / (1 + t): -0.5 for a usual row, towards -1 for an unusual one.
 final class ZScoreModel: Explaining, Updating, ColumnSurprises, Sizing {
     /// Deviations that a value counts for that differs from a column which never varied.
-    static let deviationsFromConstant = 16.0
+    static let deviationsFromConstant = ExcessProducts.deviationsFromConstant
     /// The mean of ln(1 + Z^2) for a standard normal Z.
     static let usualSurprise = 0.533453179844135
 
@@ -20,8 +20,10 @@ final class ZScoreModel: Explaining, Updating, ColumnSurprises, Sizing {
     let isRobust: Bool
     let combination: Combination
     private let format: ZScorePayload.Format
-    /// Centre and 1 / deviation for each column; a deviation of 0 stays 0.
-    private let scales: [(centre: Double, inverse: Double)]
+    /// Of each column; NaN for one without a value, whose values are as good as missing.
+    private let centres: [Double]
+    /// 1 / deviation of each column; a deviation of 0 stays 0.
+    private let inverses: [Double]
     /// The surprise of a usual row's most unusual feature.
     private let usualLargest: Double
 
@@ -38,10 +40,10 @@ final class ZScoreModel: Explaining, Updating, ColumnSurprises, Sizing {
         self.isRobust = isRobust
         combination = payload.combination
         format = payload.format
-        scales = features.map { feature in
+        centres = features.map { $0.count == 0 ? .nan : $0.mean }
+        inverses = features.map { feature in
             let deviation = isRobust ? feature.spread : feature.deviation
-            let inverse = deviation > 0 ? min(1 / deviation, 0x1p500) : 0
-            return (feature.mean, inverse)
+            return deviation > 0 ? min(1 / deviation, 0x1p500) : 0
         }
         // The square of the largest of n normal values is near 2 ln n - ln ln n.
         let logarithm = DeterministicMath.log(Double(max(2, features.count)))
@@ -61,7 +63,14 @@ final class ZScoreModel: Explaining, Updating, ColumnSurprises, Sizing {
 
     func score(_ rows: FeatureRows, into scores: UnsafeMutableBufferPointer<Double>) throws {
         try check(rows, places: scores.count)
-        for row in 0..<rows.count { scores[row] = score(surprise(rows, row)) }
+        switch combination {
+        case .sum:
+            ExcessProducts(rows, centres, inverses).visit { row, missing, product in
+                scores[row] = score(meanSurprise(rows, row, missing: missing, product: product))
+            }
+        case .largest:
+            for row in 0..<rows.count { scores[row] = score(surprise(rows, row)) }
+        }
     }
 
     func explain(
@@ -114,12 +123,8 @@ final class ZScoreModel: Explaining, Updating, ColumnSurprises, Sizing {
     /// 1 + z^2 of a value, nil for a missing one. At most 2^200.
     @inline(__always)
     private func excess(_ value: Float, _ column: Int) -> Double? {
-        if value.isNaN || features[column].count == 0 { return nil }
-        let scale = scales[column]
-        let difference = FeatureValue.finite(value) - scale.centre
-        var z = abs(difference * scale.inverse)
-        if scale.inverse == 0 { z = difference == 0 ? 0 : Self.deviationsFromConstant }
-        return 1 + min(z, 0x1p100) * min(z, 0x1p100)
+        let difference = FeatureValue.finite(value) - centres[column]
+        return difference.isNaN ? nil : ExcessProducts.excess(difference, inverses[column])
     }
 
     private func surprise(_ rows: FeatureRows, _ row: Int) -> Double {
@@ -133,6 +138,15 @@ final class ZScoreModel: Explaining, Updating, ColumnSurprises, Sizing {
         }
     }
 
+    /// The same, where the excesses are multiplied already.
+    private func meanSurprise(_ rows: FeatureRows, _ row: Int, missing: Int, product: Double) -> Double {
+        // No excess is below 1: a product within the limit was never beyond it.
+        guard product <= Self.productLimit else { return meanSurprise(rows, row) }
+        return (DeterministicMath.log(product) / Self.usualSurprise + Double(missing)) / Double(columns)
+    }
+
+    private static let productLimit = 0x1p700
+
     /// The mean over the columns; a missing value counts as a usual one.
     private func meanSurprise(_ rows: FeatureRows, _ row: Int) -> Double {
         var missing = 0
@@ -145,7 +159,7 @@ final class ZScoreModel: Explaining, Updating, ColumnSurprises, Sizing {
                 continue
             }
             product *= excess
-            if product > 0x1p700 {
+            if product > Self.productLimit {
                 exponent += 700
                 product *= 0x1p-700
             }

@@ -7,6 +7,7 @@ extension ArtifactHeader {
     /// what is usual fourth where it is not the centre, and `["country", usual, category, ...]`. What is nil is left out.
     func json() -> [UInt8] {
         var json = JSONWriter()
+        json.reserveCapacity(Self.usualJSONBytes)
         json.append("{")
         if !candidates.isEmpty {
             json.append("\"candidates\":")
@@ -77,6 +78,11 @@ extension ArtifactHeader {
         json.append("}")
         return json.bytes
     }
+}
+
+extension ArtifactHeader {
+    /// A user's header has about 3 KB.
+    fileprivate static var usualJSONBytes: Int { 4_096 }
 }
 
 extension JSONWriter {
@@ -159,10 +165,13 @@ extension JSONWriter {
         array(preprocessing.numeric) { json, column in
             json.append("[")
             json.append(text: column.feature)
-            let isCentreUsual = column.usual.bitPattern == column.centre.bitPattern
-            for number in [column.centre, column.scale] + (isCentreUsual ? [] : [column.usual]) {
+            json.append(",")
+            json.append(exactly: column.centre)
+            json.append(",")
+            json.append(exactly: column.scale)
+            if column.usual.bitPattern != column.centre.bitPattern {
                 json.append(",")
-                json.append(exactly: number)
+                json.append(exactly: column.usual)
             }
             json.append("]")
         }

@@ -58,14 +58,19 @@ struct HoldoutScores {
         self.amounts = amounts
         self.times = times
         var (usual, genuine, frauds): ([Double], [Double], [Double]) = ([], [], [])
+        usual.reserveCapacity(scores.count)
         for (score, label) in zip(scores, labels) {
-            if label != 1 { usual.append(score) }
-            if label == 0 { genuine.append(score) }
-            if label == 1 { frauds.append(score) }
+            if label == 1 { frauds.append(score) } else { usual.append(score) }
         }
         usual.sort()
-        genuine.sort()
         frauds.sort()
+        // Where every row is labelled they are the same.
+        if labels.contains(where: { $0 < 0 }) {
+            for (score, label) in zip(scores, labels) where label == 0 { genuine.append(score) }
+            genuine.sort()
+        } else {
+            genuine = usual
+        }
         usualScores = usual
         averagePrecision =
             genuine.isEmpty ? nil : ScoreMetrics.averagePrecision(normal: genuine, anomalies: frauds)
@@ -97,7 +102,10 @@ struct HoldoutScores {
     /// labels of both kinds also `auroc`, `average_precision`, and `precision_at_budget`, of as many of the lowest
     /// scores as the contamination allows alerts.
     func metrics(threshold: Double, contamination: Double) -> [String: Double] {
-        var metrics = ["holdout_rows": Double(scores.count)]
+        var metrics: [String: Double] = [:]
+        // With what comparisons with other models add.
+        metrics.reserveCapacity(24)
+        metrics["holdout_rows"] = Double(scores.count)
         guard !scores.isEmpty else { return metrics }
         metrics["alert_rate"] = share(scores) { $0 < threshold }
         metrics["usual_alert_rate"] = share(usualScores) { $0 < threshold }

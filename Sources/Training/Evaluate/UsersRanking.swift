@@ -61,8 +61,8 @@ struct UsersRanking: Codable, Sendable, Hashable {
 
         var fraudCount: Int { frauds.total }
 
-        mutating func add(_ severity: Double, isFraud: Bool) {
-            let bin = Bins.bin(of: severity)
+        /// - Parameter bin: Of the severity.
+        mutating func add(_ bin: Int, isFraud: Bool) {
             if isFraud { frauds.add(bin) } else { others.add(bin) }
         }
 
@@ -92,6 +92,12 @@ struct UsersRanking: Codable, Sendable, Hashable {
         var global = Counts()
         var own = Counts()
         var earned = Counts()
+
+        mutating func add(_ bins: (global: Int, own: Int, earned: Int), isFraud: Bool) {
+            global.add(bins.global, isFraud: isFraud)
+            own.add(bins.own, isFraud: isFraud)
+            earned.add(bins.earned, isFraud: isFraud)
+        }
 
         mutating func merge(_ other: Ways) {
             global.merge(other.global)
@@ -138,28 +144,27 @@ struct UsersRanking: Codable, Sendable, Hashable {
         kept: TrainingPipeline.Standing? = nil
     ) {
         guard let ownScale, globalModel.severity(of: globalModel.threshold) != nil else { return }
-        func serves(_ row: Int) -> Bool { isEarnedCrosswise?[row] ?? isEarned }
-        func add(
-            _ way: inout Ways, _ row: (own: Double, global: Double, kept: Double?), serves: Bool,
-            isFraud: Bool
-        ) {
-            let mine = ownScale.severity(of: row.own)
-            let theirs = globalModel.severity(of: row.global) ?? 0
-            let keeps = row.kept.flatMap { kept?.model.severity(of: $0) }
-            way.global.add(theirs, isFraud: isFraud)
-            way.own.add(mine, isFraud: isFraud)
-            way.earned.add(serves ? mine : keeps ?? theirs, isFraud: isFraud)
+        /// Of one row by the scores of the three models.
+        func bins(
+            _ row: Int, own: Double, global: Double, kept keptScore: Double?
+        ) -> (global: Int, own: Int, earned: Int) {
+            let mine = Bins.bin(of: ownScale.severity(of: own))
+            let theirs = Bins.bin(of: globalModel.severity(of: global) ?? 0)
+            let serves = isEarnedCrosswise?[row] ?? isEarned
+            let keeps = serves ? nil : keptScore.flatMap { kept?.model.severity(of: $0) }
+            return (theirs, mine, serves ? mine : keeps.map(Bins.bin) ?? theirs)
         }
         for (row, label) in own.labels.enumerated() {
-            let scores = (own: own.scores[row], global: global.scores[row], kept: kept?.scores.scores[row])
-            add(&known, scores, serves: serves(row), isFraud: label == 1)
-            if label != 1 { add(&injected, scores, serves: serves(row), isFraud: false) }
+            let bins = bins(
+                row, own: own.scores[row], global: global.scores[row], kept: kept?.scores.scores[row])
+            known.add(bins, isFraud: label == 1)
+            if label != 1 { injected.add(bins, isFraud: false) }
         }
         for row in own.injected.indices {
-            let scores = (
-                own: own.injected[row], global: global.injected[row], kept: kept?.scores.injected[row]
-            )
-            add(&injected, scores, serves: serves(row), isFraud: true)
+            let bins = bins(
+                row, own: own.injected[row], global: global.injected[row],
+                kept: kept?.scores.injected[row])
+            injected.add(bins, isFraud: true)
         }
         let usual = own.labels.indices.filter { own.labels[$0] != 1 }
         guard !usual.isEmpty, own.amounts.count == own.labels.count else { return }

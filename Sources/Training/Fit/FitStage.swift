@@ -9,12 +9,32 @@ struct FitSettings: Sendable {
     let seed: UInt64
     /// The alert budget.
     let contamination: Double
-    /// Native only for a detector that makes use of categories.
-    var encoding = Preprocessing.Encoding.oneHot
-    /// Names of features that the model is not to see.
-    var leftOut: Set<String> = []
+    /// Of the preprocessing.
+    let options: PreprocessingFitter.Options
     var isCancelled: @Sendable () -> Bool = { false }
     var progress: @Sendable (Double) -> Void = { _ in }
+
+    /// - Parameters:
+    ///   - encoding: Native only for a detector that makes use of categories.
+    ///   - leftOut: Names of features that the model is not to see.
+    init(
+        detector: any Detector, parameters: ParameterValues, seed: UInt64, contamination: Double,
+        encoding: Preprocessing.Encoding = .oneHot, leftOut: Set<String> = [],
+        isCancelled: @escaping @Sendable () -> Bool
+    ) {
+        func kept(_ features: [Feature]) -> [String]? {
+            leftOut.isEmpty ? nil : features.map(\.name).filter { !leftOut.contains($0) }
+        }
+        self.detector = detector
+        self.parameters = parameters
+        self.seed = seed
+        self.contamination = contamination
+        options = PreprocessingFitter.Options(
+            numericFeatures: kept(FeatureSchema.numeric),
+            categoricalFeatures: kept(FeatureSchema.categorical.map(\.feature)), encoding: encoding,
+            coldBelow: Preprocessing.usualColdBelow)
+        self.isCancelled = isCancelled
+    }
 }
 
 /// What fitting gave, not yet judged.
@@ -47,9 +67,7 @@ struct FittedModel {
 /// The threshold is the score at place floor(contamination x rows) of the ascending training scores: as many rows lie
 /// below it, fewer when scores are tied.
 func fit(_ rows: RowTable, names: CategoryNames, _ settings: FitSettings) throws -> FittedModel {
-    try fit(
-        rows, preprocessing: rows.preprocessing(names, settings.encoding, leftOut: settings.leftOut), settings
-    )
+    try fit(rows, preprocessing: rows.preprocessing(names, settings.options), settings)
 }
 
 /// The same with a preprocessing that was fitted before.

@@ -24,46 +24,49 @@ struct HistoryFold {
         _ part: HistoryPart, isCancelled: () -> Bool, visit: (PreparedRow, UserWindow) throws -> Void,
         endUser: (UInt32) throws -> Void = { _ in }
     ) throws {
-        let width = ReferencePast.width
-        var features = [Float](repeating: 0, count: UserWindow.featureCount)
-        var window = UserWindow()
-        var previous: Int?
-        var hasVisited = false
         let order = order(part.rows)
         try part.rows.withUnsafeBufferPointer { rows in
-            for (place, index) in order.enumerated() {
-                if place % 4096 == 0, isCancelled() { throw TrainingError.cancelled }
-                let index = Int(index)
-                if let previous {
-                    if rows[previous].user != rows[index].user {
-                        if hasVisited { try endUser(rows[previous].user) }
-                        hasVisited = false
-                        // Its memory serves the next user.
-                        window.clear()
-                    } else if Self.isRepeated(rows[index], after: rows[previous]) {
-                        continue
-                    }
-                }
-                previous = index
-                let event = rows[index].event
-                if rows[index].timestampMilliseconds >= startMilliseconds {
-                    hasVisited = true
-                    try features.withUnsafeMutableBufferPointer { features in
-                        window.writeFeatures(for: event, into: features)
-                        if !part.references.isEmpty {
-                            let first = UserWindow.referenceRange.lowerBound
-                            for place in 0..<width {
-                                features[first + place] = part.references[index * width + place]
-                            }
+            try withUnsafeTemporaryAllocation(of: Float.self, capacity: UserWindow.featureCount) { features in
+                // Of this closure alone: a window that others could change would be copied for each row.
+                var window = UserWindow()
+                var previous: Int?
+                var hasVisited = false
+                for (place, index) in order.enumerated() {
+                    if place % 4096 == 0, isCancelled() { throw TrainingError.cancelled }
+                    let index = Int(index)
+                    if let previous {
+                        if rows[previous].user != rows[index].user {
+                            if hasVisited { try endUser(rows[previous].user) }
+                            hasVisited = false
+                            // Its memory serves the next user.
+                            window.clear()
+                        } else if Self.isRepeated(rows[index], after: rows[previous]) {
+                            continue
                         }
+                    }
+                    previous = index
+                    let event = rows[index].event
+                    if rows[index].timestampMilliseconds >= startMilliseconds {
+                        hasVisited = true
+                        window.writeFeatures(for: event, into: features)
+                        Self.writeReferences(of: index, in: part, into: features)
                         try visit(
                             PreparedRow(row: rows[index], features: UnsafeBufferPointer(features)), window)
                     }
+                    window.fold(event)
                 }
-                window.fold(event)
+                if let previous, hasVisited { try endUser(rows[previous].user) }
             }
-            if let previous, hasVisited { try endUser(rows[previous].user) }
         }
+    }
+
+    /// What reference tables said of a row, where it was asked for.
+    private static func writeReferences(
+        of row: Int, in part: HistoryPart, into features: UnsafeMutableBufferPointer<Float>
+    ) {
+        guard !part.references.isEmpty else { return }
+        let (first, width) = (UserWindow.referenceRange.lowerBound, ReferencePast.width)
+        for place in 0..<width { features[first + place] = part.references[row * width + place] }
     }
 
     /// Of one user: the same transaction, which counts once.

@@ -53,10 +53,12 @@ enum Injection: UInt64, CaseIterable {
     /// - Parameters:
     ///   - row: A real transaction.
     ///   - window: The user's before it.
+    ///   - scratch: Its memory is worked in.
     ///   - features: `UserWindow.featureCount` places for those of the changed one.
     /// - Returns: The changed transaction.
     func apply(
-        to row: HistoryRow, window: UserWindow, into features: UnsafeMutableBufferPointer<Float>
+        to row: HistoryRow, window: UserWindow, scratch: inout UserWindow,
+        into features: UnsafeMutableBufferPointer<Float>
     ) -> HistoryRow {
         var changed = row
         changed.label = Int32(label)
@@ -71,31 +73,31 @@ enum Injection: UInt64, CaseIterable {
             changed.longitude = row.longitude > 0 ? row.longitude - 180 : row.longitude + 180
             window.writeFeatures(for: changed.event, into: features)
         case .burst:
-            var window = window
+            scratch.become(window)
             changed.amount = row.amount.magnitude / Self.smallness
             let end = row.timestampMilliseconds
             for step in 0..<Self.burstCount {
                 changed.timestampMilliseconds =
                     end - Int64(Self.burstCount - step) * Self.burstStepMilliseconds
                 changed.merchant = Self.merchants[step]
-                window.fold(changed.event)
+                scratch.fold(changed.event)
             }
             changed.timestampMilliseconds = end
             changed.merchant = Self.merchants[Self.burstCount]
-            window.writeFeatures(for: changed.event, into: features)
+            scratch.writeFeatures(for: changed.event, into: features)
         case .oddities:
-            var window = window
+            scratch.become(window)
             changed.amount *= 2
             let end = Self.night(after: row.timestampMilliseconds)
             for step in 0..<Self.oddityCount {
                 changed.timestampMilliseconds =
                     end - Int64(Self.oddityCount - step) * Self.oddityStepMilliseconds
                 changed.merchant = Self.merchants[step]
-                window.fold(changed.event)
+                scratch.fold(changed.event)
             }
             changed.timestampMilliseconds = end
             changed.merchant = Self.merchants[Self.oddityCount]
-            window.writeFeatures(for: changed.event, into: features)
+            scratch.writeFeatures(for: changed.event, into: features)
         }
         return changed
     }

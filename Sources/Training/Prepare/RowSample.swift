@@ -58,16 +58,51 @@ struct RowSample: Sendable {
         if table.count == capacity, let last = table.priorities.last { cutoff = last }
     }
 
-    private struct Ranked {
+    private struct Ranked: Comparable {
         let priority: UInt64
         let row: Int
+
+        static func < (a: Ranked, b: Ranked) -> Bool {
+            a.priority != b.priority ? a.priority < b.priority : a.row < b.row
+        }
     }
 
     /// Which rows of the table are the sample.
     private func chosen() -> [Int] {
-        var ranked = table.priorities.enumerated().map { Ranked(priority: $1, row: $0) }
-        ranked.sort { $0.priority != $1.priority ? $0.priority < $1.priority : $0.row < $1.row }
+        // Priorities are random: dealt out by their first bits, hardly any of them lies far from its place.
+        let count = table.priorities.count
+        // Those of a sample that has been compacted are all small.
+        let shift = (table.priorities.max() ?? 0).leadingZeroBitCount
+        func bucket(_ priority: UInt64) -> Int {
+            Int((priority << shift).multipliedFullWidth(by: UInt64(count)).high)  // fits: below count
+        }
+        var ends = [Int](repeating: 0, count: count + 1)
+        for priority in table.priorities { ends[bucket(priority) + 1] += 1 }
+        for place in 0..<count { ends[place + 1] += ends[place] }
+        var ranked = [Ranked](repeating: Ranked(priority: 0, row: 0), count: count)
+        for (row, priority) in table.priorities.enumerated() {
+            let bucket = bucket(priority)
+            ranked[ends[bucket]] = Ranked(priority: priority, row: row)
+            ends[bucket] += 1
+        }
+        Self.sortNearly(&ranked)
         return ranked.prefix(capacity).map(\.row)
+    }
+
+    /// Sorts what is in order but for a few neighbours; what is not takes the usual way.
+    private static func sortNearly(_ ranked: inout [Ranked]) {
+        var moves = 8 * ranked.count
+        for place in ranked.indices.dropFirst() {
+            let one = ranked[place]
+            var hole = place
+            while hole > 0, one < ranked[hole - 1], moves > 0 {
+                ranked[hole] = ranked[hole - 1]
+                hole -= 1
+                moves -= 1
+            }
+            ranked[hole] = one
+        }
+        if moves == 0 { ranked.sort() }
     }
 
     private static func priority(of row: HistoryRow, seed: UInt64) -> UInt64 {

@@ -104,24 +104,13 @@ struct RowTable: Sendable {
     }
 
     /// Fits scaling and encoding to the rows.
-    ///
-    /// - Parameter leftOut: Names of features that the model is not to see.
-    func preprocessing(
-        _ names: CategoryNames, _ encoding: Preprocessing.Encoding, leftOut: Set<String> = []
-    ) -> Preprocessing {
-        func kept(_ features: [Feature]) -> [String]? {
-            leftOut.isEmpty ? nil : features.map(\.name).filter { !leftOut.contains($0) }
-        }
-        var fitter = PreprocessingFitter(
-            options: .init(
-                numericFeatures: kept(FeatureSchema.numeric),
-                categoricalFeatures: kept(FeatureSchema.categorical.map(\.feature)), encoding: encoding,
-                coldBelow: Preprocessing.usualColdBelow))
+    func preprocessing(_ names: CategoryNames, _ options: PreprocessingFitter.Options) -> Preprocessing {
         features.withUnsafeBufferPointer { features in
             categories.withUnsafeBufferPointer { categories in
-                fitter.add(numeric: features, categories: categories) { names[$0] }
+                PreprocessingFitter.fit(numeric: features, categories: categories, options: options) {
+                    names[$0]
+                }
             }
         }
-        return fitter.finish()
     }
 }

@@ -9,6 +9,7 @@ struct SplitRows {
     /// Rows from then on are the holdout.
     let splitMilliseconds: Int64
     private var features = [Float](repeating: 0, count: UserWindow.featureCount)
+    private var scratch = UserWindow()
 
     /// - Parameter capacity: Rows of each part, at most.
     init(capacity: Int, seed: UInt64, splitMilliseconds: Int64) {
@@ -29,7 +30,7 @@ struct SplitRows {
         guard let priority = holdout.add(prepared.row, features: prepared.features) else { return }
         features.withUnsafeMutableBufferPointer { features in
             let changed = Injection(priority: priority, row: prepared.row).apply(
-                to: prepared.row, window: window, into: features)
+                to: prepared.row, window: window, scratch: &scratch, into: features)
             // A table cannot be asked again; a stranger's merchant would be one that it does not know.
             for place in UserWindow.referenceRange where changed.merchant == prepared.row.merchant {
                 features[place] = prepared.features[place]

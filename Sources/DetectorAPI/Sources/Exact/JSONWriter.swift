@@ -11,6 +11,9 @@ public struct JSONWriter {
     /// - Parameter bytes: What is there already; the JSON is appended.
     public init(reusing bytes: [UInt8] = []) { self.bytes = bytes }
 
+    /// Makes room for so many bytes, so that they are not moved again and again.
+    public mutating func reserveCapacity(_ count: Int) { bytes.reserveCapacity(count) }
+
     /// The bytes, which leave the writer empty: no copy is made.
     public mutating func take() -> [UInt8] {
         var taken: [UInt8] = []

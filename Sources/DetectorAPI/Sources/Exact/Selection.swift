@@ -20,14 +20,15 @@ extension UnsafeMutableBufferPointer where Element: Comparable & BitwiseCopyable
             rounds -= 1
             let (first, middle, last) = (self[low], self[low + (high - low) / 2], self[high])
             let pivot = Swift.max(Swift.min(first, middle), Swift.min(Swift.max(first, middle), last))
-            let (below, notAbove) = partition(low, high, pivot)
+            let below = partition(low, high) { $0 < pivot }
             if place < below {
                 high = below - 1
-            } else if place < notAbove {
-                return self[place]
-            } else {
-                low = notAbove
+                continue
             }
+            // Only now is it worth knowing which ones equal the pivot.
+            let notAbove = partition(below, high) { $0 == pivot }
+            if place < notAbove { return self[place] }
+            low = notAbove
         }
         if high - low > 12 {
             var rest = UnsafeMutableBufferPointer(rebasing: self[low...high])
@@ -38,31 +39,23 @@ extension UnsafeMutableBufferPointer where Element: Comparable & BitwiseCopyable
         return self[place]
     }
 
-    /// Those below the pivot first, then those that equal it, then the rest. Without branches, of which the processor
-    /// would guess every second one wrong.
+    /// Those that belong to the front first, then the rest. Without branches, of which the processor would guess every
+    /// second one wrong.
     ///
-    /// - Returns: Where the equal ones begin and end.
+    /// - Returns: Where the rest begins.
     @inlinable
-    func partition(_ low: Int, _ high: Int, _ pivot: Element) -> (Int, Int) {
+    @inline(__always)
+    func partition(_ low: Int, _ high: Int, _ isOfFront: (Element) -> Bool) -> Int {
         var end = low
         var place = low
         while place <= high {
             let value = self[place]
             self[place] = self[end]
             self[end] = value
-            end &+= value < pivot ? 1 : 0
+            end &+= isOfFront(value) ? 1 : 0
             place &+= 1
         }
-        let below = end
-        place = below
-        while place <= high {
-            let value = self[place]
-            self[place] = self[end]
-            self[end] = value
-            end &+= value == pivot ? 1 : 0
-            place &+= 1
-        }
-        return (below, end)
+        return end
     }
 
     @inlinable
