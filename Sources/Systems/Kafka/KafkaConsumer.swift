@@ -201,18 +201,21 @@ public final class KafkaConsumer: Sendable {
     }
 
     /// The group has a member from the moment on at which it is asked, and answers when all others have come. librdkafka
-    /// tells the group nothing of the end of a member that does not know yet that it is one: its partitions would have no
-    /// reader until its session is over.
+    /// tells the group nothing of the end of a member that does not know yet that it is one, and a broker reads nothing
+    /// more of a connection while a request to join waits on it: its partitions would have no reader until its session is
+    /// over. One that has been told its place, and not what it has there, would leave while the others wait for what the
+    /// first of them deals out, which it may be.
     private func awaitMembership(until deadline: ContinuousClock.Instant) {
-        guard !hasMemberID, client.isConnected(timeoutMilliseconds: 300) else { return }
-        while !hasMemberID, .now < deadline {
+        guard !isMember, client.isConnected(timeoutMilliseconds: 300) else { return }
+        while !isMember, .now < deadline {
             if let message = rd_kafka_consumer_poll(client.pointer, 10) { rd_kafka_message_destroy(message) }
         }
     }
 
+    private var isMember: Bool { hasMemberID && rebalances.isSettled }
+
     /// A static member that closes keeps its place (KIP-345), and librdkafka has no call for giving it up. But one that
-    /// gives up its subscription first tells the group so, static or not. A member that has just asked for its place anew is
-    /// answered when all others have come, and until then a broker reads nothing more of its connection.
+    /// gives up its subscription first tells the group so, static or not.
     private func leave(until deadline: ContinuousClock.Instant) throws(KafkaError) {
         let code = rd_kafka_unsubscribe(client.pointer)
         guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw client.error(code, "leaving group \(groupID)") }

@@ -26,6 +26,8 @@ final class Rebalances: Sendable {
         var starts: [TopicPartition: Int64] = [:]
         var isCooperative = false
         var isDeferring = false
+        /// The group has given something, be it nothing, and taken nothing since: no request to join is under way.
+        var isSettled = false
         var noted: [Change] = []
         /// The consumer's queue, woken so that a waiting read returns and the change is applied at once.
         var queue: KafkaQueue?
@@ -41,6 +43,8 @@ final class Rebalances: Sendable {
     }
 
     var owned: Set<TopicPartition> { state.withLock { $0.owned } }
+    /// Whether the group has answered the last request to join it.
+    var isSettled: Bool { state.withLock { $0.isSettled } }
     /// Of what is owned.
     var starts: [TopicPartition: Int64] {
         state.withLock { state in state.starts.filter { state.owned.contains($0.key) } }
@@ -62,6 +66,7 @@ final class Rebalances: Sendable {
     /// - Returns: Whether what was assigned is to be declined: the consumer closes, and takes nothing over any more.
     func received(_ change: Change, client: OpaquePointer, logger: Logger) -> Bool {
         let isNoted = state.withLock { state in
+            state.isSettled = !change.isRevocation
             guard state.isDeferring else { return false }
             state.noted.append(change)
             // Not rd_kafka_yield(): in a batch read it drops the message that it interrupts.
