@@ -19,7 +19,7 @@ struct OwnUsual {
     static let monthCount = 16
     static let monthSeconds = Double(UserWindow.reachMilliseconds) / 1_000
     /// Fewer payments say nothing of what is usual.
-    private static let minimumCount = 3.0
+    static let minimumCount = 3.0
 
     /// - Parameter numeric: A row of `UserWindow.featureCount` features.
     init(_ numeric: UnsafeBufferPointer<Float>) {

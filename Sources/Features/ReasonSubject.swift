@@ -159,25 +159,8 @@ struct ReasonSubject {
     }
     private func times(_ x: Double) -> String { decimal(x, places: x < 10 ? 1 : 0) }
 
-    private func duration(_ seconds: Double) -> String {
-        switch seconds {
-        case ..<120: "\(whole(seconds)) s"
-        case ..<7_200: "\(whole(seconds / 60)) min"
-        case ..<172_800: "\(decimal(seconds / 3_600, places: 1)) h"
-        default: "\(decimal(seconds / 86_400, places: 1)) d"
-        }
-    }
-
-    private func decimal(_ x: Double, places: Int) -> String {
-        let scale = places == 2 ? 100.0 : places == 1 ? 10 : 1
-        guard x.isFinite, x.magnitude < 1e15 else { return "\(x)" }
-        let scaled = Int64((x.magnitude * scale).rounded())
-        let sign = x < 0 && scaled > 0 ? "-" : ""
-        let unit = Int64(scale)
-        guard places > 0 else { return "\(sign)\(scaled)" }
-        let rest = String(scaled % unit)
-        return "\(sign)\(scaled / unit).\(String(repeating: "0", count: places - rest.count))\(rest)"
-    }
+    private func duration(_ seconds: Double) -> String { FigureText.duration(seconds) }
+    private func decimal(_ x: Double, places: Int) -> String { FigureText.decimal(x, places: places) }
 }
 
 /// What a feature of a reference table counts, for people.

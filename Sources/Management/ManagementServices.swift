@@ -6,8 +6,8 @@ import Rules
 import Serving
 import Training
 
-/// How a user's window is removed.
-public struct WindowErasing: Sendable {
+/// How a user's window is read and removed.
+public struct WindowAccess: Sendable {
     public struct Removal: Sendable {
         public let removed: Int
         /// What is still to happen; nil: nothing.
@@ -21,15 +21,15 @@ public struct WindowErasing: Sendable {
 
     /// For people.
     public let location: String
-    public let isThere: @Sendable (_ userID: String) throws -> Bool
+    public let look: @Sendable (_ userID: String) throws -> WindowLook
     public let remove: @Sendable (_ userID: String) throws -> Removal
 
     public init(
-        location: String, isThere: @escaping @Sendable (_ userID: String) throws -> Bool,
+        location: String, look: @escaping @Sendable (_ userID: String) throws -> WindowLook,
         remove: @escaping @Sendable (_ userID: String) throws -> Removal
     ) {
         self.location = location
-        self.isThere = isThere
+        self.look = look
         self.remove = remove
     }
 }
@@ -60,7 +60,7 @@ public struct ManagementServices: Sendable {
     /// nil: this process does not score.
     public let recent: RecentAnomalies?
     /// nil: this process has no part in windows.
-    public let windows: WindowErasing?
+    public let windows: WindowAccess?
     /// nil: this process has no part in windows.
     public let scoring: OnDemandScoring?
     public let labels: LabelBook
@@ -85,7 +85,7 @@ public struct ManagementServices: Sendable {
         jobs: any JobStore, registry: DetectorRegistry, models: ModelStore, catalogue: Catalogue,
         promotion: Promotion, serving: ServingStatus?, watch: ModelWatch?,
         shadow: ShadowScoring? = nil, recent: RecentAnomalies?,
-        windows: WindowErasing?, scoring: OnDemandScoring? = nil, labels: LabelBook,
+        windows: WindowAccess?, scoring: OnDemandScoring? = nil, labels: LabelBook,
         labelled: LabelledTransactions, rules: RuleStore, currentRules: CurrentRules? = nil,
         events: EventHub = EventHub(),
         audit: (@Sendable (_ verdict: [UInt8]) throws -> VerdictAudit)? = nil, metrics: PrometheusRegistry,

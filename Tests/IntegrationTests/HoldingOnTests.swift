@@ -93,6 +93,8 @@ import Testing
         let view = try await service.get("/v1/users/\(user)")
         #expect(view.value("serving", "tenant") as? String == user, "\(view.text)")
         #expect(view.value("has_window") as? Bool == true)
+        let sentences = view.value("window", "sentences") as? [String] ?? []
+        #expect(sentences.first?.contains("in the last 30 days") == true, "\(view.text)")
         let own = published.count { $0.contains("\"user_id\":\"\(user)\"") }
         #expect((view.value("recent") as? [Any])?.count == min(own, 20))
         let stranger = try await service.get("/v1/users/nobody")

@@ -21,6 +21,7 @@ final class TestAPI: Sendable {
     let services: ManagementServices
     let objects: any ObjectStore
     let lake: DirectoryObjectStore
+    let router: ModelRouter
     let port: Int
     private let group: ServiceGroup
     /// Not the pool that tests block on.
@@ -28,7 +29,7 @@ final class TestAPI: Sendable {
 
     init(
         limits: ConnectionLimits = ConnectionLimits(), auditLog: AuditLog? = nil, keyFile: String? = nil,
-        tls: TLSFiles? = nil, promotionIdentities: Int = 1
+        tls: TLSFiles? = nil, promotionIdentities: Int = 1, windows: WindowAccess? = nil
     ) async throws {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -47,7 +48,7 @@ final class TestAPI: Sendable {
         let book = LabelBook(lake: lake)
         let services = ManagementServices(
             jobs: try SQLiteJobStore(path: nil), registry: registry, models: store, catalogue: catalogue,
-            promotion: promotion, serving: nil, watch: nil, recent: nil, windows: nil,
+            promotion: promotion, serving: nil, watch: nil, recent: nil, windows: windows,
             labels: book, labelled: LabelledTransactions(lake: lake, book: book),
             rules: RuleStore(objects: objects),
             metrics: PrometheusRegistry(),
@@ -57,6 +58,7 @@ final class TestAPI: Sendable {
         self.services = services
         self.objects = objects
         self.lake = lake
+        self.router = router
         let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
         let server = managementServer(
             services, host: "127.0.0.1", port: 0, limits: limits, tls: tls, logger: logger

@@ -15,7 +15,7 @@ extension Assembly {
         let useCases = ManagementServices(
             jobs: jobs, registry: parts.registry, models: parts.models, catalogue: parts.catalogue,
             promotion: parts.promotion, serving: inference?.status, watch: inference?.watch,
-            shadow: inference?.shadow, recent: inference?.recent, windows: try windowErasing(streams),
+            shadow: inference?.shadow, recent: inference?.recent, windows: try windowAccess(streams),
             scoring: try onDemandScoring(streams), labels: labels,
             labelled: LabelledTransactions(lake: lake, book: labels, zone: try settings.zone()),
             rules: try Parts.ruleStore(settings), currentRules: rules, events: events, audit: audit,
@@ -61,33 +61,19 @@ extension Assembly {
         }
     }
 
-    /// How this process removes a user's window: from what it scores with, or from the Redis that others score with.
+    /// How this process reads and removes a user's window: in what it scores with, or in the Redis that others score with.
     /// nil: windows are in the memory of another process.
-    private func windowErasing(_ streams: Streams?) throws -> WindowErasing? {
+    private func windowAccess(_ streams: Streams?) throws -> WindowAccess? {
         if settings.optionalText("redis.url") != nil {
             // A connection of its own, so that the stream does not wait.
             let store = try Streams.redisWindows(settings)
-            return WindowErasing(
-                location: store.location, isThere: { try store.holds($0) },
-                remove: { WindowErasing.Removal(removed: try store.remove(userID: $0)) })
+            return WindowAccess(
+                location: store.location, look: { try store.look(at: $0) },
+                remove: { WindowAccess.Removal(removed: try store.remove(userID: $0)) })
         }
         guard let windows = streams?.windows, let remove = streams?.removeWindow else { return nil }
-        return WindowErasing(
-            location: windows.location, isThere: { try windows.holds($0) },
-            remove: { WindowErasing.Removal(removed: try remove($0)) })
-    }
-}
-
-extension WindowStore {
-    fileprivate func holds(_ userID: String) throws -> Bool {
-        var keys = UserKeys()
-        Array(userID.utf8).withUnsafeBufferPointer { keys.append($0) }
-        var isThere = false
-        try read(
-            keys, partitions: [], partition: { _, _ in },
-            user: { _, stored in
-                if case .none = stored { isThere = false } else { isThere = true }
-            })
-        return isThere
+        return WindowAccess(
+            location: windows.location, look: { try windows.look(at: $0) },
+            remove: { WindowAccess.Removal(removed: try remove($0)) })
     }
 }

@@ -1,6 +1,6 @@
 /// What bodies look like, in JSON Schema 2020-12 as OpenAPI 3.1 takes it.
 enum Schemas {
-    static let all = management.merging(scoring) { $1 }.merging(rules) { $1 }
+    static let all = management.merging(scoring) { $1 }.merging(rules) { $1 }.merging(users) { $1 }
 
     private static let management: [String: JSONValue] = [
         "Problem": object(
@@ -70,24 +70,7 @@ enum Schemas {
                     "Saying something else than what stands, known earlier: kept, but not standing"),
                 "repeated": number("Saying what stands, or having come before"),
             ], required: ["received", "new", "changed", "conflicting", "repeated"]),
-        "UserLabel": object(
-            [
-                "transaction_id": string(), "timestamp": string(), "label": choice(["fraud", "genuine"]),
-                "known_at": string(),
-                "source": string("Who said so; `transaction`: it came with its label"),
-            ], required: ["transaction_id", "timestamp", "label", "known_at", "source"]),
         "Anomaly": anomaly,
-        "User": object(
-            [
-                "user_id": string(),
-                "serving": object(
-                    [
-                        "tenant": string("`global`, or the user's id"), "version": version,
-                        "reason": string("Why the user's own model does not serve"),
-                    ], required: ["tenant"]),
-                "versions": integer, "has_window": flag("Absent: this process cannot tell"),
-                "recent": array(of: anomaly),
-            ], required: ["user_id", "serving", "versions", "recent"]),
         "Detectors": object(
             [
                 "loaded": array(of: ["type": "object"]),
@@ -97,7 +80,7 @@ enum Schemas {
     ]
 
     private static let jobState = choice(["queued", "running", "succeeded", "failed", "cancelled"])
-    private static let version: JSONValue = ["type": "string", "pattern": "^v[1-9][0-9]*$"]
+    static let version: JSONValue = ["type": "string", "pattern": "^v[1-9][0-9]*$"]
 
     private static let label: JSONValue = [
         "type": "object", "required": ["transaction_id", "label", "known_at"],
@@ -243,7 +226,7 @@ enum Schemas {
             "error": string("Why the artifact cannot be read"),
         ], required: ["version", "active", "size_bytes"])
 
-    private static let anomaly = object(
+    static let anomaly = object(
         [
             "number": integer, "group": string("The same for alerts of one user within one window of time"),
             "verdict": ["type": "object", "description": "As it was published"],
@@ -297,7 +280,7 @@ enum Schemas {
     static let flag: JSONValue = ["type": "boolean"]
     static let integer: JSONValue = ["type": "integer"]
 
-    private static func flag(_ meaning: String) -> JSONValue {
+    static func flag(_ meaning: String) -> JSONValue {
         ["type": "boolean", "description": .text(meaning)]
     }
 

@@ -90,7 +90,7 @@ private func parsed(_ body: [UInt8]) throws -> [Label] {
 }
 
 /// A label as the API shows it.
-private struct UserLabelView: Encodable {
+struct UserLabelView: Encodable {
     let transactionId: String
     let timestamp: String
     let label: String

@@ -9,8 +9,15 @@ func userEndpoints() -> [Endpoint] {
     return [
         Endpoint(
             .get, "/v1/users/{user_id}", name: "user",
-            summary: "Which model serves a user and why, and what was found lately", scope: .read,
-            parameters: [userID], answers: [.ok("What is known", "User")]
+            summary: "Which model serves a user and why, the window in words, labels, what was found lately",
+            details: """
+                `window` is as of its own last event: the last hour, day, week and 30 days count back from there, so that the \
+                same window gives the same words. It is null where the user has none, where it is damaged (`has_window` is \
+                true), and where it is in the memory of another process (`has_window` is absent). `labels` are the newest 20 \
+                of the last 90 days that the lake has; `GET /v1/users/{user_id}/labels` has all. Where the lake cannot be read \
+                `labels_error` says why in their place.
+                """,
+            scope: .read, parameters: [userID], answers: [.ok("What is known", "User")]
         ) { call, services in
             let userID = call.text("user_id") ?? ""
             try call.identity?.check(userID: userID)
@@ -45,32 +52,26 @@ func userEndpoints() -> [Endpoint] {
 
 /// The user's JSON, into which recent anomalies are put as they were published.
 private func userView(_ userID: String, _ services: ManagementServices) throws -> [UInt8] {
-    struct View: Encodable {
-        struct Serving: Encodable {
-            let tenant: String
-            let version: String?
-            let reason: String?
-        }
-
-        let userId: String
-        let serving: Serving
-        let versions: Int
-        let hasWindow: Bool?
-        let recent: [Int] = []
-    }
-
     let serving = services.promotion.serving(userID: userID)
     var filter = RecentAnomalies.Filter()
     filter.userID = userID
     filter.limit = 20
     let recent = try services.recent?.anomalies(filter) ?? []
-    let view = View(
+    let look = try services.windows?.look(userID)
+    let labels = Result {
+        try services.labelled.of(user: userID, from: nil, to: nil, limit: UserView.labelLimit)
+    }
+    var labelsError: String?
+    if case .failure(let failure) = labels { labelsError = "\(failure)" }
+    let view = UserView(
         userId: userID,
-        serving: View.Serving(
+        serving: UserView.Serving(
             tenant: serving.tenant.description, version: serving.version.map { "v\($0)" },
             reason: serving.reason),
         versions: try services.models.stored(of: .user(userID)).count,
-        hasWindow: try services.windows?.isThere(userID))
+        hasWindow: look.map { if case .none = $0 { false } else { true } },
+        window: UserWindowView(look), labels: (try? labels.get())?.map(UserLabelView.init),
+        labelsError: labelsError)
     let text = String(decoding: try JSONEncoder.answers.encode(view), as: UTF8.self)
     return Array(
         text.replacing("\"recent\":[]", with: "\"recent\":" + String(decoding: json(recent), as: UTF8.self))
