@@ -111,6 +111,6 @@ extension Response {
 
 extension CharacterSet {
     /// RFC 3986's: what stands in a query as it is.
-    fileprivate static let unreserved = CharacterSet(
+    static let unreserved = CharacterSet(
         charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 }

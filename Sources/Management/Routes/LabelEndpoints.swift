@@ -43,12 +43,19 @@ func labelEndpoints() -> [Endpoint] {
         Endpoint(
             .get, "/v1/users/{user_id}/labels", name: "userLabels",
             summary: "Which of a user's transactions in the lake are labelled, newest first",
-            details: "Without `from` and `to`: the last 90 days that the lake has.",
+            details: """
+                Without `from` and `to`: the last 90 days that the lake has. Where there are more than `limit`, the header \
+                `Link` names the next page (`rel="next"`).
+                """,
             scope: .read,
             parameters: [
                 userID, .query("from", .day, "First day.", example: "2026-01-01"),
                 .query("to", .day, "Last day.", example: "2026-02-14"),
                 .query("limit", .integer(1...10_000), "Labels at most; without it: 1,000.", example: 20),
+                .query(
+                    "cursor", .text(3...1_100),
+                    "Only older ones than this: its `timestamp` in milliseconds since 1970, a colon, its `transaction_id`."
+                ),
             ],
             answers: [.list("Labels", of: "UserLabel")]
         ) { call, services in
@@ -56,12 +63,32 @@ func labelEndpoints() -> [Endpoint] {
             try call.identity?.check(userID: userID)
             let (from, to) = (call.day("from"), call.day("to"))
             let limit = call.integer("limit") ?? 1_000
+            let before = try call.text("cursor").map(place)
             let rows = try await services.blocking {
-                try services.labelled.of(user: userID, from: from, to: to, limit: limit)
+                try services.labelled.of(user: userID, from: from, to: to, before: before, limit: limit + 1)
             }
-            return try .json(rows.map(UserLabelView.init))
+            var response = try Response.json(rows.prefix(limit).map(UserLabelView.init))
+            if rows.count > limit {
+                let last = rows[limit - 1].place
+                let route = userID.addingPercentEncoding(withAllowedCharacters: .unreserved) ?? ""
+                response.linkNext(
+                    "/v1/users/\(route)/labels", call,
+                    cursor: "\(last.timestampMilliseconds):\(last.transactionID)")
+            }
+            return response
         },
     ]
+}
+
+/// - Parameter cursor: `1770109200000:t-1`; ids may have colons.
+/// - Throws: `Problem` 422.
+private func place(_ cursor: String) throws -> LabelledTransactions.Place {
+    let parts = cursor.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+    guard parts.count == 2, let time = Int64(parts[0]) else {
+        throw Problem.invalid(
+            "write milliseconds since 1970, a colon and a transaction's id", field: "cursor")
+    }
+    return LabelledTransactions.Place(timestampMilliseconds: time, transactionID: String(parts[1]))
 }
 
 private let maximumLabels = 10_000

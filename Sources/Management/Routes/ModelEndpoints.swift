@@ -23,12 +23,30 @@ func modelEndpoints() -> [Endpoint] {
         },
         Endpoint(
             .get, "/v1/models/changes", name: "modelChanges",
-            summary: "Which version was made active when, by whom and why, oldest first", scope: .read,
-            parameters: [Endpoint.userID], answers: [.list("Every change", of: "ModelChange")]
+            summary: "Which version was made active when, by whom and why, oldest first",
+            details: """
+                Where there are more than `limit`, the header `Link` names the next page (`rel="next"`).
+                """,
+            scope: .read,
+            parameters: [
+                Endpoint.userID,
+                .query("limit", .integer(1...1_000), "Changes at most; without it: 1,000.", example: 20),
+                .query(
+                    "cursor", .integer(0...Int(Int32.max)), "Only changes after this one; its `sequence`."),
+            ],
+            answers: [.list("Changes", of: "ModelChange")]
         ) { call, services in
             try call.identity?.check(userID: call.text("user_id"))
-            let tenant = call.tenant
-            return try .json(try await services.blocking { try services.catalogue.changes(of: tenant) })
+            let (tenant, after) = (call.tenant, call.integer("cursor") ?? 0)
+            let limit = call.integer("limit") ?? 1_000
+            let changes = try await services.blocking {
+                try services.catalogue.changes(of: tenant).filter { $0.sequence > after }
+            }
+            var response = try Response.json(Array(changes.prefix(limit)))
+            if changes.count > limit {
+                response.linkNext("/v1/models/changes", call, cursor: "\(changes[limit - 1].sequence)")
+            }
+            return response
         },
         Endpoint(
             .post, "/v1/models/{version}/promote", name: "promoteModel",
@@ -113,13 +131,32 @@ func modelEndpoints() -> [Endpoint] {
         Endpoint(
             .get, "/v1/quarantine", name: "quarantine",
             summary: "Versions that do not serve in this process although they are active, and why",
-            details: "A key that is for some users only sees theirs.",
-            scope: .read, answers: [.list("Versions out of service", of: "Quarantined")]
+            details: """
+                By tenant, and of one tenant by version. A key that is for some users only sees theirs. Where there are more \
+                than `limit`, the header `Link` names the next page (`rel="next"`).
+                """,
+            scope: .read,
+            parameters: [
+                .query("limit", .integer(1...1_000), "Versions at most; without it: 1,000.", example: 20),
+                .query(
+                    "cursor", .text(3...300),
+                    "Only those after this one: its `version`, a slash, its `tenant`."),
+            ],
+            answers: [.list("Versions out of service", of: "Quarantined")]
         ) { call, services in
-            let models = services.promotion.quarantinedModels.filter {
-                (try? call.identity?.check(userID: $0.tenant.userID)) != nil || call.identity == nil
+            let after = try call.text("cursor").map(QuarantinePlace.init(cursor:))
+            let limit = call.integer("limit") ?? 1_000
+            let models = services.promotion.quarantinedModels.filter { model in
+                guard (try? call.identity?.check(userID: model.tenant.userID)) != nil || call.identity == nil
+                else { return false }
+                return after.map { $0 < QuarantinePlace(model) } ?? true
             }
-            return try .json(models.map(QuarantinedView.init))
+            var response = try Response.json(models.prefix(limit).map(QuarantinedView.init))
+            if models.count > limit {
+                response.linkNext(
+                    "/v1/quarantine", call, cursor: QuarantinePlace(models[limit - 1]).cursor)
+            }
+            return response
         },
     ]
 }
@@ -169,6 +206,32 @@ private struct PromotionView: Encodable {
     let previous: String?
     /// false: it was the active version already.
     let changed: Bool
+}
+
+/// Where a version stands among those out of service.
+private struct QuarantinePlace: Comparable {
+    let tenant: String
+    let version: Int
+
+    init(_ model: QuarantinedModel) {
+        tenant = model.tenant.description
+        version = model.version
+    }
+
+    /// - Parameter cursor: `v3/user-000001`; ids may have slashes.
+    /// - Throws: `Problem` 422.
+    init(cursor: String) throws {
+        let parts = cursor.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, let version = Call.version(String(parts[0])) else {
+            throw Problem.invalid("write a version, a slash and a tenant: v3/global", field: "cursor")
+        }
+        self.version = version
+        tenant = String(parts[1])
+    }
+
+    var cursor: String { "v\(version)/\(tenant)" }
+
+    static func < (a: Self, b: Self) -> Bool { (a.tenant, a.version) < (b.tenant, b.version) }
 }
 
 private struct QuarantinedView: Encodable {

@@ -9,15 +9,28 @@ func ruleEndpoints() -> [Endpoint] {
             .get, "/v1/rules", name: "rules",
             summary: "What analysts have decided about alerts: suppressed, snoozed, always alerted",
             details: """
-                The version that serves, or that serves within `rules.seconds`. A key that is for some users only sees the \
-                rules that name them.
+                The version that serves, or that serves within `rules.seconds`, by the rules' ids. A key that is for some \
+                users only sees the rules that name them. Where there are more than `limit`, the header `Link` names the \
+                next page (`rel="next"`); where that has another `version`, somebody has changed the rules meanwhile.
                 """,
-            scope: .read, answers: [.ok("The rules", "Rules")]
+            scope: .read,
+            parameters: [
+                .query("limit", .integer(1...RuleLimits.rules), "At most; without it: all.", example: 20),
+                .query("cursor", .text(1...64), "Only rules whose `id` comes after this one."),
+            ],
+            answers: [.ok("The rules", "Rules")]
         ) { call, services in
             let set = try await services.blocking {
                 try services.rules.load(try services.rules.newest())
             }
-            return .json(bytes: json(set, only: { call.mayTouch($0) }))
+            let limit = call.integer("limit") ?? RuleLimits.rules
+            let after = call.text("cursor")
+            let rules = set.rules.filter { rule in
+                call.mayTouch(rule) && (after.map { $0 < rule.id } ?? true)
+            }
+            var response = Response.json(bytes: json(set, rules.prefix(limit)))
+            if rules.count > limit { response.linkNext("/v1/rules", call, cursor: rules[limit - 1].id) }
+            return response
         },
         Endpoint(
             .post, "/v1/rules", name: "addRule",
@@ -105,13 +118,13 @@ extension Call {
     }
 }
 
-private func json(_ set: RuleSet, only isWanted: (Rule) -> Bool) -> [UInt8] {
+private func json(_ set: RuleSet, _ rules: ArraySlice<Rule>) -> [UInt8] {
     var json = JSONWriter()
     json.beginObject()
     json.field("version", Int64(set.version))
     if let sha256 = set.sha256 { json.field("sha256", sha256) }
     json.beginArray("rules")
-    for rule in set.rules where isWanted(rule) { rule.write(into: &json) }
+    for rule in rules { rule.write(into: &json) }
     json.endArray()
     json.endObject()
     return json.bytes

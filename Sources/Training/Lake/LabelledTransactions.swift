@@ -15,6 +15,26 @@ public struct LabelledTransactions: Sendable {
         public let knownMilliseconds: Int64
         /// Who said so; `transaction`: it came with its label.
         public let source: String
+
+        public var place: Place {
+            Place(timestampMilliseconds: timestampMilliseconds, transactionID: transactionID)
+        }
+    }
+
+    /// Where a transaction stands among a user's, ascending by time and then by id.
+    public struct Place: Sendable, Hashable, Comparable {
+        /// Milliseconds since 1970 UTC.
+        public let timestampMilliseconds: Int64
+        public let transactionID: String
+
+        public init(timestampMilliseconds: Int64, transactionID: String) {
+            self.timestampMilliseconds = timestampMilliseconds
+            self.transactionID = transactionID
+        }
+
+        public static func < (a: Self, b: Self) -> Bool {
+            (a.timestampMilliseconds, a.transactionID) < (b.timestampMilliseconds, b.transactionID)
+        }
     }
 
     private let reader: LakeReader
@@ -38,8 +58,11 @@ public struct LabelledTransactions: Sendable {
     /// - Parameters:
     ///   - from: First day; nil: `usualDays` up to the last.
     ///   - to: Last day; nil: the last that the lake has.
+    ///   - before: Only rows before this place; nil: from the newest on.
     ///   - limit: Rows at most.
-    public func of(user: String, from: LakeDay?, to: LakeDay?, limit: Int) throws -> [Row] {
+    public func of(
+        user: String, from: LakeDay?, to: LakeDay?, before: Place? = nil, limit: Int
+    ) throws -> [Row] {
         guard let last = try to ?? reader.days().last else { return [] }
         let first = from ?? last.adding(days: 1 - Self.usualDays)
         guard first <= last else {
@@ -67,9 +90,8 @@ public struct LabelledTransactions: Sendable {
                 isFraud: transaction.own == 1, knownMilliseconds: transaction.time, source: Self.ownSource)
         }
         return Array(
-            rows.sorted {
-                ($0.timestampMilliseconds, $0.transactionID) > ($1.timestampMilliseconds, $1.transactionID)
-            }.prefix(limit))
+            rows.filter { row in before.map { row.place < $0 } ?? true }
+                .sorted { $0.place > $1.place }.prefix(limit))
     }
 
     private struct Candidate {
