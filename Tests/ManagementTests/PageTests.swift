@@ -113,4 +113,31 @@ import Testing
             #expect(try await refusesCursor(api, "/v1/quarantine?cursor=\(wrong)"))
         }
     }
+
+    /// Neither others' versions nor the global one's, on no page; nor by a cursor that names them.
+    @Test func aKeyForSomeUsersSeesTheirQuarantineOnly() async throws {
+        let (key, entry) = KeyFile.make(name: "k", scopes: [.read], tenantPrefix: "a-", expires: nil)
+        let file = FileManager.default.temporaryDirectory.appending(path: "keys-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: file) }
+        try JSONEncoder().encode(KeyFile.File(keys: [entry])).write(to: file)
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file.path)
+        let api = try await TestAPI(keyFile: file.path)
+        for number in 1...3 {
+            for user in ["a-\(number)", "b-\(number)", "a\(number)"] {
+                api.router.quarantine(.user(user), version: 1, reason: "of \(user)")
+            }
+        }
+        api.router.quarantine(.global, version: 1, reason: "of all")
+        func tenants(_ query: String, key: String) async throws -> [[String]] {
+            try await pages(api, "/v1/quarantine\(query)", key: key).map {
+                $0.compactMap { $0["tenant"] as? String }
+            }
+        }
+        #expect(try await tenants("", key: TestAPI.key).joined().count == 10)
+        #expect(try await tenants("", key: key) == [["a-1", "a-2", "a-3"]])
+        #expect(try await tenants("?limit=2", key: key) == [["a-1", "a-2"], ["a-3"]])
+        #expect(try await tenants("?cursor=v1/a1", key: key) == [[]])
+        let text = try await get(api, "/v1/quarantine", key: key)
+        #expect(!text.contains("of b-") && !text.contains("of all"), "\(text)")
+    }
 }
