@@ -9,12 +9,16 @@ struct SettingsCommand: AsyncParsableCommand {
             EXAMPLE
               ML_SERVICE_HTTP_PORT=9000 ml-service settings
               ml-service settings --config service.json --json
+              ml-service settings --markdown > docs/configuration.md
             """)
 
     @OptionGroup var common: CommonOptions
 
     @Flag(help: "As JSON; the values of secrets are not shown here either.")
     var json = false
+
+    @Flag(help: "As docs/configuration.md: kinds and defaults of all settings, whatever is configured here.")
+    var markdown = false
 
     private struct Line: Encodable {
         let name: String
@@ -24,7 +28,12 @@ struct SettingsCommand: AsyncParsableCommand {
         let kind: String
     }
 
+    func validate() throws {
+        if json, markdown { throw ValidationError("--json and --markdown exclude each other") }
+    }
+
     func run() async throws {
+        if markdown { return print(Setting.documentation(), terminator: "") }
         let settings = try await common.settings()
         if json {
             return try printJSON(
