@@ -67,6 +67,7 @@ try:
     wait("the alert is open", lambda: count("#opened .chart circle.this") == 1)
     assert chosen in one("#opened dl").text
     assert count("#opened ul li") > 0
+    assert "in the last 30 days" in one("#opened").text
     no_violations("light")
     driver.save_screenshot(f"{folder}/console-light.png")
     scheme("dark")

@@ -189,13 +189,14 @@ async function open(anomaly, button) {
     ].flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })])),
     element("h3", { textContent: "Why" }),
     element("ul", {}, ...verdict.reasons.map((reason) => element("li", { textContent: reason.sentence }))),
+    element("h3", { textContent: "This user's anomalies" }),
+    chart(user.recent.map((other) => other.verdict), verdict, said),
+    element("div", { className: "row" }, ...actions(verdict, found?.number ?? anomaly.number)),
+    // Below the buttons, so that these stay where they are, clear of the note.
     ...(user.window ? [
       element("h3", { textContent: "This user, as of the last payment" }),
       element("ul", {}, ...user.window.sentences.map((words) => element("li", { textContent: words }))),
-    ] : []),
-    element("h3", { textContent: "This user's anomalies" }),
-    chart(user.recent.map((other) => other.verdict), verdict, said),
-    element("div", { className: "row" }, ...actions(verdict, found?.number ?? anomaly.number)));
+    ] : []));
   $("alert").focus({ preventScroll: false });
 }
 
