@@ -48,7 +48,8 @@ import Testing
         // Besides these tables, whatever is named like a sentence is a test, and what ends as suites do is one.
         let sentences = text.matches(of: /`([a-z]+(?:[A-Z]+[a-z]*){4,})`/).map { String($0.1) }
         for name in Set(names + sentences) where !name.hasSuffix("Tests") {
-            #expect(sources.contains("func \(name)("), "\(page) names the test \(name), which is not there")
+            let isThere = sources.contains("func \(name)(")
+            #expect(isThere, "\(page) names the test \(name), which is not there")
         }
         for match in text.matches(of: /`([A-Z]\w+Tests)`/) {
             let isThere =
