@@ -22,7 +22,7 @@ import Testing
             #expect(answer.hasPrefix("HTTP/1.1 200"), "\(answer)")
             let body = Data((answer.components(separatedBy: "\r\n\r\n").last ?? "").utf8)
             let value = try JSONSerialization.jsonObject(with: body)
-            let items = member.map { (value as? [String: Any])?[$0] } ?? value
+            let items: Any? = if let member { (value as? [String: Any])?[member] } else { value }
             pages.append(try #require(items as? [[String: Any]], "\(answer)"))
             next = answer.firstMatch(of: /link: <([^>]*)>; rel="next"/.ignoresCase()).map { String($0.1) }
         }

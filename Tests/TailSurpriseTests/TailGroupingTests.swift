@@ -44,7 +44,8 @@ import Testing
         // With few rows all are: a user's own model is no larger than it was.
         let few = try Self.purchases(500)
         let bytes = try few.fit(columns: Self.purchase).encode()
-        #expect(bytes == (try few.fit(["group": .boolean(false)], columns: Self.purchase)).encode())
+        let ungrouped = try few.fit(["group": .boolean(false)], columns: Self.purchase).encode()
+        #expect(bytes == ungrouped)
         #expect(bytes[4] == 2, "the format that groups are not known to")
     }
 
