@@ -42,7 +42,7 @@ import Testing
         #expect(scores[0] == scores[1] && scores[1] == scores[2])
         #expect(scores[3] < scores[0])
         // With few rows all are: a user's own model is no larger than it was.
-        let few = try Self.purchases(500)
+        let few = Self.purchases(500)
         let bytes = try few.fit(columns: Self.purchase).encode()
         let ungrouped = try few.fit(["group": .boolean(false)], columns: Self.purchase).encode()
         #expect(bytes == ungrouped)
