@@ -1,7 +1,6 @@
 import Foundation
 import Kafka
 import Logging
-import Serving
 import Synchronization
 import Testing
 
@@ -96,45 +95,6 @@ import Testing
         #expect((scene.proxy.duties.removedMembers > 0) == !kind.isLeaving)
         first.close()
         second.close()
-    }
-
-    /// It has been told to end after it has asked for its place anew, as there is a third, and the second is slow to do the
-    /// same. Until then the broker reads no goodbye of it.
-    @Test func aWorkerThatJoinsAnewAndEndsLeavesNoPartitionUnread() throws {
-        let scene = try StreamScene(partitions: 4)
-        let kind = Kind.all[1]
-        let first = try scene.stream("a", guarantee: .exactlyOnce)
-        let second = try member(scene, "b", kind)
-        try poll([second]) { _ in
-            _ = try? first.next(BatchLimits())
-            return first.hasPartitions && second.assignment.count == 2
-        }
-        let isAsking = Mutex(false)
-        scene.proxy.onRequest { request in
-            if request.call == .joinGroup, request.clientID == "a" { isAsking.withLock { $0 = true } }
-            return .pass
-        }
-        let third = try member(scene, "c", kind)
-        try poll([third]) { _ in
-            _ = try? first.next(BatchLimits())
-            return isAsking.withLock(\.self)
-        }
-        let hasEnded = Mutex(false)
-        Thread.detachNewThread {
-            first.stop()
-            first.close()
-            hasEnded.withLock { $0 = true }
-        }
-        let isSlowUntil = ContinuousClock.now + .seconds(3)
-        try poll([third]) { _ in .now > isSlowUntil }
-        try poll([second, third]) { _ in hasEnded.withLock(\.self) }
-        try scene.fill((0..<40).map(String.init))
-        try poll([second, third]) { found in
-            found == 40 && second.assignment.count + third.assignment.count == 4
-        }
-        #expect(scene.proxy.duties.removedMembers == 0)
-        second.close()
-        third.close()
     }
 
     private static func text(_ duration: Duration) -> String {
