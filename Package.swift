@@ -262,7 +262,8 @@ let package = Package(
             name: "Torture", dependencies: [detectorAPI], path: "Tests/Support/Torture", swiftSettings: strict
         ),
         .testTarget(
-            name: "KafkaTests", dependencies: ["Kafka", "RecordedLog", logging], swiftSettings: strict,
+            name: "KafkaTests", dependencies: ["Kafka", "KafkaProxy", "RecordedLog", logging],
+            swiftSettings: strict,
             linkerSettings: nativeLibraries),
         .testTarget(
             name: "LakeTests", dependencies: ["Lake", "ObjectStore", "Torture", detectorAPI],

@@ -44,11 +44,25 @@ public final class BrokerDuties: Sendable {
         var sessions: [Member: Session] = [:]
         var transactionTimeouts: [String: Duration] = [:]
         var transactions: [String: OpenTransaction] = [:]
+        /// When transactions that held these last ended.
+        var settled: [Place: ContinuousClock.Instant] = [:]
         var refusals = 0
         var unstable = 0
         var removedMembers = 0
         var abortedTransactions = 0
         var isEnded = false
+
+        mutating func settle(_ transactionalID: String) {
+            guard let transaction = transactions.removeValue(forKey: transactionalID) else { return }
+            for place in transaction.places { settled[place] = .now }
+        }
+
+        /// What an answer to a request of then may not tell: the broker may have given it while a transaction was open that
+        /// has ended since.
+        func unstable(since then: ContinuousClock.Instant) -> Set<Place> {
+            let open = transactions.values.reduce(into: Set<Place>()) { $0.formUnion($1.places) }
+            return open.union(settled.filter { $0.value >= then }.keys)
+        }
     }
 
     private let upstreamPort: UInt16
@@ -121,7 +135,7 @@ public final class BrokerDuties: Sendable {
         case .endTransaction, .initProducerID:
             reader.skip(4)
             if reader.int16() == 0 {
-                state.withLock { state in state.transactions[request.transactionalID] = nil }
+                state.withLock { $0.settle(request.transactionalID) }
             }
         case .offsetFetch where request.wantsStableOffsets: return stable(answer, &reader, request)
         default: break
@@ -151,11 +165,10 @@ public final class BrokerDuties: Sendable {
         }
     }
 
-    /// Puts an error in the place of each offset that an open transaction is about to change.
+    /// Puts an error in the place of each offset that an open transaction is about to change, or one that was open when
+    /// the broker was asked has changed.
     private func stable(_ answer: [UInt8], _ reader: inout WireReader, _ request: KafkaRequest) -> [UInt8] {
-        let open = state.withLock { state in
-            state.transactions.values.reduce(into: Set<Place>()) { $0.formUnion($1.places) }
-        }
+        let open = state.withLock { $0.unstable(since: request.received) }
         guard !open.isEmpty else { return answer }
         var bytes = answer
         reader.skip(4)
@@ -213,7 +226,7 @@ public final class BrokerDuties: Sendable {
         }
         for id in abandoned where abort(id) {
             state.withLock { state in
-                state.transactions[id] = nil
+                state.settle(id)
                 state.abortedTransactions += 1
             }
         }

@@ -44,6 +44,8 @@ public struct KafkaRequest: Sendable {
         public let offset: Int64
     }
 
+    /// When it came, before the broker saw it.
+    let received = ContinuousClock.now
     /// nil: one that the proxy does not know.
     public let call: Call?
     public let version: Int16
