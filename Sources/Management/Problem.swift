@@ -91,6 +91,21 @@ extension Response {
             status: status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
     }
 
+    /// The first `limit` items of a list; where there are more of them, `Link` names the next page.
+    ///
+    /// - Parameters:
+    ///   - path: The route, with what it has in its segments.
+    ///   - cursor: Of the last item that is shown.
+    static func page<Item>(
+        _ items: [Item], limit: Int, _ path: String, _ call: Call, _ view: (Item) -> some Encodable,
+        cursor: (Item) -> String
+    ) throws -> Response {
+        let shown = items.prefix(limit)
+        var response = try Response.json(shown.map(view))
+        if items.count > limit, let last = shown.last { response.linkNext(path, call, cursor: cursor(last)) }
+        return response
+    }
+
     /// Names the next page of a list.
     mutating func linkNext(_ path: String, _ call: Call, cursor: String) {
         var query = call.query

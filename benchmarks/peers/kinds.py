@@ -11,17 +11,15 @@ import argparse
 import datetime
 import json
 import math
-import os
 import pathlib
 import random
-import subprocess
 import tempfile
 
 import numpy as np
 
-from tables import ROOT, machine, padded, write_between
+from own_models import run
+from tables import machine, padded, write_between
 
-BINARY = pathlib.Path(os.environ.get("ML_SERVICE_BINARY", ROOT / ".build/release/ml-service"))
 START = 1_767_225_600_000  # 2026-01-01
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 DAYS = 60
@@ -233,17 +231,6 @@ class Maker:
             if ("latitude" in row) != ("longitude" in row):
                 row.pop("latitude", None)
                 row.pop("longitude", None)
-
-
-def run(*command, folder):
-    environment = {
-        **os.environ, "ML_SERVICE_DATA_DIRECTORY": str(folder / "state"), "ML_SERVICE_STORE_URI": str(folder / "store"),
-        "ML_SERVICE_LOG_LEVEL": "error",
-    }
-    done = subprocess.run([str(BINARY), *map(str, command)], capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
-    return done.stdout
 
 
 def simple_rivals(rows):

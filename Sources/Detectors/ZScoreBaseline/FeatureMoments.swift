@@ -75,6 +75,14 @@ private func moments(_ rows: FeatureRows, _ column: Int) -> FeatureMoments {
 }
 
 enum FeatureValue {
+    /// The value of a feature; infinities count as the greatest finite numbers, NaN stays.
+    @inline(__always)
+    static func finite(_ value: Float) -> Double {
+        let greatest = Float.greatestFiniteMagnitude
+        let low = value < -greatest ? -greatest : value
+        return Double(low > greatest ? greatest : low)
+    }
+
     /// The same of two.
     @inline(__always)
     static func finite(_ values: SIMD2<Float>) -> SIMD2<Double> {
@@ -82,13 +90,5 @@ enum FeatureValue {
         let low = values.replacing(with: -greatest, where: values .< -greatest)
         let bounded = low.replacing(with: greatest, where: low .> greatest)
         return SIMD2(Double(bounded.x), Double(bounded.y))
-    }
-
-    /// The value of a feature; infinities count as the greatest finite numbers, NaN stays.
-    @inline(__always)
-    static func finite(_ value: Float) -> Double {
-        let greatest = Float.greatestFiniteMagnitude
-        let low = value < -greatest ? -greatest : value
-        return Double(low > greatest ? greatest : low)
     }
 }

@@ -1,4 +1,5 @@
 import Crypto
+import Exact
 import Foundation
 import HTTPTypes
 import Hummingbird
@@ -52,7 +53,7 @@ final class RepeatedCalls: Sendable {
         }
         hash.update(data: Data(endpoint.name.utf8))
         hash.update(data: Data(call.body))
-        return hex(hash.finalize())
+        return Hex.text(hash.finalize())
     }
 
     /// Notes a call that is about to begin.
@@ -61,7 +62,7 @@ final class RepeatedCalls: Sendable {
     /// - Throws: `Problem` 409 for a key that came with something else, or with a call that has not ended.
     func begin(_ caller: String, _ key: String, request: String, now: Int64) throws -> Outcome {
         let day = now / Self.dayMilliseconds
-        let name = Self.hex(SHA256.hash(data: Data("\(caller)\0\(key)".utf8)))
+        let name = Hex.text(SHA256.hash(data: Data("\(caller)\0\(key)".utf8)))
         try clean(before: day - 1)
         if let known = try read(Self.objectKey(day - 1, name)) { return try answer(known, request) }
         let today = Self.objectKey(day, name)
@@ -129,10 +130,6 @@ final class RepeatedCalls: Sendable {
     }
 
     private static func encoded(_ note: Note) throws -> [UInt8] { [UInt8](try JSONEncoder().encode(note)) }
-
-    private static func hex(_ digest: some Sequence<UInt8>) -> String {
-        digest.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
-    }
 }
 
 extension ManagementServices {

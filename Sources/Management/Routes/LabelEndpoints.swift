@@ -67,15 +67,10 @@ func labelEndpoints() -> [Endpoint] {
             let rows = try await services.blocking {
                 try services.labelled.of(user: userID, from: from, to: to, before: before, limit: limit + 1)
             }
-            var response = try Response.json(rows.prefix(limit).map(UserLabelView.init))
-            if rows.count > limit {
-                let last = rows[limit - 1].place
-                let route = userID.addingPercentEncoding(withAllowedCharacters: .unreserved) ?? ""
-                response.linkNext(
-                    "/v1/users/\(route)/labels", call,
-                    cursor: "\(last.timestampMilliseconds):\(last.transactionID)")
+            let route = userID.addingPercentEncoding(withAllowedCharacters: .unreserved) ?? ""
+            return try .page(rows, limit: limit, "/v1/users/\(route)/labels", call, { UserLabelView($0) }) {
+                "\($0.place.timestampMilliseconds):\($0.place.transactionID)"
             }
-            return response
         },
     ]
 }

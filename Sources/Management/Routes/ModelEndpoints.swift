@@ -42,11 +42,7 @@ func modelEndpoints() -> [Endpoint] {
             let changes = try await services.blocking {
                 try services.catalogue.changes(of: tenant).filter { $0.sequence > after }
             }
-            var response = try Response.json(Array(changes.prefix(limit)))
-            if changes.count > limit {
-                response.linkNext("/v1/models/changes", call, cursor: "\(changes[limit - 1].sequence)")
-            }
-            return response
+            return try .page(changes, limit: limit, "/v1/models/changes", call, \.self) { "\($0.sequence)" }
         },
         Endpoint(
             .post, "/v1/models/{version}/promote", name: "promoteModel",
@@ -151,12 +147,9 @@ func modelEndpoints() -> [Endpoint] {
                 else { return false }
                 return after.map { $0 < QuarantinePlace(model) } ?? true
             }
-            var response = try Response.json(models.prefix(limit).map(QuarantinedView.init))
-            if models.count > limit {
-                response.linkNext(
-                    "/v1/quarantine", call, cursor: QuarantinePlace(models[limit - 1]).cursor)
+            return try .page(models, limit: limit, "/v1/quarantine", call, { QuarantinedView($0) }) {
+                QuarantinePlace($0).cursor
             }
-            return response
         },
     ]
 }

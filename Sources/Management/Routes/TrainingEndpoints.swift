@@ -55,11 +55,7 @@ func trainingEndpoints() -> [Endpoint] {
         ) { call, services in
             let limit = call.integer("limit") ?? 100
             let jobs = try await services.blocking { try newestJobs(call, limit + 1, services) }
-            var response = try Response.json(jobs.prefix(limit).map { JobView($0) })
-            if jobs.count > limit {
-                response.linkNext("/v1/train", call, cursor: jobs[limit - 1].id)
-            }
-            return response
+            return try .page(jobs, limit: limit, "/v1/train", call, { JobView($0) }, cursor: \.id)
         },
         Endpoint(
             .get, "/v1/train/{job_id}", name: "job",
