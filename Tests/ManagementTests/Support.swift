@@ -65,13 +65,16 @@ final class TestAPI: Sendable {
         ) { continuation.yield($0) }
         let group = ServiceGroup(services: [server], logger: logger)
         self.group = group
-        Task { try await group.run() }
-        var found = 0
-        for await port in ports {
-            found = port
-            break
+        let running = Task {
+            defer { continuation.finish() }
+            try await group.run()
         }
-        port = found
+        // Without one the server has ended before it listened; its error says why.
+        guard let port = await ports.first(where: { _ in true }) else {
+            try await running.value
+            throw CancellationError()
+        }
+        self.port = port
     }
 
     deinit {

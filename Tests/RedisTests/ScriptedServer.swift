@@ -50,9 +50,10 @@ final class ScriptedServer: @unchecked Sendable {
     /// What each connection has sent, so far as the script had it read.
     var requests: [String] { received.withLock { $0 } }
 
-    /// Waits until so many connections are over.
+    /// Waits until so many connections are over, for a minute at most.
     func waitForConnections(_ count: Int) {
-        while requests.count < count { sched_yield() }
+        let deadline = ContinuousClock.now + .seconds(60)
+        while requests.count < count, ContinuousClock.now < deadline { usleep(1_000) }
     }
 
     private func serve(_ client: Int32, _ actions: [Action]) {
