@@ -13,10 +13,8 @@ Usage: ablation.py --data FOLDER [--seeds 3] [--sets NAME ...] [--only NAME ...]
 
 import argparse
 import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,11 +22,11 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from command import run
 from detection import nightly_bursts
 from outcomes import write_labels
-from tables import ROOT, machine, padded, write_between
+from tables import machine, padded, write_between
 
-BINARY = pathlib.Path(os.environ.get("ML_SERVICE_BINARY", ROOT / ".build/release/ml-service"))
 DELAY = 7
 # Fewer trees than by default, each of which counts more, and short spans: what counts is the difference.
 BOOSTED = ("--detector", "boosted-trees", "--parameter", "n_estimators=25", "--parameter", "learning_rate=0.12")
@@ -98,17 +96,6 @@ REFERENCES = {
 }
 
 
-def run(*command, folder):
-    environment = {
-        **os.environ, "ML_SERVICE_DATA_DIRECTORY": str(folder), "ML_SERVICE_LOG_LEVEL": "error",
-        "ML_SERVICE_REFERENCES_LAG": str(DELAY),
-    }
-    done = subprocess.run([str(BINARY), *map(str, command)], capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
-    return done.stdout
-
-
 def labelled_late(lake, into):
     """The same days without labels, and these as they come a week later."""
     truth = []
@@ -155,7 +142,7 @@ def average_precision(lake, first, last, detector, seed, left_out):
     with tempfile.TemporaryDirectory() as folder:
         outcome = json.loads(run(
             "train", "--lake", lake, "--from", first, "--to", last, *detector, "--seed", seed, "--promotion", "manual",
-            "--json", *options, folder=folder,
+            "--json", *options, folder=folder, ML_SERVICE_REFERENCES_LAG=str(DELAY),
         ))
     return outcome["metrics"]["average_precision"]
 

@@ -10,25 +10,15 @@ Usage: detection.py --data FOLDER [--write]      FOLDER/handbook/processed/yyyy/
 import argparse
 import json
 import math
-import os
 import pathlib
 import random
 import shutil
-import subprocess
 import tempfile
 
-from tables import ROOT, machine, padded, write_between
+from command import run
+from tables import machine, padded, write_between
 
-BINARY = pathlib.Path(os.environ.get("ML_SERVICE_BINARY", ROOT / ".build/release/ml-service"))
 DAY = 86_400_000
-
-
-def run(*command, folder):
-    environment = {**os.environ, "ML_SERVICE_DATA_DIRECTORY": str(folder), "ML_SERVICE_LOG_LEVEL": "error"}
-    done = subprocess.run([str(BINARY), *map(str, command)], capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
-    return done.stdout
 
 
 def train(lake, first, last):

@@ -17,7 +17,7 @@ import tempfile
 
 import numpy as np
 
-from own_models import run
+from command import run
 from tables import machine, padded, write_between
 
 START = 1_767_225_600_000  # 2026-01-01

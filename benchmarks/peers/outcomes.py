@@ -14,7 +14,6 @@ import datetime
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
@@ -23,23 +22,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from command import run
 from tables import ROOT, machine, padded, write_between
 
-BINARY = pathlib.Path(os.environ.get("ML_SERVICE", ROOT / ".build/release/ml-service"))
 LONG = 400 * 86_400_000  # when a fraud that nobody reported is found out
 DAY = 86_400_000
 ALL = "2018-04-01"
 DELAYS = (1, 3, 7, 14, 30)
 SHARES = (20, 50, 100)
-
-
-def run(*command, **environment):
-    done = subprocess.run(
-        [str(BINARY), *map(str, command)], capture_output=True, text=True, env={**os.environ, **environment}
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"ml-service {' '.join(map(str, command))}: {done.stderr.strip()[-2000:]}")
-    return done.stdout
 
 
 # --- a lake ---
@@ -130,7 +120,7 @@ class Case:
         self.last = self.split + datetime.timedelta(days=days - 1)
         self.environment = {
             "ML_SERVICE_DATA_DIRECTORY": str(folder / "data"), "ML_SERVICE_STORE_URI": str(folder / "store"),
-            "ML_SERVICE_LAKE_URI": str(lake), "ML_SERVICE_LOG_LEVEL": "error",
+            "ML_SERVICE_LAKE_URI": str(lake),
             "ML_SERVICE_REFERENCES_LAG": str(delay if lag is None else lag),
             "ML_SERVICE_REFERENCES_HOURS": str(hours),
         }

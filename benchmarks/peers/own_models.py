@@ -11,28 +11,14 @@ Usage: own_models.py --data FOLDER [--write]      FOLDER/handbook/processed/yyyy
 import argparse
 import datetime
 import json
-import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 
 import numpy as np
 
-from tables import ROOT, machine, padded, write_between
-
-BINARY = pathlib.Path(os.environ.get("ML_SERVICE_BINARY", ROOT / ".build/release/ml-service"))
-
-
-def run(*command, folder):
-    environment = {
-        **os.environ, "ML_SERVICE_DATA_DIRECTORY": str(folder / "state"), "ML_SERVICE_STORE_URI": str(folder / "store"),
-        "ML_SERVICE_LOG_LEVEL": "error",
-    }
-    done = subprocess.run([str(BINARY), *map(str, command)], capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
-    return done.stdout
+from command import run
+from tables import machine, padded, write_between
 
 
 class Later:

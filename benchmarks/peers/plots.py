@@ -8,7 +8,6 @@ the same from the same scores.
 import csv
 import json
 import pathlib
-import subprocess
 import tempfile
 
 import matplotlib
@@ -19,9 +18,9 @@ import numpy as np
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from command import run
 from tables import ROOT
 
-BINARY = ROOT / ".build/release/ml-service"
 GRID = 60
 BUDGET = 0.01  # of alerts among the usual points
 
@@ -90,8 +89,7 @@ OTHERS = [(f"{title}", case, {}) for title, case in [
 
 
 def loaded_detectors():
-    listed = subprocess.run([str(BINARY), "detectors", "list", "--json"], check=True, capture_output=True, text=True)
-    return [detector["id"] for detector in json.loads(listed.stdout)["loaded"]]
+    return [detector["id"] for detector in json.loads(run("detectors", "list", "--json"))["loaded"]]
 
 
 def score(detector, parameters, usual, anomalies, places, folder):
@@ -104,14 +102,10 @@ def score(detector, parameters, usual, anomalies, places, folder):
             rows.writerows([*point, part, label] for point in points.tolist())
     judged = len(usual) + len(anomalies) + len(places)
     options = [text for name, value in parameters.items() for text in ("--set", f"{name}={value}")]
-    subprocess.run(
-        [
-            str(BINARY), "evaluate", "--detector", detector, "--table", str(table), "--label", "is_anomaly",
-            "--seeds", "1", "--split-by-time", "part", "--holdout", repr(judged / (judged + len(usual))),
-            "--scores", str(scores), "--json", *options,
-        ],
-        check=True, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    run(
+        "evaluate", "--detector", detector, "--table", table, "--label", "is_anomaly", "--seeds", 1, "--split-by-time",
+        "part", "--holdout", repr(judged / (judged + len(usual))), "--scores", scores, "--json", *options,
+    )
     with open(scores, newline="") as file:
         found = np.array([float(row["score"]) for row in csv.DictReader(file)])
     assert len(found) == judged, (len(found), judged)

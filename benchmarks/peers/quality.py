@@ -12,21 +12,13 @@ import json
 import pathlib
 import re
 import statistics
-import subprocess
 import sys
 import time
 
-from tables import ROOT, machine, padded, write_between
+from command import run
+from tables import machine, padded, write_between
 
 LABEL = "is_anomaly"
-BINARY = ROOT / ".build/release/ml-service"
-
-
-def run(*command):
-    done = subprocess.run([str(BINARY), *command], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}: {done.stderr.strip()}")
-    return json.loads(done.stdout)
 
 
 # --- who takes part: a name, and a function of a table's path, rows, labels and seeds to lists of AUROC and AP ---
@@ -35,10 +27,9 @@ def run(*command):
 def ours(detector, **parameters):
     def judge(path, rows, labels, seeds):
         options = [text for name, value in parameters.items() for text in ("--set", f"{name}={value}")]
-        result = run(
-            "evaluate", "--detector", detector, "--table", str(path), "--label", LABEL, "--seeds", str(seeds),
-            "--json", *options,
-        )
+        result = json.loads(run(
+            "evaluate", "--detector", detector, "--table", path, "--label", LABEL, "--seeds", seeds, "--json", *options,
+        ))
         return tuple(
             (result[measure]["mean"], result[measure]["standard_deviation"])
             for measure in ("auroc", "average_precision")
@@ -84,7 +75,7 @@ def contestants():
         ("isotree ndim=2", peer(isotree(ndim=2))),
         ("isotree pooled gain", peer(isotree(ndim=1, prob_pick_pooled_gain=1))),
     ]
-    for detector in run("detectors", "list", "--json")["loaded"]:
+    for detector in json.loads(run("detectors", "list", "--json"))["loaded"]:
         mode = next((p for p in detector["parameters"] if p["name"] == "mode" and "one of " in p["type"]), None)
         # The modes are the forest's; of the ensemble, which passes one on, the default is enough.
         if mode is None or detector["id"] != "isolation-forest":
