@@ -60,7 +60,9 @@ struct CommonOptions: ParsableArguments {
 
     @Option(
         name: .customLong("set"),
-        help: ArgumentHelp("Any setting, http.port=9000 say; may be repeated.", valueName: "name=value"))
+        help: ArgumentHelp(
+            "Any setting, http.port=9000 say; a secret by its file, admin.key_file=PATH; may be repeated.",
+            valueName: "name=value"))
     var assignments: [String] = []
 
     /// The settings in force, with a command's own flags on top.
@@ -69,7 +71,7 @@ struct CommonOptions: ParsableArguments {
         for assignment in assignments {
             let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard parts.count == 2 else { throw UsageError("--set takes name=value, not '\(assignment)'") }
-            guard Setting.all.contains(where: { $0.key == parts[0] }) else {
+            guard Setting.named(String(parts[0])) != nil else {
                 throw UsageError("there is no setting \(parts[0]); `ml-service settings` lists them")
             }
             given[String(parts[0])] = String(parts[1])

@@ -136,9 +136,10 @@ extension Setting {
         - **Names** are dotted. In the file they may be nested: `{"http": {"port": 9000}}` is `{"http.port": 9000}`. A variable has
           the name in capitals with `_` for the dot, behind `ML_SERVICE_`.
         - **Values** in the file are texts or numbers; `true`, `false`, `null` and lists are refused. An empty text is no value.
-        - **Secrets** need not stand in the file or the environment: with `_file` (`_FILE`) behind its name a setting names a file
-          that holds the secret, at most 64 KiB: `admin.key_file`, `ML_SERVICE_ADMIN_KEY_FILE`. The end of a line behind it is left
-          out. A secret and its file together are an error. Values of secrets are shown nowhere, only that they are set.
+        - **Secrets** need not stand in the file, the environment or a command line: with `_file` (`_FILE`) behind its name a setting
+          names a file that holds the secret, at most 64 KiB: `admin.key_file` in the file and behind `--set`,
+          `ML_SERVICE_ADMIN_KEY_FILE`. The end of a line behind it is left out. A secret and its file together are an error, wherever
+          they come from. Values of secrets are shown nowhere, only that they are set.
         - **What is unknown is refused**: a name in the file or behind `--set` that is no setting, one that is given twice, and a value of
           the wrong kind or out of range end the command with 64 and a line that names it. A variable that begins with
           `ML_SERVICE_` and is no setting is warned of by `serve`, as orchestrators set such ones.
