@@ -106,6 +106,16 @@ import Training
         #expect(answer.lowercased().contains("allow: get, head, options, post"))
     }
 
+    /// RFC 9110, section 9.3.7.
+    @Test func optionsOfTheServerTellsWhatItKnows() async throws {
+        let api = try await TestAPI()
+        let answer = try await blocking { try api.connect().request("OPTIONS", "*") }
+        #expect(status(answer) == "204", "\(answer)")
+        let line = answer.lowercased().components(separatedBy: "\r\n").filter { $0.hasPrefix("allow: ") }
+        #expect(line == ["allow: delete, get, head, options, post"])
+        #expect(self.status(try await blocking { try api.connect().request("GET", "*") }) == "404")
+    }
+
     // MARK: Every error has a status of its own kind
 
     @Test(arguments: [

@@ -59,6 +59,11 @@ struct APIResponder: HTTPResponder {
     private func answer(
         _ request: Request, _ context: APIContext, route: inout String
     ) async throws -> Response {
+        // The server as a whole, RFC 9110 section 9.3.7.
+        if request.method == .options, request.head.path == "*" {
+            return Response(
+                status: .noContent, headers: [.allow: Self.allowed(endpoints.map(\.method))])
+        }
         let segments = try Self.segments(request.uri.path)
         let candidates = endpoints.compactMap { endpoint in
             Self.match(segments, endpoint).map { (endpoint: endpoint, path: $0) }
@@ -98,7 +103,7 @@ struct APIResponder: HTTPResponder {
 
     private static func allowed(_ methods: [HTTPRequest.Method]) -> String {
         let all = methods.map(\.rawValue) + (methods.contains(.get) ? ["HEAD"] : []) + ["OPTIONS"]
-        return all.sorted().joined(separator: ", ")
+        return Set(all).sorted().joined(separator: ", ")
     }
 
     // MARK: Target
