@@ -45,12 +45,17 @@ final class ProgressDisplay: Sendable {
     private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 }
 
-/// Prints a result as JSON for `--json`: indented, with sorted keys.
-func printJSON(_ value: some Encodable, keys: JSONEncoder.KeyEncodingStrategy = .useDefaultKeys) throws {
+/// Prints a result as JSON for `--json`.
+func printJSON(_ value: some Encodable) throws { print(try jsonText(value)) }
+
+/// Indented, with sorted keys in the API's spelling. A number that JSON does not have is a text: `"inf"`, `"-inf"`, `"nan"`.
+func jsonText(_ value: some Encodable) throws -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    encoder.keyEncodingStrategy = keys
-    print(String(decoding: try encoder.encode(value), as: UTF8.self))
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+        positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    return String(decoding: try encoder.encode(value), as: UTF8.self)
 }
 
 /// A table for people: columns as wide as their widest cell.

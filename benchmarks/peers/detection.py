@@ -135,12 +135,12 @@ def main():
             table = train(lake, first, last)
             for row in table:
                 results[name, f"{row['name']}, {row['features']}"] = row["measures"].get("average_precision")
-                if row["isChosen"]:
+                if row["is_chosen"]:
                     chosen[name] = f"{row['name']}, {row['features']}"
             unlabelled = scratch / "unlabelled"
             without_labels(lake, unlabelled)
             blind[name] = next(
-                f"{row['name']}, {row['features']}" for row in train(unlabelled, first, last) if row["isChosen"]
+                f"{row['name']}, {row['features']}" for row in train(unlabelled, first, last) if row["is_chosen"]
             )
             shutil.rmtree(unlabelled)
             print(f"{name}: {chosen[name]}; without labels {blind[name]}", flush=True)

@@ -255,7 +255,7 @@ class Judged:
         folder.mkdir()
         text = run("train", "--lake", lake, "--from", date(TRAINING[0]), "--to", date(TRAINING[1]), "--promotion", "auto",
                    "--json", folder=folder)
-        chosen = next(candidate for candidate in json.loads(text)["candidates"] if candidate["isChosen"])
+        chosen = next(candidate for candidate in json.loads(text)["candidates"] if candidate["is_chosen"])
         self.name = chosen["name"]
         self.figures = json.loads(run("backtest", "v1", "--lake", labelled, "--from", date(LATER[0]), "--to",
                                       date(LATER[1]), "--json", folder=folder))
@@ -263,7 +263,7 @@ class Judged:
     @property
     def cell(self):
         figures = self.figures
-        return (f"{figures['averagePrecision'] or 0:.3f} {self.name}; {figures['alertPrecision'] or 0:.0%} of "
+        return (f"{figures['average_precision'] or 0:.3f} {self.name}; {figures['alert_precision'] or 0:.0%} of "
                 f"{figures['alerts'] / figures['transactions']:.2%}")
 
 

@@ -135,7 +135,7 @@ class Case:
         judged = json.loads(run(
             "backtest", version, "--from", self.split, "--to", self.last, "--json", **self.environment
         ))
-        return judged["auroc"], judged["averagePrecision"], judged["cardPrecisionAt100"]
+        return judged["auroc"], judged["average_precision"], judged["card_precision_at100"]
 
     def rows(self):
         """Rows to learn from, as known at the split, and rows to judge, as known in the end."""

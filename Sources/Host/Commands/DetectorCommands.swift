@@ -37,7 +37,7 @@ struct Detectors: AsyncParsableCommand {
             let settings = try await common.settings(["plugins.folders": plugins])
             let registry = try await blocking { try Parts.registry(settings, logger: Parts.logger(settings)) }
             if json {
-                try printJSON(DetectorsView(registry), keys: .convertToSnakeCase)
+                try printJSON(DetectorsView(registry))
             } else {
                 for detector in registry.detectors { Self.show(detector) }
                 for refusal in registry.refusals { print("\(refusal)") }

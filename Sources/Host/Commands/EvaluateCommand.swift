@@ -95,7 +95,7 @@ struct Evaluate: AsyncParsableCommand {
             }
         }
         if json {
-            try printJSON(result, keys: .convertToSnakeCase)
+            try printJSON(result)
         } else {
             show(result)
         }

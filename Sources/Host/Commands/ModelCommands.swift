@@ -90,7 +90,7 @@ struct Models: AsyncParsableCommand {
                     return line
                 }
             }
-            if json { return try printJSON(lines, keys: .convertToSnakeCase) }
+            if json { return try printJSON(lines) }
             guard !lines.isEmpty else {
                 let place = settings.optionalText("store.uri") ?? settings.dataPath("store")
                 return print("\(tenant) has no models in \(place)")
@@ -126,11 +126,7 @@ struct Models: AsyncParsableCommand {
                 }
                 return header
             }
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            encoder.nonConformingFloatEncodingStrategy = .convertToString(
-                positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-            print(String(decoding: try encoder.encode(header), as: UTF8.self))
+            try printJSON(header)
         }
     }
 

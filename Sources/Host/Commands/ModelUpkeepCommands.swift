@@ -124,7 +124,7 @@ extension Models {
                 return try printJSON(
                     unneeded.map {
                         Line(key: $0.key, sizeBytes: $0.sizeBytes, createdMs: $0.createdMilliseconds)
-                    }, keys: .convertToSnakeCase)
+                    })
             }
             for pack in unneeded { print("\(pack.key)  \(pack.sizeBytes) bytes") }
             let size = unneeded.reduce(0) { $0 + $1.sizeBytes }

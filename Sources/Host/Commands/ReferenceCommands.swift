@@ -63,9 +63,7 @@ struct References: AsyncParsableCommand {
             }
             display.finish()
             if json {
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-                return print(String(decoding: try encoder.encode(summary), as: UTF8.self))
+                return try printJSON(summary)
             }
             print(
                 "v\(summary.version) as of \(EventTime.format(summary.asOfMilliseconds)): \(summary.entries) entries, "
@@ -127,7 +125,7 @@ struct References: AsyncParsableCommand {
                     return line
                 }
             }
-            if json { return try printJSON(lines, keys: .convertToSnakeCase) }
+            if json { return try printJSON(lines) }
             guard !lines.isEmpty else {
                 return print("there are no reference tables; references refresh builds one")
             }
