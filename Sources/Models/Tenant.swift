@@ -20,6 +20,28 @@ public enum Tenant: Sendable, CustomStringConvertible {
         if case .user(let id) = self { id } else { nil }
     }
 
+    /// `global`, or `user:` and the user's id: what tells the global model from the model of a user who is called `global`.
+    public var name: String {
+        switch self {
+        case .global: "global"
+        case .user(let id): Self.userPrefix + id
+        }
+    }
+
+    private static let userPrefix = "user:"
+
+    /// - Parameter name: As `name` gives it; nil for any other text.
+    public init?(name: String) {
+        if name == "global" {
+            self = .global
+            return
+        }
+        // By bytes: an id may begin with an accent, which `String` takes for a part of the colon.
+        let id = name.utf8.dropFirst(Self.userPrefix.utf8.count)
+        guard name.utf8.starts(with: Self.userPrefix.utf8), !id.isEmpty else { return nil }
+        self = .user(String(decoding: id, as: UTF8.self))
+    }
+
     /// Where the tenant's artifacts lie in the object store, without a trailing slash.
     var objectPrefix: String { "models/\(path)" }
 
@@ -84,6 +106,17 @@ extension Tenant: Hashable {
         guard case .user(var id) = self else { return hasher.combine(0) }
         id.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
         hasher.combine(1)
+    }
+}
+
+extension Tenant: Comparable {
+    /// The global one, then users by the bytes of their ids.
+    public static func < (one: Tenant, other: Tenant) -> Bool {
+        switch (one, other) {
+        case (.global, .user): true
+        case (.user(let one), .user(let other)): one.utf8.lexicographicallyPrecedes(other.utf8)
+        case (_, .global): false
+        }
     }
 }
 

@@ -47,12 +47,13 @@ public struct TrainingOutcome: Codable, Sendable, Hashable {
 
     public static let maximumModels = 10_000
 
-    /// Takes out what names a user.
+    /// Takes out what names a user who did not ask for the job.
     ///
+    /// - Parameter isOfAllUsers: The models are users'. In another job `global` is the global model, not the user of that name.
     /// - Returns: Whether there was anything.
-    mutating func erase(userID: String) -> Bool {
+    mutating func erase(userID: String, isOfAllUsers: Bool) -> Bool {
         let before = models.count
-        models.removeAll { $0.tenant.utf8.elementsEqual(userID.utf8) }
+        if isOfAllUsers { models.removeAll { $0.tenant.utf8.elementsEqual(userID.utf8) } }
         return (backtest?.erase(userID: userID) ?? false) || models.count < before
     }
 }

@@ -106,12 +106,30 @@ import Testing
                 $0.map { "\($0["tenant"] ?? "") \($0["version"] ?? "")" }
             }
         }
-        let all = ["a v1", "b/1 v2", "b/1 v11", "c v1", "global v3"]
+        let all = ["global v3", "a v1", "b/1 v2", "b/1 v11", "c v1"]
         #expect(try await places("") == [all])
         #expect(try await places("?limit=2") == [Array(all[..<2]), Array(all[2..<4]), [all[4]]])
-        for wrong in ["b-1", "three/b", "v0/b"] {
+        for wrong in ["b-1", "three/user:b", "v0/user:b", "v3/b", "v3/user:"] {
             #expect(try await refusesCursor(api, "/v1/quarantine?cursor=\(wrong)"))
         }
+    }
+
+    /// Ids come from outside: they may be the word for everybody, or two spellings of one text.
+    @Test func aUserIsNotTheGlobalModelWhateverTheyAreCalled() async throws {
+        let api = try await TestAPI()
+        let users = ["global", "user:global", "\u{E9}", "e\u{301}", "\u{301}"]
+        for version in [3, 4] {
+            api.router.quarantine(.global, version: version, reason: "of all")
+            for user in users { api.router.quarantine(.user(user), version: version, reason: "of one") }
+        }
+        let items = try await pages(api, "/v1/quarantine?limit=1").map { page -> String in
+            let item = try #require(page.first)
+            let user = (item["user_id"] as? String).map { Array($0.utf8) }
+            #expect((item["reason"] as? String) == (user == nil ? "of all" : "of one"))
+            return "\(user.map { "\($0)" } ?? "global") \(item["version"] ?? "")"
+        }
+        #expect(items.count == 12 && Set(items).count == 12, "\(items)")
+        #expect(items.prefix(2) == ["global v3", "global v4"])
     }
 
     /// Neither others' versions nor the global one's, on no page; nor by a cursor that names them.
@@ -136,7 +154,7 @@ import Testing
         #expect(try await tenants("", key: TestAPI.key).joined().count == 10)
         #expect(try await tenants("", key: key) == [["a-1", "a-2", "a-3"]])
         #expect(try await tenants("?limit=2", key: key) == [["a-1", "a-2"], ["a-3"]])
-        #expect(try await tenants("?cursor=v1/a1", key: key) == [[]])
+        #expect(try await tenants("?cursor=v1/user:a1", key: key) == [[]])
         let text = try await get(api, "/v1/quarantine", key: key)
         #expect(!text.contains("of b-") && !text.contains("of all"), "\(text)")
     }

@@ -45,7 +45,7 @@ import Testing
         #expect(message.type == "model.promoted")
         // A header of HTTP, whatever the user is called.
         #expect(message.id.count == 32 && message.id.allSatisfy { $0.isASCII && $0.isHexDigit })
-        #expect(message.id == EventHub.Notice(type: "model.promoted", facts: "u \"1\" v4 12").id)
+        #expect(message.id == EventHub.Notice(type: "model.promoted", facts: "user:u \"1\" v4 12").id)
         let json = try #require(
             try JSONSerialization.jsonObject(with: Data(message.body)) as? [String: Any])
         #expect(json["type"] as? String == "model.promoted")

@@ -281,6 +281,11 @@ struct JobRules: Sendable {
         #expect(try store.erase(userID: "ü\"1") == 1)
         #expect(try store.job(id: all)?.outcome?.models.map(\.tenant) == ["other"])
         #expect(try store.erase(userID: "ü\"1") == 0)
+        // A user may be called as the global model is.
+        let global = try store.submit(request(2)).id
+        try store.finish(try #require(try store.claim(worker: "a")), .success(outcome))
+        #expect(try store.erase(userID: "global") == 0)
+        #expect(try store.job(id: global)?.outcome?.models == outcome.models)
         // The key is free again.
         #expect(try store.submit(request(5), key: "mine").id != mine)
     }

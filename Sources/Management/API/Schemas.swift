@@ -48,7 +48,10 @@ enum Schemas {
                 "reason": string(), "expires_ms": integer,
             ], required: ["tenant", "version", "asked_by", "reason", "expires_ms"]),
         "Quarantined": object(
-            ["tenant": string(), "version": version, "fallback": string(), "reason": string()],
+            [
+                "tenant": string("`global`, or the user's id"), "user_id": string("Absent: the global model"),
+                "version": version, "fallback": string(), "reason": string(),
+            ],
             required: ["tenant", "version", "fallback", "reason"]),
         "Drift": object(
             [

@@ -129,7 +129,7 @@ public final class EventHub: Sendable {
     public func note(_ changes: [ModelChange]) {
         for change in changes.prefix(100) {
             let version = change.to.map { "v\($0)" } ?? "none"
-            let facts = "\(change.tenant) \(version) \(change.timeMilliseconds)"
+            let facts = "\(change.tenant.name) \(version) \(change.timeMilliseconds)"
             tell(
                 .promotion, change.userID, ChangeView(change),
                 notice: Notice(type: "model.promoted", facts: facts))
@@ -139,7 +139,7 @@ public final class EventHub: Sendable {
     public func note(_ flood: ModelWatch.Flood, remedy: String) {
         tell(
             .flood, flood.tenant.userID, FloodView(flood, remedy: remedy),
-            notice: Notice(type: "alerts.flood", facts: "\(flood.tenant) v\(flood.version)"))
+            notice: Notice(type: "alerts.flood", facts: "\(flood.tenant.name) v\(flood.version)"))
     }
 
     func note(_ job: TrainingJob) {
@@ -250,6 +250,8 @@ public final class EventHub: Sendable {
 
 private struct ChangeView: Encodable {
     let tenant: String
+    /// nil: the global model.
+    let userId: String?
     let version: String?
     let previous: String?
     let by: String
@@ -258,6 +260,7 @@ private struct ChangeView: Encodable {
 
     init(_ change: ModelChange) {
         tenant = change.tenant.description
+        userId = change.userID
         version = change.to.map { "v\($0)" }
         previous = change.from.map { "v\($0)" }
         by = change.by
@@ -268,6 +271,8 @@ private struct ChangeView: Encodable {
 
 private struct FloodView: Encodable {
     let tenant: String
+    /// nil: the global model.
+    let userId: String?
     let version: String
     let transactions: Int
     let alerts: Int
@@ -276,6 +281,7 @@ private struct FloodView: Encodable {
 
     init(_ flood: ModelWatch.Flood, remedy: String) {
         tenant = flood.tenant.description
+        userId = flood.tenant.userID
         version = "v\(flood.version)"
         transactions = flood.transactions
         alerts = flood.alerts

@@ -178,15 +178,10 @@ private func instances(_ body: [UInt8]) throws -> [ArraySlice<UInt8>] {
 /// The model that the path names, if it serves.
 private func activeModel(_ call: Call, _ services: ManagementServices) async throws -> ReadyModel {
     let name = call.text("name") ?? ""
-    let tenant: Tenant
-    if name == "global" {
-        tenant = .global
-    } else if name.hasPrefix("user:"), name.utf8.count > 5 {
-        tenant = .user(String(name.dropFirst(5)))
-        try call.identity?.check(userID: tenant.userID)
-    } else {
+    guard let tenant = Tenant(name: name) else {
         throw Problem.notFound("there is no model '\(name)'; models are called global, or user: and an id")
     }
+    if tenant != .global { try call.identity?.check(userID: tenant.userID) }
     let scoring = try scoring(services)
     guard let model = try await services.blocking({ try scoring.activeModel(of: tenant) }) else {
         throw Problem.notFound("\(name) has no active model that can serve")

@@ -128,7 +128,7 @@ func modelEndpoints() -> [Endpoint] {
             .get, "/v1/quarantine", name: "quarantine",
             summary: "Versions that do not serve in this process although they are active, and why",
             details: """
-                By tenant, and of one tenant by version. A key that is for some users only sees theirs. Where there are more \
+                The global model's by version, then each user's. `user_id` is absent for the global model. A key that is for some users only sees theirs. Where there are more \
                 than `limit`, the header `Link` names the next page (`rel="next"`).
                 """,
             scope: .read,
@@ -136,7 +136,8 @@ func modelEndpoints() -> [Endpoint] {
                 .query("limit", .integer(1...1_000), "Versions at most; without it: 1,000.", example: 20),
                 .query(
                     "cursor", .text(3...300),
-                    "Only those after this one: its `version`, a slash, its `tenant`."),
+                    "Only those after this one: its `version`, a slash, `global` or `user:` and its `user_id`."
+                ),
             ],
             answers: [.list("Versions out of service", of: "Quarantined")]
         ) { call, services in
@@ -203,38 +204,44 @@ private struct PromotionView: Encodable {
 
 /// Where a version stands among those out of service.
 private struct QuarantinePlace: Comparable {
-    let tenant: String
+    let tenant: Tenant
     let version: Int
 
     init(_ model: QuarantinedModel) {
-        tenant = model.tenant.description
+        tenant = model.tenant
         version = model.version
     }
 
-    /// - Parameter cursor: `v3/user-000001`; ids may have slashes.
+    /// - Parameter cursor: `v3/user:user-000001`; ids may have slashes.
     /// - Throws: `Problem` 422.
     init(cursor: String) throws {
         let parts = cursor.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2, let version = Call.version(String(parts[0])) else {
-            throw Problem.invalid("write a version, a slash and a tenant: v3/global", field: "cursor")
+        guard parts.count == 2, let version = Call.version(String(parts[0])),
+            let tenant = Tenant(name: String(parts[1]))
+        else {
+            throw Problem.invalid(
+                "write a version, a slash and whose it is: v3/global, v3/user:user-000001", field: "cursor")
         }
         self.version = version
-        tenant = String(parts[1])
+        self.tenant = tenant
     }
 
-    var cursor: String { "v\(version)/\(tenant)" }
+    var cursor: String { "v\(version)/\(tenant.name)" }
 
     static func < (a: Self, b: Self) -> Bool { (a.tenant, a.version) < (b.tenant, b.version) }
 }
 
 private struct QuarantinedView: Encodable {
     let tenant: String
+    /// nil: the global model.
+    let userId: String?
     let version: String
     let fallback: String
     let reason: String
 
     init(_ model: QuarantinedModel) {
         tenant = model.tenant.description
+        userId = model.tenant.userID
         version = "v\(model.version)"
         fallback = model.fallback.rawValue
         reason = model.reason

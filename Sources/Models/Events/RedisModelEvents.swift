@@ -85,7 +85,7 @@ public final class RedisModelEvents: ModelEvents {
         var deleted: RedisArguments = ["HDEL", .text(current)]
         for change in changes {
             // A user may be called `global`.
-            let name = change.userID.map { "user:\($0)" } ?? "global"
+            let name = change.tenant.name
             if let version = change.to {
                 set.append(name)
                 set.append(.integer(version))

@@ -185,7 +185,7 @@ public final class ModelRouter: Sendable {
     /// The versions that do not serve here although they are, or were, active.
     public var quarantinedModels: [QuarantinedModel] {
         state.withLock { $0.quarantine.values.map(\.model) }.sorted {
-            ($0.tenant.description, $0.version) < ($1.tenant.description, $1.version)
+            ($0.tenant, $0.version) < ($1.tenant, $1.version)
         }
     }
 

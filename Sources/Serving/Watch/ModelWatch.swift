@@ -151,7 +151,7 @@ public final class ModelWatch: Sendable {
                     budget: budget,
                     fittingThreshold: scores.count < settings.minimumTransactions / settings.driftStep
                         ? nil : Self.quantile(scores, budget))
-            }.sorted { ($0.tenant.description, $0.version) < ($1.tenant.description, $1.version) }
+            }.sorted { ($0.tenant, $0.version) < ($1.tenant, $1.version) }
         }
     }
 

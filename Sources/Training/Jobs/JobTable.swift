@@ -304,7 +304,7 @@ enum JobTable {
                 try db.execute(sql: "DELETE FROM job WHERE id = ?", arguments: [job.id])
                 touched += 1
             } else if var outcome = job.outcome {
-                guard outcome.erase(userID: userID) else { continue }
+                guard outcome.erase(userID: userID, isOfAllUsers: job.request.allUsers) else { continue }
                 try db.execute(
                     sql: "UPDATE job SET outcome = ? WHERE id = ?", arguments: [try json(outcome), job.id])
                 touched += 1

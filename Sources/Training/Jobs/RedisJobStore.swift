@@ -87,7 +87,10 @@ public final class RedisJobStore: JobStore {
                 if let owner = job.request.userID, owner.utf8.elementsEqual(userID.utf8) {
                     if try keys.remove(job.id) { touched += 1 }
                 } else if try change(
-                    job.id, { record, _ in record.job.outcome?.erase(userID: userID) ?? false })
+                    job.id,
+                    { record, _ in
+                        record.job.outcome?.erase(userID: userID, isOfAllUsers: job.request.allUsers) ?? false
+                    })
                 {
                     touched += 1
                 }

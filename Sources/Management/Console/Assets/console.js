@@ -324,11 +324,14 @@ function changes({ active: now, candidate: then, ...found }) {
   return lines.join("\n");
 }
 
+/** A user may be called `global`. */
+const whose = (model) => model.user_id === undefined ? "global model" : `user ${model.user_id}`;
+
 async function drift() {
   const out = [];
   const away = await get("/v1/quarantine");
   for (const model of away) {
-    out.push(element("p", { className: "bad", textContent: `${model.tenant} ${model.version} does not serve: ${model.reason}` }));
+    out.push(element("p", { className: "bad", textContent: `${whose(model)} ${model.version} does not serve: ${model.reason}` }));
   }
   const report = active ? await get(`/v1/models/${active}/drift`).catch(() => null) : null;
   if (report) {
@@ -386,11 +389,11 @@ const tell = {
   anomaly: arrive,
   job: jobChanged,
   promotion: (change) => {
-    note(`${change.tenant}: ${change.version ?? "no model"} is active now`);
+    note(`${whose(change)}: ${change.version ?? "no model"} is active now`);
     attempt(models);
   },
   flood: (flood) => {
-    note(`Alert flood: ${flood.tenant} ${flood.version}`);
+    note(`Alert flood: ${whose(flood)} ${flood.version}`);
     attempt(drift);
   },
   missed: () => attempt(list),
