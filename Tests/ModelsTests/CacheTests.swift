@@ -153,6 +153,55 @@ import Testing
         #expect(error.description.contains("the disk of the data directory is full") && error.isRetryable)
     }
 
+    /// Whoever runs the service reads which file it is, and what to do.
+    @Test(
+        arguments: [
+            (.SQLITE_FULL, "make room", true), (.SQLITE_IOERR_WRITE, "make room", true),
+            (.SQLITE_READONLY, "this service's user", false), (.SQLITE_CANTOPEN, "--data", false),
+            (.SQLITE_BUSY, "another process", true), (.SQLITE_LOCKED, "another process", true),
+            (.SQLITE_CORRUPT, "move the file", false), (.SQLITE_NOTADB, "move the file", false),
+            (.SQLITE_IOERR, "read or written", true), (.SQLITE_MISUSE, "fails", false),
+        ] as [(ResultCode, String, Bool)])
+    func whatFailsIsNamed(code: ResultCode, advice: String, isRetryable: Bool) throws {
+        let error = try #require(LocalStateError(DatabaseError(resultCode: code), path: "/d/jobs.sqlite"))
+        #expect(
+            error.description.contains("/d/jobs.sqlite") && error.description.contains(advice), "\(error)")
+        #expect(error.isRetryable == isRetryable)
+    }
+
+    @Test func aDatabasesErrorsNameItsFile() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "ml-local-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func failure(_ path: String, _ body: (LocalDatabase) throws -> Void) -> String {
+            let error = #expect(throws: LocalStateError.self) {
+                try body(try LocalDatabase(path: path, migrator: DatabaseMigrator()))
+            }
+            let text = error?.description ?? ""
+            #expect(text.contains(path), "\(text)")
+            return text
+        }
+        let path = folder.appending(path: "a.sqlite").path
+        let full = failure(path) { database in
+            try database.write { try $0.execute(sql: "CREATE TABLE t (b BLOB)") }
+            try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA max_page_count = 2") }
+            try database.write { try $0.execute(sql: "INSERT INTO t VALUES (zeroblob(1000000))") }
+        }
+        #expect(full.contains("full"))
+        let readOnly = failure(path) { database in
+            try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA query_only = ON") }
+            try database.write { try $0.execute(sql: "DELETE FROM t") }
+        }
+        #expect(readOnly.contains("cannot be written"))
+        #expect(failure("/proc/none/b.sqlite") { _ in }.contains("cannot be written"))
+        try Data(repeating: 0x61, count: 20_000).write(to: URL(filePath: path))
+        #expect(
+            failure(path) { try $0.write { try $0.execute(sql: "CREATE TABLE u (i)") } }.contains("damaged"))
+        // What the caller throws is the caller's.
+        let memory = try LocalDatabase(path: nil, migrator: DatabaseMigrator())
+        #expect(throws: CancellationError.self) { try memory.write { _ in throw CancellationError() } }
+    }
+
     /// A process that was killed starts again also when there is no room for another byte.
     @Test func openingASoundCacheWritesNothing() throws {
         let world = try World()

@@ -6,15 +6,11 @@ import Transactions
 
 /// The file of a model cache: its tables, its upkeep, and what is done when it is damaged.
 enum CacheFile {
-    static func open(_ path: String, logger: Logger) throws -> DatabasePool {
-        var configuration = Configuration()
-        configuration.busyMode = .timeout(5)
-        configuration.prepareDatabase { db in
+    static func open(_ path: String, logger: Logger) throws -> LocalDatabase {
+        let database = try LocalDatabase(path: path, hasReaders: true, migrator: migrator) { db in
             // An artifact is a few of these pages, not dozens. Has an effect on a new file only.
             try db.execute(sql: "PRAGMA page_size = 16384")
         }
-        let database = try DatabasePool(path: path, configuration: configuration)
-        try migrator.migrate(database)
         // Reads what a start relies on, so that damage shows now. The artifacts have checksums of their own.
         let removed = try database.write(mend)
         if removed > 0 {
@@ -203,9 +199,4 @@ enum CacheFile {
         }
         if isMarkedDamaged(path) { try files.removeItem(atPath: mark(path)) }
     }
-}
-
-extension DatabaseError {
-    /// The file is no database, or no longer one.
-    var isDamage: Bool { [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(resultCode) }
 }

@@ -11,7 +11,7 @@ import Synchronization
 /// A cache: nothing is lost with it. A damaged file is moved aside and filled anew, and artifacts that cannot be read
 /// or written are as if they were not here. Thread-safe; calls block.
 public final class ModelCache: Sendable {
-    let database: DatabasePool
+    let database: LocalDatabase
     private let path: String
     private let maximumSize: Int
     private let logger: Logger
@@ -49,7 +49,7 @@ public final class ModelCache: Sendable {
         if CacheFile.isMarkedDamaged(path) { try CacheFile.moveAside(path, logger: logger) }
         do {
             database = try CacheFile.open(path, logger: logger)
-        } catch let error as DatabaseError where error.isDamage {
+        } catch let error as LocalStateError where error.isDamage {
             try CacheFile.moveAside(path, logger: logger)
             database = try CacheFile.open(path, logger: logger)
         }
@@ -294,7 +294,7 @@ public final class ModelCache: Sendable {
                     "the model cache fails; models come from the object store",
                     metadata: ["path": "\(path)", "reason": "\(error)"])
             }
-            if let error = error as? DatabaseError, error.isDamage { CacheFile.markDamaged(path) }
+            if let error = error as? LocalStateError, error.isDamage { CacheFile.markDamaged(path) }
             return nil
         }
     }

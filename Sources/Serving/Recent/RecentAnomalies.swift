@@ -58,21 +58,17 @@ public final class RecentAnomalies: Sendable {
     /// Pauses after what could not be written: a disk that is full is so for a while.
     private static let pausesAfterFailure = 10
 
-    let database: DatabaseQueue
+    let database: LocalDatabase
     private let groups: AlertGroups
     private let logger: Logger
     private let state = Mutex(State())
     private let leftOut = Counter(label: "ml_recent_anomalies_left_out_total")
 
     /// - Parameter path: The database; nil: in memory.
-    /// - Throws: When the file cannot be opened.
+    /// - Throws: `LocalStateError`.
     public init(path: String?, groups: AlertGroups = AlertGroups(), logger: Logger) throws {
         self.groups = groups
         self.logger = logger
-        var configuration = Configuration()
-        configuration.busyMode = .timeout(5)
-        database =
-            try path.map { try DatabaseQueue(path: $0, configuration: configuration) } ?? DatabaseQueue()
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1") { db in
             try db.execute(
@@ -90,7 +86,7 @@ public final class RecentAnomalies: Sendable {
                     CREATE INDEX anomaly_by_group ON anomaly (alert_group);
                     """)
         }
-        try migrator.migrate(database)
+        database = try LocalDatabase(path: path, migrator: migrator)
     }
 
     // MARK: Writing
@@ -168,8 +164,7 @@ public final class RecentAnomalies: Sendable {
             }
             return true
         } catch {
-            let reason = LocalStateError(error)?.description ?? "\(error)"
-            logger.warning("recent anomalies cannot be kept; they wait", metadata: ["reason": "\(reason)"])
+            logger.warning("recent anomalies cannot be kept; they wait", metadata: ["reason": "\(error)"])
             return false
         }
     }

@@ -1,9 +1,10 @@
 import Foundation
 import GRDB
+import Models
 
 /// Training jobs in SQLite, for the processes of one machine.
 public final class SQLiteJobStore: JobStore {
-    private let database: DatabaseQueue
+    private let database: LocalDatabase
     private let limits: JobLimits
     private let now: @Sendable () -> Int64
     /// Why records were damaged that this start moved out of the way, into the table `damaged`.
@@ -13,17 +14,14 @@ public final class SQLiteJobStore: JobStore {
     ///   - path: The database; nil: in memory.
     ///   - limits: Of each of those who submit jobs.
     ///   - now: Epoch milliseconds.
+    /// - Throws: `LocalStateError`.
     public init(
         path: String?, limits: JobLimits = JobLimits(),
         now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1_000) }
     ) throws {
         self.now = now
         self.limits = limits
-        var configuration = Configuration()
-        configuration.busyMode = .timeout(5)
-        database =
-            try path.map { try DatabaseQueue(path: $0, configuration: configuration) } ?? DatabaseQueue()
-        try JobTable.migrator.migrate(database)
+        database = try LocalDatabase(path: path, migrator: JobTable.migrator)
         setAside = try database.write { try JobTable.setAside($0, now: now()) }
     }
 
@@ -78,7 +76,7 @@ public final class SQLiteJobStore: JobStore {
             return try claimNext(worker)
         } catch {
             // The database's own troubles are no record's, but for a NULL that the table does not allow.
-            if let error = error as? DatabaseError, error.resultCode != .SQLITE_CONSTRAINT { throw error }
+            if let code = (error as? LocalStateError)?.code, code != .SQLITE_CONSTRAINT { throw error }
             _ = try database.write { try JobTable.setAside($0, now: now()) }
             throw error
         }
