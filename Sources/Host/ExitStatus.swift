@@ -24,7 +24,10 @@ enum ExitStatus: Int32 {
         switch error {
         case is UsageError, is KeyFileError, TrainingError.invalidRequest, InterchangeError.features:
             self = .usage
-        case is InterchangeError, is TrainingError, is ArtifactError, is StreamFileError, is DetectorError,
+        case let error as StreamFileError:
+            // A full disk says nothing of the data.
+            self = error.isReading && !error.isRetryable ? .data : .failed
+        case is InterchangeError, is TrainingError, is ArtifactError, is DetectorError,
             is WindowStoreError, is ModelLoadError, is RecordedVerdictError,
             is RecordedTransactionMissing, is AuditLogError, is NothingToReplay:
             self = .data

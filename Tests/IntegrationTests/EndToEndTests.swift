@@ -21,6 +21,23 @@ import Testing
         #expect(try String(contentsOf: output, encoding: .utf8) == golden)
     }
 
+    /// Nobody makes room for a command that says nothing.
+    @Test func aReplayOntoAFullDiskEndsAndNamesTheFile() throws {
+        let folder = try TemporaryFolder()
+        let replay = try ServiceProcess.output(
+            [
+                "replay", "--stream", Fixtures.folder.appending(path: "stream.jsonl").path, "--output",
+                "/dev/full",
+            ],
+            settings: [
+                "store.uri": Fixtures.folder.appending(path: "store").path,
+                "data.directory": folder.file("data").path,
+            ])
+        #expect(replay.status == 1)
+        #expect(replay.text.contains("cannot write /dev/full: No space left on device"), "\(replay.text)")
+        #expect(replay.text.contains("the first 0 lines"), "\(replay.text)")
+    }
+
     /// A newcomer names the wrong file: that is no success, and it is said which line is wrong, and how.
     @Test func aStreamWithoutATransactionIsAnErrorThatShowsTheFirstLine() throws {
         let folder = try TemporaryFolder()

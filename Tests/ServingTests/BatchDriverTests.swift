@@ -68,6 +68,19 @@ import Testing
         try expectDelivered(failed + Self.delivered)
     }
 
+    /// A replay on a full disk ends: nobody makes room for a command that says nothing.
+    @Test(arguments: ["commit", "write"])
+    func whereNothingIsWaitedForTheFirstFailureEndsTheSession(step: String) throws {
+        let scene = try DriverScene(waits: false)
+        let full = StreamFileError(path: "/d/verdicts.jsonl", action: "write", code: ENOSPC)
+        if step == "write" { scene.store.writeFailures = [full] }
+        scene.stream.failures[step] = [DeliveryError.mustAbort(full)]
+        let error = #expect(throws: SessionEnded.self) { _ = try scene.run(batch) }
+        #expect(error?.description == "cannot write /d/verdicts.jsonl: No space left on device")
+        #expect(error?.reason is StreamFileError)
+        #expect(scene.log == Self.delivered.prefix { $0 != step } + [step, "abort", "abandon"])
+    }
+
     @Test func aStoreThatIsAwayLeavesNoTransactionOpen() throws {
         scene.store.writeFailures = [DriverScene.Failure(isRetryable: true)]
         try expectDelivered(["read", "prepare", "write", "abort"] + Self.delivered)

@@ -26,8 +26,10 @@ final class DriverScene {
     private var driver: BatchDriver
     private static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-    /// - Parameter rules: nil: there are none.
-    init(rules: CurrentRules? = nil) throws {
+    /// - Parameters:
+    ///   - rules: nil: there are none.
+    ///   - waits: See `BatchDriver`.
+    init(rules: CurrentRules? = nil, waits: Bool = true) throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "driver-\(UUID())").path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let registry = DetectorRegistry(logger: Self.logger)
@@ -48,8 +50,8 @@ final class DriverScene {
                 score: ScoreStage(router: router), rule: RuleStage(rules),
                 publish: PublishStage(publish: .all),
                 deliver: DeliverStage(stream: stream, windows: store)),
-            stream: stream, windows: "", backoffMilliseconds: 1...1, stopping: stopping, status: status,
-            worker: status.join(), logger: Self.logger)
+            stream: stream, windows: "", backoffMilliseconds: 1...1, waits: waits, stopping: stopping,
+            status: status, worker: status.join(), logger: Self.logger)
         try promote(score: -0.5)
     }
 

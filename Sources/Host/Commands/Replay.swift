@@ -88,7 +88,7 @@ struct Replay: AsyncParsableCommand {
                 let first = scored.windowed.consumed.deadLetters.first
                 refused.withLock { $0 = $0 ?? first }
             })
-        try worker.runOnce()
+        try tellingHowFar(opened) { try worker.runOnce() }
         let totals = status.totals
         say(
             "\(totals.transactions) transactions, \(totals.anomalies) anomalies, \(totals.deadLetters) rejected"
@@ -105,11 +105,26 @@ struct Replay: AsyncParsableCommand {
         _ opened: FileTransactionStream, _ recorded: RecordedVerdicts, _ session: ReplaySession
     ) throws {
         defer { opened.close() }
-        let outcome = try session.verdictReplay.run(opened, recorded)
+        let outcome = try tellingHowFar(opened) { try session.verdictReplay.run(opened, recorded) }
         say("\(outcome.recomputed) verdicts made again, \(outcome.same) with the same bytes")
         if outcome.missing > 0 { say("\(outcome.missing) whose transaction the stream does not have") }
         if let difference = outcome.firstDifference {
             say("the first that differs: \(VerdictDifference(difference.recorded, difference.recomputed))")
+        }
+    }
+
+    /// What was written before a failure stays, whole lines of whole batches.
+    private func tellingHowFar<Value>(
+        _ opened: FileTransactionStream, _ body: () throws -> Value
+    ) throws -> Value {
+        do {
+            return try body()
+        } catch {
+            say(
+                "\(output == "-" ? "standard output" : output) has the verdicts of the first \(opened.deliveredLines) lines of "
+                    + "\(stream)\(opened.canTakeBack ? ", and nothing behind them" : "; what stands behind them is not whole")"
+            )
+            throw error
         }
     }
 

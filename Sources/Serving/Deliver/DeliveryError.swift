@@ -12,6 +12,14 @@ public enum DeliveryError: Retryable, CustomStringConvertible {
 
     public var isRetryable: Bool { true }
 
+    /// What the step threw; nil: it threw nothing.
+    var cause: (any Error)? {
+        switch self {
+        case .unanswered(let reason), .mustAbort(let reason): reason
+        case .assignmentEnded: nil
+        }
+    }
+
     public var description: String {
         switch self {
         case .unanswered(let reason), .mustAbort(let reason): "\(reason)"

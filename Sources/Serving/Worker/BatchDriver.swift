@@ -28,21 +28,24 @@ struct BatchDriver {
     /// For people.
     private let windows: String
     private let backoff: Backoff
+    private let waits: Bool
     private let stopping: StopSignal
     private let status: ServingStatus
     private let worker: ServingStatus.Worker
     private let logger: Logger
     private var machine: BatchProtocol
 
+    /// - Parameter waits: What is away is waited for; false: it ends the session.
     init(
         _ stages: BatchStages, stream: any TransactionStream, windows: String,
-        backoffMilliseconds: ClosedRange<Int>, stopping: StopSignal, status: ServingStatus,
-        worker: ServingStatus.Worker, logger: Logger
+        backoffMilliseconds: ClosedRange<Int>, waits: Bool = true, stopping: StopSignal,
+        status: ServingStatus, worker: ServingStatus.Worker, logger: Logger
     ) {
         self.stages = stages
         self.stream = stream
         self.windows = windows
         backoff = Backoff(backoffMilliseconds)
+        self.waits = waits
         self.stopping = stopping
         self.status = status
         self.worker = worker
@@ -139,6 +142,9 @@ struct BatchDriver {
     }
 
     private func wait(_ work: BatchWork) throws -> BatchProtocol.Event {
+        if !waits, let failure = work.failure {
+            throw SessionEnded((failure as? DeliveryError)?.cause ?? failure, isRetryable: false)
+        }
         let reason = work.failure.map { "\($0)" } ?? ""
         status.countRetry()
         logger.warning("the batch waits", metadata: ["reason": "\(reason)"])

@@ -133,11 +133,12 @@ public final class ScoringWorker: Sendable {
         status.enter(isStopped ? .stopped : .finished, of: place)
     }
 
-    /// Serves one session to its end, blocking the calling thread.
+    /// Serves one session to its end, blocking the calling thread. Nothing is waited for: a disk that is full, and whatever else
+    /// `run` would try again, ends it.
     ///
-    /// - Throws: What ended it, where `run` would begin another.
+    /// - Throws: `SessionEnded` with what ended it, or that itself.
     public func runOnce() throws {
-        try runSession {}
+        try runSession(waits: false) {}
         status.enter(isStopped ? .stopped : .finished, of: place)
     }
 
@@ -151,7 +152,7 @@ public final class ScoringWorker: Sendable {
     }
 
     /// One stream from opening to closing.
-    private func runSession(onProgress: () -> Void) throws {
+    private func runSession(waits: Bool = true, onProgress: () -> Void) throws {
         let stream = try makeStream()
         logger.notice(
             "serving", metadata: ["stream": "\(stream.location)", "windows": "\(windows.location)"])
@@ -172,8 +173,8 @@ public final class ScoringWorker: Sendable {
         }
         var driver = BatchDriver(
             stages(stream), stream: stream, windows: windows.location,
-            backoffMilliseconds: settings.backoffMilliseconds, stopping: stopping, status: status,
-            worker: place, logger: logger)
+            backoffMilliseconds: settings.backoffMilliseconds, waits: waits, stopping: stopping,
+            status: status, worker: place, logger: logger)
         while !isStopped, let batch = reader.batches.take() {
             try prepareWindows(batch)
             let clock = BatchClock(settings.onTraced == nil ? nil : status)

@@ -243,6 +243,12 @@ public final class FileTransactionStream: TransactionStream {
 
     public func isCurrent(_ assignment: UInt64) -> Bool { true }
 
+    /// What a delivery that failed has written is taken back; a device or a pipe keeps it.
+    public var canTakeBack: Bool { verdicts.hasSize }
+
+    /// Lines whose verdicts were written whole.
+    public var deliveredLines: Int64 { state.withLock { $0.checkpoint.offset } }
+
     public func committedOffsets(of partitions: [Int32]) -> [Int32: Int64] {
         partitions.contains(0) ? [0: state.withLock { $0.checkpoint.offset }] : [:]
     }

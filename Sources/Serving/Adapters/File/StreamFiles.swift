@@ -8,7 +8,13 @@ public struct StreamFileError: Retryable, Sendable, CustomStringConvertible {
     public let action: String
     public let code: Int32
 
-    public var description: String { "cannot \(action) \(path): \(String(cString: strerror(code)))" }
+    public var description: String {
+        let name = path == "-" ? isReading ? "standard input" : "standard output" : path
+        return "cannot \(action) \(name): \(String(cString: strerror(code)))"
+    }
+
+    /// Not written.
+    public var isReading: Bool { action != "write" }
 
     /// A full disk, too many open files, a disturbed network file system: these pass.
     public var isRetryable: Bool {
@@ -148,7 +154,7 @@ final class AppendedFile: Sendable {
 
     private let path: String
     /// A device or a pipe has no size to set.
-    private let hasSize: Bool
+    let hasSize: Bool
     private let state: Mutex<State>
 
     init(path: String, size: UInt64) throws {
