@@ -116,11 +116,55 @@ struct InterchangeImportTests {
         try ServiceProcess.run(
             ["models", "export", "v1", "--store", store, "--output", folder.file("again.onnx").path],
             settings: settings)
+        let ours = try ServiceProcess.output(
+            ["models", "import", folder.file("again.onnx").path, "--features", "amount", "--store", store],
+            settings: settings)
+        #expect(ours.status == 65 && ours.text.contains("--format artifact"), "\(ours.text)")
         let shown = try ServiceProcess.run(["models", "show", "v1", "--store", store], settings: settings)
         #expect(shown.contains("forest.onnx") && shown.contains("skl2onnx"))
+        // Spelt as everywhere else.
+        let names = shown.matches(of: /"([^"]*)" :/).map { String($0.1) }
+        #expect(names.contains("training_range") && names.allSatisfy { $0 == $0.lowercased() }, "\(names)")
         #expect(
             try ServiceProcess.run(["models", "list", "--store", store], settings: settings).contains(
                 "imported: forest.onnx"))
+    }
+
+    @Test("What `models export --format artifact` writes is imported elsewhere, byte for byte")
+    func roundTrip() throws {
+        let folder = try TemporaryFolder()
+        _ = try importing(
+            Self.fixture, features: ["amount_ratio_30d", "count_24h", "sum_30d"], into: folder,
+            ["--user", "global"])
+        func run(_ place: String, _ arguments: [String], key: String = "") throws -> (
+            status: Int32, text: String
+        ) {
+            try ServiceProcess.output(
+                ["models"] + arguments,
+                settings: [
+                    "data.directory": folder.file("data" + place).path,
+                    "store.uri": folder.file("store" + place).path,
+                    "models.hmackey": key,
+                ])
+        }
+        let file = folder.file("model.artifact")
+        let export = ["export", "v1", "--user", "global", "--format", "artifact", "--output"]
+        #expect(try run("", export + [file.path]).status == 0)
+        let imported = try run("-2", ["import", file.path, "--promote"])
+        #expect(imported.status == 0 && imported.text.contains("global v1, active"), "\(imported.text)")
+        #expect(try run("-2", export + [folder.file("again").path]).status == 0)
+        #expect(try Data(contentsOf: folder.file("again")) == Data(contentsOf: file))
+        #expect(try run("-2", ["import", file.path]).text.contains("here already"))
+        // The model of the user of that name.
+        #expect(
+            try run("-2", ["list", "--json"]).text.trimmingCharacters(in: .whitespacesAndNewlines) == "[\n\n]"
+        )
+        let other = try run("-3", ["import", file.path, "--user", "somebody"])
+        #expect(other.status == 64 && other.text.contains("the user global"), "\(other.text)")
+        #expect(try run("-3", ["import", file.path, "--features", "amount"]).status == 64)
+        let unsigned = try run("-3", ["import", file.path], key: "a key")
+        #expect(unsigned.status == 65 && unsigned.text.contains("models.oldhmackeys"), "\(unsigned.text)")
+        #expect(try run("-3", ["import", Self.fixture.path]).text.contains("--features"))
     }
 
     @Test("Graphs that are no such forest are refused with 65 and the node named")

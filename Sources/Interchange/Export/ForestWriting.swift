@@ -1,6 +1,9 @@
 import DetectorAPI
 import Features
 
+/// By which a file that this service wrote is known.
+let ownProducerName = "ml-service"
+
 /// A model with all that its ONNX graph says of it.
 public struct ExportedModel {
     public var model: any DetectorModel
@@ -74,7 +77,7 @@ public func writeForest(_ exported: ExportedModel) throws -> [UInt8] {
 private func modelProto(_ graph: ONNXGraphProto, _ exported: ExportedModel) -> ONNXModelProto {
     var model = ONNXModelProto()
     model.irVersion = 8
-    model.producerName = "ml-service"
+    model.producerName = ownProducerName
     model.producerVersion = exported.producerVersion
     // TreeEnsembleRegressor has had tensors of doubles since version 3.
     model.opsetImport = [("", Int64(17)), (machineLearningDomain, 3)].map { domain, version in

@@ -17,6 +17,10 @@ public struct ImportedForest: Sendable, Hashable {
 /// - Throws: `InterchangeError`; a node that is not what skl2onnx writes there is named.
 public func readForest(_ bytes: [UInt8]) throws(InterchangeError) -> ImportedForest {
     let model = try ONNXFile.decode(bytes)
+    guard model.producerName != ownProducerName else {
+        throw .graph(
+            "ml-service wrote it, for other tools; `models export --format artifact` writes what is imported")
+    }
     let graph = try Graph(model)
     let input = try GraphInput(graph)
     let outputs = graph.proto.output.map(\.name)

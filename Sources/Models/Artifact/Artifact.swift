@@ -23,11 +23,14 @@ public struct Artifact: Sendable {
     static let maximumHeaderSize = 4 << 20
     static let maximumPayloadSize = 1 << 30
     /// Of a whole file.
-    static let maximumSize =
+    public static let maximumSize =
         fixedSize + maximumHeaderSize + alignment + maximumPayloadSize + SHA256.byteCount
     static let fixedSize = 64
     private static let alignment = 64
     private static let headerHashRange = 24..<56
+
+    /// Whether bytes begin as an artifact does.
+    public static func isBegun(by bytes: some Collection<UInt8>) -> Bool { bytes.starts(with: magic) }
 
     public let header: ArtifactHeader
     /// Part of the file's own memory.
