@@ -211,7 +211,7 @@ let package = Package(
             name: "Management",
             dependencies: [
                 "Training", "Models", "Outcomes", "Rules", "Plugins", "Serving", "Features", "Transactions",
-                "Lake", "ObjectStore", "Redis",
+                "Lake", "ObjectStore", "Redis", "Transfers",
                 detectorAPI, exact, crypto, logging, metrics, nioCore, nioHTTPTypes, nioPosix, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),

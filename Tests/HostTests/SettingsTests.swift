@@ -52,14 +52,22 @@ import Testing
         #expect(Settings.unknownVariables(environment) == ["ML_SERVICE_REDISURL"])
     }
 
-    @Test(arguments: ["redis.ca", "redis.certificate", "s3.ca", "registry.ca"])
+    @Test(arguments: ["redis.ca", "redis.certificate", "s3.ca", "registry.ca", "webhooks.ca", "telemetry.ca"])
     func aFileThatCannotBeReadIsNamedAtTheStart(key: String) async throws {
         let settings = try await load(
-            flags: [key: "/nowhere/file.pem", "registry.url": "https://registry.bank"])
+            flags: [
+                key: "/nowhere/file.pem", "registry.url": "https://registry.bank",
+                "webhooks.url": "https://hooks.bank",
+                "webhooks.secret": "whsec_" + Data(repeating: 1, count: 32).base64EncodedString(),
+                "telemetry.otlp": "https://collector.bank",
+            ])
         let error = #expect(throws: UsageError.self) {
             _ = try Parts.redisAddress("rediss://redis.bank", settings)
             _ = try Parts.objectStore("s3://bucket", settings)
-            _ = try Parts.schemaRegistry(settings, logger: Parts.logger(settings))
+            let logger = Parts.logger(settings)
+            _ = try Parts.schemaRegistry(settings, logger: logger)
+            _ = try Assembly.webhookTarget(settings)
+            _ = try Assembly.spanExport(settings, logger: logger)
         }
         #expect(error?.description.contains("\(key): the file /nowhere/file.pem") == true)
     }

@@ -45,6 +45,13 @@ import Testing
         await export.send()
     }
 
+    @Test func authoritiesAreForTLS() {
+        let error = #expect(throws: SpanExportError.self) {
+            try SpanExport(endpoint: "http://collector:4318", authorities: "/ca.pem", logger: logger)
+        }
+        #expect(error?.description.contains("telemetry.ca") == true)
+    }
+
     @Test(arguments: ["", "collector:4318", "ftp://collector", "http://"])
     func anAddressThatIsNoneIsRefused(endpoint: String) {
         #expect(throws: SpanExportError.self) { _ = try SpanExport(endpoint: endpoint, logger: logger) }

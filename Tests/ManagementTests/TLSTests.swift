@@ -122,7 +122,7 @@ private func run(_ name: String, _ arguments: [String]) throws -> (status: Int32
 }
 
 /// An authority with certificates of its own making, in a folder that goes with it.
-private final class Authority: Sendable {
+final class Authority: Sendable {
     static let isPossible = ["openssl", "curl"].allSatisfy {
         FileManager.default.isExecutableFile(atPath: "/usr/bin/\($0)")
     }

@@ -27,6 +27,13 @@ import Testing
         _ = try Webhooks.Target(url: url, secret: Self.secret)
     }
 
+    @Test func authoritiesAreForTLS() {
+        let error = #expect(throws: WebhookError.self) {
+            try Webhooks.Target(url: "http://localhost/", secret: Self.secret, authorities: "/ca.pem")
+        }
+        #expect(error?.description.contains("webhooks.ca") == true)
+    }
+
     @Test func aMessageIsSignedOverIdTimeAndBody() async throws {
         let hub = EventHub()
         let listener = try #require(hub.listen(EventHub.Filter(), after: nil))

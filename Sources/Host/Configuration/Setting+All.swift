@@ -225,10 +225,17 @@ extension Setting {
                 "OpenTelemetry collector that gets a span a batch, http://collector:4318; none: no spans"
         ),
         Setting(
+            key: "telemetry.ca", kind: .text, defaultValue: "",
+            meaning:
+                "PEM file of the authorities that the collector's certificate may be of; none: the system's"),
+        Setting(
             key: "webhooks.url", kind: .text, defaultValue: "",
             meaning:
                 "where promotions, models that the gate refused, alert floods and failed jobs are posted to; none: nowhere"
         ),
+        Setting(
+            key: "webhooks.ca", kind: .text, defaultValue: "",
+            meaning: "PEM file of the authorities that its certificate may be of; none: the system's"),
         Setting(
             key: "webhooks.secret", kind: .secret, defaultValue: "",
             meaning: "signs them (Standard Webhooks): whsec_ and 24 to 64 bytes in base64"),

@@ -18,10 +18,10 @@ struct HTTPCheckup {
                     return Finding("http", "certificate", .good, settings.text("http.certificate"))
                 })
         }
-        if let url = settings.optionalText("webhooks.url") {
+        if settings.optionalText("webhooks.url") != nil {
             findings.append(
-                checked("webhooks", "check webhooks.url and webhooks.secret") {
-                    _ = try Assembly.webhookTarget(url, secret: settings.optionalText("webhooks.secret"))
+                checked("webhooks", "check webhooks.url, webhooks.ca and webhooks.secret") {
+                    _ = try Assembly.webhookTarget(settings)
                     return Finding("http", "webhooks", .good, "an address and a secret that can be used")
                 })
         }

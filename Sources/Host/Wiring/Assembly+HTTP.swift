@@ -32,9 +32,14 @@ extension Assembly {
         }
     }
 
-    static func webhookTarget(_ url: String, secret: String?) throws -> Webhooks.Target {
+    /// nil: nobody is told.
+    static func webhookTarget(_ settings: Settings) throws -> Webhooks.Target? {
+        guard let url = settings.optionalText("webhooks.url") else { return nil }
+        try Parts.checkReadable("webhooks.ca", settings)
         do {
-            return try Webhooks.Target(url: url, secret: secret ?? "")
+            return try Webhooks.Target(
+                url: url, secret: settings.text("webhooks.secret"),
+                authorities: settings.optionalText("webhooks.ca"))
         } catch let error as WebhookError {
             throw UsageError("\(error)")
         }

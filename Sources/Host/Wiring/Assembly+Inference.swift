@@ -114,11 +114,12 @@ extension Assembly {
     }
 
     /// nil: nobody asks for spans.
-    private static func spanExport(_ settings: Settings, logger: Logger) throws -> SpanExport? {
+    static func spanExport(_ settings: Settings, logger: Logger) throws -> SpanExport? {
+        guard let endpoint = settings.optionalText("telemetry.otlp") else { return nil }
+        try Parts.checkReadable("telemetry.ca", settings)
         do {
-            return try settings.optionalText("telemetry.otlp").map {
-                try SpanExport(endpoint: $0, logger: logger)
-            }
+            return try SpanExport(
+                endpoint: endpoint, authorities: settings.optionalText("telemetry.ca"), logger: logger)
         } catch let error as SpanExportError {
             throw UsageError("\(error)")
         }

@@ -23,8 +23,7 @@ extension Assembly {
             auditLog: try Self.auditLog(settings, data, logger),
             promotionIdentities: settings.integer("promote.identities"), threads: threads)
         var services: [any Service] = [JobWatch(jobs: jobs, hub: events, threads: threads)]
-        if let url = settings.optionalText("webhooks.url") {
-            let target = try Self.webhookTarget(url, secret: settings.optionalText("webhooks.secret"))
+        if let target = try Self.webhookTarget(settings) {
             services.append(Webhooks(target, hub: events, logger: logger))
         }
         services.append(try Self.http(settings, useCases, logger: logger, display: display))

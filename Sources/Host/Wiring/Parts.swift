@@ -185,7 +185,7 @@ struct Parts {
     }
 
     /// A file that the first connection would miss, perhaps hours later.
-    private static func checkReadable(_ key: String, _ settings: Settings) throws {
+    static func checkReadable(_ key: String, _ settings: Settings) throws {
         guard let path = settings.optionalText(key), !FileManager.default.isReadableFile(atPath: path) else {
             return
         }

@@ -5,10 +5,6 @@ import Logging
 import Metrics
 import ServiceLifecycle
 
-#if canImport(FoundationNetworking)
-    import FoundationNetworking
-#endif
-
 /// Posts what somebody should hear of to a URL: promotions, models that the gate refused, alert floods, failed jobs.
 ///
 /// A message is as Standard Webhooks 1.0.0 has it: `{"type", "timestamp", "data"}`, with the headers `webhook-id`,
@@ -19,19 +15,23 @@ import ServiceLifecycle
 /// be read again in the models' history and in the jobs.
 public struct Webhooks: Service {
     public struct Target: Sendable {
-        let url: URL
+        let post: JSONPost
         let key: SymmetricKey
 
         /// - Parameters:
         ///   - url: `https://...`; `http://` only on this machine.
         ///   - secret: `whsec_` and the key in base64, 24 to 64 bytes.
+        ///   - authorities: PEM file of the authorities that the receiver's certificate may be of; nil: the system's.
         /// - Throws: `WebhookError`.
-        public init(url text: String, secret: String) throws {
+        public init(url text: String, secret: String, authorities: String? = nil) throws {
             guard let url = URL(string: text), let host = url.host, !host.isEmpty,
                 ["https", "http"].contains(url.scheme)
             else { throw WebhookError("webhooks.url is no address that begins with https://") }
             guard url.scheme == "https" || ["127.0.0.1", "localhost", "::1", "[::1]"].contains(host) else {
                 throw WebhookError("webhooks.url must begin with https:// for another machine")
+            }
+            guard authorities == nil || url.scheme == "https" else {
+                throw WebhookError("webhooks.ca is for TLS: webhooks.url begins with https:// then")
             }
             let prefix = "whsec_"
             guard secret.hasPrefix(prefix),
@@ -42,7 +42,8 @@ public struct Webhooks: Service {
                     "webhooks.secret is whsec_ and 24 to 64 bytes in base64: "
                         + "echo whsec_$(head -c 32 /dev/urandom | base64 -w 0)")
             }
-            self.url = url
+            post = JSONPost(
+                url: text, authorities: authorities, authoritiesSetting: "webhooks.ca", timeoutSeconds: 10)
             self.key = SymmetricKey(data: key)
         }
     }
@@ -98,7 +99,7 @@ public struct Webhooks: Service {
                     return giveUp(message, failure)
                 }
             } catch {
-                failure = (error as? URLError).map { "\($0.code)" } ?? "\(error)"
+                failure = "\(error)"
             }
             guard let wait else { return giveUp(message, failure) }
             do { try await Task.sleep(for: wait) } catch { return giveUp(message, "this process ends") }
@@ -115,17 +116,12 @@ public struct Webhooks: Service {
     /// - Returns: The status of the answer.
     private func post(_ message: Message) async throws -> Int {
         let seconds = Int(Date().timeIntervalSince1970)
-        var request = URLRequest(url: target.url)
-        request.httpMethod = "POST"
-        request.timeoutInterval = 10
-        request.httpBody = Data(message.body)
-        request.setValue("application/json", forHTTPHeaderField: "Content-Type")
-        request.setValue(message.id, forHTTPHeaderField: "webhook-id")
-        request.setValue("\(seconds)", forHTTPHeaderField: "webhook-timestamp")
-        request.setValue(
-            "v1,\(message.signature(target.key, seconds: seconds))", forHTTPHeaderField: "webhook-signature")
-        let (_, response) = try await URLSession.shared.data(for: request, delegate: StayingAtTheAddress())
-        return (response as? HTTPURLResponse)?.statusCode ?? 0
+        return try await target.post.send(
+            message.body,
+            headers: [
+                ("webhook-id", message.id), ("webhook-timestamp", "\(seconds)"),
+                ("webhook-signature", "v1,\(message.signature(target.key, seconds: seconds))"),
+            ])
     }
 }
 
@@ -133,14 +129,6 @@ public struct Webhooks: Service {
 public struct WebhookError: Error, CustomStringConvertible {
     public let description: String
     init(_ description: String) { self.description = description }
-}
-
-/// A redirect would send what is signed for one receiver to another.
-private final class StayingAtTheAddress: NSObject, URLSessionTaskDelegate {
-    func urlSession(
-        _ session: URLSession, task: URLSessionTask, willPerformHTTPRedirection response: HTTPURLResponse,
-        newRequest request: URLRequest, completionHandler: @escaping @Sendable (URLRequest?) -> Void
-    ) { completionHandler(nil) }
 }
 
 extension Webhooks {

@@ -6,10 +6,6 @@ import ServiceLifecycle
 import Serving
 import Synchronization
 
-#if canImport(FoundationNetworking)
-    import FoundationNetworking
-#endif
-
 /// Sends a span a batch to a collector of OpenTelemetry, as OTLP/HTTP with JSON.
 ///
 /// Never in the stream's way: a batch's span goes into a queue of bounded length, and what does not fit, or cannot be sent, is
@@ -27,7 +23,8 @@ public final class SpanExport: Service {
         var isWell = true
     }
 
-    private let url: URL
+    private let url: String
+    private let post: JSONPost
     private let interval: Duration
     private let logger: Logger
     private let state = Mutex(State())
@@ -36,18 +33,26 @@ public final class SpanExport: Service {
 
     /// - Parameters:
     ///   - endpoint: `http://collector:4318`; `/v1/traces` is added unless it is there.
+    ///   - authorities: PEM file of the authorities that its certificate may be of; nil: the system's.
     ///   - interval: Between two requests.
     /// - Throws: `SpanExportError`.
-    public init(endpoint: String, interval: Duration = .seconds(1), logger: Logger) throws {
+    public init(
+        endpoint: String, authorities: String? = nil, interval: Duration = .seconds(1), logger: Logger
+    ) throws {
         let base = endpoint.hasSuffix("/") ? String(endpoint.dropLast()) : endpoint
         guard let address = URL(string: endpoint), ["http", "https"].contains(address.scheme),
-            let host = address.host, !host.isEmpty,
-            let url = URL(string: base.hasSuffix("/v1/traces") ? base : base + "/v1/traces")
+            let host = address.host, !host.isEmpty
         else {
             throw SpanExportError(
                 description: "telemetry.otlp is no address that begins with http:// or https://")
         }
-        self.url = url
+        guard authorities == nil || address.scheme == "https" else {
+            throw SpanExportError(
+                description: "telemetry.ca is for TLS: telemetry.otlp begins with https:// then")
+        }
+        url = base.hasSuffix("/v1/traces") ? base : base + "/v1/traces"
+        post = JSONPost(
+            url: url, authorities: authorities, authoritiesSetting: "telemetry.ca", timeoutSeconds: 5)
         self.interval = interval
         self.logger = logger
     }
@@ -79,7 +84,7 @@ public final class SpanExport: Service {
         }
         guard !spans.isEmpty else { return }
         do {
-            let status = try await post(Self.json(spans))
+            let status = try await post.send(Self.json(spans))
             guard (200..<300).contains(status) else {
                 throw SpanExportError(description: "the collector answered \(status)")
             }
@@ -93,20 +98,9 @@ public final class SpanExport: Service {
                 return state.isWell
             }
             if isNews {
-                let reason = (error as? URLError).map { "\($0.code)" } ?? "\(error)"
-                logger.warning("spans are not sent", metadata: ["to": "\(url)", "reason": "\(reason)"])
+                logger.warning("spans are not sent", metadata: ["to": "\(url)", "reason": "\(error)"])
             }
         }
-    }
-
-    private func post(_ body: [UInt8]) async throws -> Int {
-        var request = URLRequest(url: url)
-        request.httpMethod = "POST"
-        request.timeoutInterval = 5
-        request.httpBody = Data(body)
-        request.setValue("application/json", forHTTPHeaderField: "Content-Type")
-        let (_, response) = try await URLSession.shared.data(for: request)
-        return (response as? HTTPURLResponse)?.statusCode ?? 0
     }
 
     // MARK: JSON
