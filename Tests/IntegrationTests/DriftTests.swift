@@ -29,4 +29,36 @@ import Testing
         #expect(before > 0)
         #expect(after <= 1.5 * before, "\(before) became \(after)")
     }
+
+    /// In the global model's report, and in metrics with a series a feature.
+    @Test func categoriesThatNoModelKnowsAreCountedAndTold() async throws {
+        let folder = try TemporaryFolder()
+        try FileManager.default.copyItem(
+            at: Fixtures.folder.appending(path: "store"), to: folder.file("store"))
+        let lines = try Fixtures.lines("stream.jsonl").map {
+            $0.replacing("\"category\":\"", with: "\"category\":\"new-")
+        }
+        try Data((lines.joined(separator: "\n") + "\n").utf8).write(to: folder.file("stream.jsonl"))
+        let service = try await ServiceProcess(
+            settings: [
+                "stream.file": folder.file("stream.jsonl").path, "store.uri": folder.file("store").path,
+                "windows.warm": "never", "flood.seconds": "1", "batch.records": "50",
+            ], folder: folder.url)
+        func shares() async throws -> [String: Double] {
+            let pattern = try Regex<(Substring, Substring, Substring)>(
+                "(?m)^ml_unseen_category_share\\{feature=\"([a-z]+)\"\\} ([0-9.e-]+)$")
+            let text = try await service.get("/metrics").text
+            return Dictionary(
+                uniqueKeysWithValues: text.matches(of: pattern).map { (String($0.1), Double($0.2) ?? -1) })
+        }
+        try await waitUntil("the share is told", timeoutSeconds: 60) {
+            try await shares()["category"] ?? 0 > 0.9
+        }
+        #expect(try await shares()["channel"] ?? 1 < 0.5)
+        let models = try JSONSerialization.jsonObject(with: try await service.get("/v1/models").body)
+        let active = (models as? [[String: Any]])?.first { $0["active"] as? Bool == true }
+        let version = try #require(active?["version"] as? String)
+        let report = try await service.get("/v1/models/\(version)/drift")
+        #expect(report.value("unseen_category_share", "category") as? Double ?? 0 > 0.9, "\(report.text)")
+    }
 }
