@@ -38,7 +38,9 @@ extension TrainingPipeline {
                 var fitted = try fit(set.training, names: set.names, settings)
                 let scores = try HoldoutScores(fitted.model, fitted.plan, set)
                 if candidate.detector.info.learnsFromReferences {
-                    fitted.settle(unseen: scores.scores, contamination: run.request.contamination)
+                    fitted.settle(
+                        unseen: scores.scores, labels: scores.labels, training: set.training.labels,
+                        contamination: run.request.contamination)
                 }
                 judged.append(
                     Judged(
@@ -65,7 +67,9 @@ extension TrainingPipeline {
             return chosen.fitted
         }
         var fitted = try fit(set.training.appending(set.holdout), names: set.names, chosen.settings)
-        fitted.settle(unseen: chosen.scores.scores, contamination: run.request.contamination)
+        fitted.settle(
+            unseen: chosen.scores.scores, labels: chosen.scores.labels, training: set.training.labels,
+            contamination: run.request.contamination)
         return fitted
     }
 

@@ -130,6 +130,60 @@ import Transactions
         #expect(try #require(outcome.gate).allSatisfy(\.isPassed))
     }
 
+    /// The holdout's days have three times the frauds of the others; of all days these are still fewer than the budget.
+    @Test func thresholdsOfDetectorsThatLearnFromLabelsAreForTheFraudsOfAllDays() throws {
+        let workshop = try Workshop()
+        workshop.registry.register(AmountLearner())
+        let generator = TransactionGenerator(users: 80, seed: 1)
+        var number = 0
+        for index in 0..<30 {
+            let day = Workshop.start.adding(days: index)
+            var transactions = generator.day(day)
+            for row in transactions.indices {
+                number += 1
+                let isFraud = number.isMultiple(of: index < 24 ? 200 : 60)
+                transactions[row].fraud = isFraud ? .amountBurst : nil
+                let amount = isFraud ? 20_000 + number % 1_000 : number % 100
+                transactions[row].transaction.amount = Double(amount)
+            }
+            try workshop.put(transactions, day, name: "part-0")
+        }
+        let metrics = try workshop.run(Workshop.request(days: 30, detector: "amount-learner")).metrics
+        let (rows, frauds) = (
+            try #require(metrics["holdout_rows"]), try #require(metrics["holdout_anomalies"])
+        )
+        #expect(rows > 1_000 && frauds / rows > 0.015)
+        // By the holdout's own share every third fraud would be no alert.
+        let rate = try #require(metrics["alert_rate"])
+        #expect(rate >= frauds / rows && rate < 0.03, "\(rate)")
+    }
+
+    /// Of 10 known rows 3 are frauds.
+    @Test func holdoutRowsCountByTheShareOfFraudsAmongAll() {
+        let holdout: [Int8] = [1, 0, 0, 1, 0, -1, 0, 0, 1, 0, 0]
+        func sums(_ frauds: Int, _ genuine: Int) -> [Double] {
+            let known = [Int8](repeating: 1, count: frauds) + [Int8](repeating: 0, count: genuine)
+            let weights = FittedModel.weights(holdout, training: known + [-1, -1])
+            return [1, 0, -1].map { label in
+                holdout.indices.reduce(0) { holdout[$1] == label ? $0 + weights[$1] : $0 }
+            }
+        }
+        let cases: [(frauds: Int, genuine: Int, wanted: Double)] = [
+            // 8 of 40 are frauds: so 2 of 10.
+            (5, 25, 2), (0, 0, 3), (15, 15, 4.5),
+            // 3 of 40, and 33: but each counts for half of one at least, and for two at most.
+            (0, 30, 1.5), (30, 0, 6),
+        ]
+        for (frauds, genuine, wanted) in cases {
+            for (sum, wanted) in zip(sums(frauds, genuine), [wanted, 10 - wanted, 1]) {
+                #expect(abs(sum - wanted) < 1e-12, "\(frauds), \(genuine)")
+            }
+        }
+        for one in [[Int8](repeating: 0, count: 4), [1, 1], [-1, -1], []] {
+            #expect(FittedModel.weights(one, training: [1, 0, 0]) == one.map { _ in 1 })
+        }
+    }
+
     @Test func figuresCountWhatWasKnown() throws {
         let (workshop, labels) = try world()
         let metrics = try said(workshop, labels).metrics
@@ -188,6 +242,23 @@ private final class WitnessModel: DetectorModel {
 
     func encode() -> [UInt8] {
         withUnsafeBytes(of: columns) { Array($0) } + withUnsafeBytes(of: digest) { Array($0) }
+    }
+}
+
+/// Amounts far from the mean, said to be learned from labels.
+private struct AmountLearner: Detector {
+    let info = DetectorInfo(
+        id: "amount-learner", version: "1.0.0", summary: "Amounts far from the mean.", parameters: [],
+        uses: [.references])
+
+    func fit(
+        _ rows: FeatureRows, labels: UnsafeBufferPointer<Int8>?, context: FitContext
+    ) throws -> any DetectorModel {
+        try AmountDetector().fit(rows, labels: labels, context: context)
+    }
+
+    func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
+        try AmountDetector().decode(artifact)
     }
 }
 

@@ -89,6 +89,21 @@ import Testing
         #expect(ScoreMetrics.threshold([], contamination: 0.1).isFinite)
     }
 
+    @Test func weightedRowsFillTheBudgetByTheirWeights() {
+        let scores = (0..<200).map { Double(($0 * 37) % 200) }
+        let ones = [Double](repeating: 1, count: 200)
+        for budget in [0.001, 0.05, 0.333, 0.5] {
+            #expect(
+                ScoreMetrics.threshold(scores, weights: ones, contamination: budget)
+                    == ScoreMetrics.threshold(scores, contamination: budget))
+        }
+        // 1.5 + 1.5 of 30 are within 0.12 of them; the third would be beyond it.
+        let weights = scores.map { $0 < 3 ? 1.5 : 25.5 / 197 }
+        #expect(ScoreMetrics.threshold(scores, weights: weights, contamination: 0.12) == 2)
+        #expect(ScoreMetrics.threshold([3, 1, 2], weights: [1, 1, 1], contamination: 0.01) == 1)
+        #expect(ScoreMetrics.threshold([], weights: [], contamination: 0.1).isFinite)
+    }
+
     @Test func rankCorrelationSeesOrderOnly() throws {
         #expect(ScoreMetrics.rankCorrelation([1, 2, 3], [10, 200, 3_000]) == 1)
         #expect(ScoreMetrics.rankCorrelation([1, 2, 3], [3, 2, 1]) == -1)

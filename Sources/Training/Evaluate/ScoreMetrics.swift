@@ -114,6 +114,19 @@ public enum ScoreMetrics {
         return sorted[min(Int((contamination * Double(sorted.count)).rounded(.down)), last)]
     }
 
+    /// The same where rows count by their weight, which is above 0.
+    static func threshold(_ scores: [Double], weights: [Double], contamination: Double) -> Double {
+        let order = scores.indices.sorted { scores[$0] < scores[$1] }
+        guard let last = order.last else { return -.greatestFiniteMagnitude }
+        let budget = contamination * weights.reduce(0, +)
+        var weight = 0.0
+        for row in order {
+            weight += weights[row]
+            if weight > budget { return scores[row] }
+        }
+        return scores[last]
+    }
+
     /// Spearman's rank correlation, ties sharing their mean rank.
     public static func rankCorrelation(_ a: [Double], _ b: [Double]) -> Double? {
         guard a.count == b.count, a.count > 1 else { return nil }

@@ -55,11 +55,44 @@ struct FittedModel {
     /// Chooses the threshold, and what severity is measured by, on rows that the model has not seen: one that learns from
     /// labels scores those it has learned from lower, or higher, than any other, so that of unseen rows too few would be
     /// alerts and severities too low.
-    mutating func settle(unseen scores: [Double], contamination: Double) {
+    ///
+    /// Frauds come in bursts, and most alerts of such a model are frauds: the few days of the holdout may have twice their
+    /// usual share of them, or half. So for the threshold its frauds count for about as many as there are among all days'
+    /// rows.
+    ///
+    /// - Parameters:
+    ///   - scores: Of the holdout.
+    ///   - labels: Of the holdout's rows.
+    ///   - training: Labels of the training rows.
+    mutating func settle(
+        unseen scores: [Double], labels: [Int8], training: [Int8], contamination: Double
+    ) {
         guard scores.count >= Self.leastUnseenRows else { return }
-        threshold = ScoreMetrics.threshold(scores, contamination: contamination)
+        threshold = ScoreMetrics.threshold(
+            scores, weights: Self.weights(labels, training: training), contamination: contamination)
         usualScores = scores
     }
+
+    /// How much each row of the holdout counts, so that the known frauds among it have the share that they have among all
+    /// known rows (post-stratification: D. Holt, T. M. F. Smith, JRSS A 142(1), 1979); 1 for a row of which nobody knows.
+    ///
+    /// No fraud counts for more than two, nor for less than half of one: those of a burst are alike, and where the holdout
+    /// has but one burst its scores do not stand for others.
+    static func weights(_ labels: [Int8], training: [Int8]) -> [Double] {
+        func counts(_ labels: [Int8]) -> (frauds: Double, genuine: Double) {
+            (Double(labels.count { $0 == 1 }), Double(labels.count { $0 == 0 }))
+        }
+        let (own, before) = (counts(labels), counts(training))
+        // What the holdout has none of cannot stand for others.
+        guard own.frauds > 0, own.genuine > 0 else { return labels.map { _ in 1 } }
+        let known = own.frauds + own.genuine
+        let share = (own.frauds + before.frauds) / (known + before.frauds + before.genuine)
+        let fraud = min(max(share * known / own.frauds, 1 / greatestWeight), greatestWeight)
+        let genuine = (known - fraud * own.frauds) / own.genuine
+        return labels.map { $0 == 1 ? fraud : $0 == 0 ? genuine : 1 }
+    }
+
+    private static let greatestWeight = 2.0
 }
 
 /// Stage 3: fits preprocessing and detector on the training rows, and chooses the threshold on their scores.
