@@ -12,6 +12,12 @@ import Testing
     private static func request(
         _ call: KafkaRequest.Call, version: Int16, _ write: (inout WireWriter) -> Void
     ) -> KafkaRequest {
+        framed(call, version: version, write).request
+    }
+
+    private static func framed(
+        _ call: KafkaRequest.Call, version: Int16, _ write: (inout WireWriter) -> Void
+    ) -> (request: KafkaRequest, bytes: [UInt8]) {
         var header = WireWriter(isFlexible: false)
         header.append(call.rawValue)
         header.append(version)
@@ -20,7 +26,8 @@ import Testing
         var body = WireWriter(isFlexible: version >= call.firstFlexibleVersion)
         body.endTags()
         write(&body)
-        return KafkaRequest(header.bytes + body.bytes)
+        let bytes = header.bytes + body.bytes
+        return (KafkaRequest(bytes), bytes)
     }
 
     /// An offset in a transaction.
@@ -49,11 +56,14 @@ import Testing
         }
     }
 
-    private static var committed: [UInt8] {
+    private static var committed: [UInt8] { answer(error: 0) }
+
+    /// To the end of a transaction.
+    private static func answer(error: Int16) -> [UInt8] {
         var answer = WireWriter(isFlexible: false)
         answer.append(Int32(1))
         answer.append(Int32(0))
-        answer.append(Int16(0))
+        answer.append(error)
         return answer.bytes
     }
 
@@ -104,5 +114,46 @@ import Testing
         // Asked again, the broker tells what the transaction has left.
         #expect(duties.passing(Self.offset, to: Self.look) == Self.offset)
         #expect(duties.unstableOffsets == 1)
+    }
+
+    /// The broker would commit the offsets of what it has aborted.
+    @Test func aTransactionThatARestartHasEndedIsNotGoneOnWith() {
+        let duties = BrokerDuties(upstreamPort: 1)
+        defer { duties.end() }
+        #expect(duties.answer(to: Self.offsets) == nil)
+        duties.brokerRestarts()
+        #expect(duties.abortedTransactions == 1)
+        #expect(duties.answer(to: Self.offsets) != nil)
+        #expect(duties.answer(to: Self.commit) == Self.answer(error: KafkaRequest.invalidProducerEpoch))
+        // Nothing is held back for it any more from whoever asks now.
+        #expect(duties.passing(Self.offset, to: Self.look) == Self.offset)
+        let start = Self.request(.initProducerID, version: 0) { body in
+            body.append(Self.producer)
+            body.append(Int32(12_000))
+        }
+        #expect(duties.answer(to: start) == nil)
+        #expect(duties.answer(to: Self.offsets) == nil && duties.answer(to: Self.commit) == nil)
+    }
+
+    /// The broker would take a member that waits for others to join for silent: it is told of a longer session, and the
+    /// duties keep the real one.
+    @Test(arguments: [Int16(5), 6])
+    func theBrokerIsToldOfALongSession(version: Int16) {
+        func join(_ milliseconds: Int32) -> (request: KafkaRequest, bytes: [UInt8]) {
+            Self.framed(.joinGroup, version: version) { body in
+                body.append(Self.group)
+                body.append(milliseconds)
+                body.append(Int32(300_000))
+                body.append("member")
+                body.append("instance")
+            }
+        }
+        let duties = BrokerDuties(upstreamPort: 1)
+        defer { duties.end() }
+        let (request, bytes) = join(6_000)
+        #expect(request.timeoutMilliseconds == 6_000 && request.member == "member")
+        #expect(duties.passing(bytes, of: request) == join(1_800_000).bytes)
+        let (look, other) = Self.framed(.heartbeat, version: 0) { $0.append(Self.group) }
+        #expect(duties.passing(other, of: look) == other)
     }
 }

@@ -186,6 +186,7 @@ final class ProveServers {
         broker?.signal(SIGTERM)
         try broker?.waitForEnd(seconds: 30)
         Thread.sleep(forTimeInterval: awaySeconds)
+        proxy.duties.brokerRestarts()
         try startBroker()
         try proxy.comeBack()
     }

@@ -5,8 +5,12 @@ import Synchronization
 /// - a transaction's offsets under another generation than the group's are refused (ILLEGAL_GENERATION);
 /// - the committed offset of a partition that has offsets in an open transaction is not given to who asks for stable ones
 ///   (UNSTABLE_OFFSET_COMMIT), as a consumer does that reads what is committed;
-/// - a member that is silent for its session's time is removed from its group;
-/// - a transaction that is open for longer than its time is aborted, and its producer fenced.
+/// - a member that is silent for its session's time is removed from its group, and one that waits for others to join is
+///   not silent: the broker is told of sessions of half an hour, as it takes who waits for longer than its session out of
+///   the group, and who has not been answered then waits on;
+/// - a transaction that is open for longer than its time is aborted, and its producer fenced;
+/// - a transaction outlives a restart: this broker aborts it, forgets it, and takes the rest of it all the same, so that its
+///   offsets are committed and its messages are not. Here its producer is fenced.
 public final class BrokerDuties: Sendable {
     private static let illegalGeneration: Int16 = 22
     private static let unstableOffsetCommit: Int16 = 88
@@ -44,6 +48,8 @@ public final class BrokerDuties: Sendable {
         var sessions: [Member: Session] = [:]
         var transactionTimeouts: [String: Duration] = [:]
         var transactions: [String: OpenTransaction] = [:]
+        /// Whose transactions a restart has ended.
+        var forgotten: Set<String> = []
         /// When transactions that held these last ended.
         var settled: [Place: ContinuousClock.Instant] = [:]
         var refusals = 0
@@ -66,10 +72,12 @@ public final class BrokerDuties: Sendable {
     }
 
     private let upstreamPort: UInt16
+    private let keepsSessions: Bool
     private let state = Mutex(State())
 
-    init(upstreamPort: UInt16) {
+    init(upstreamPort: UInt16, keepsSessions: Bool = true) {
         self.upstreamPort = upstreamPort
+        self.keepsSessions = keepsSessions
         Thread.detachNewThread { [weak self] in
             while let self, !state.withLock({ $0.isEnded }) {
                 sweep()
@@ -79,6 +87,15 @@ public final class BrokerDuties: Sendable {
     }
 
     func end() { state.withLock { $0.isEnded = true } }
+
+    /// The broker has ended, and is started again.
+    public func brokerRestarts() {
+        state.withLock { state in
+            state.forgotten.formUnion(state.transactions.keys)
+            state.abortedTransactions += state.transactions.count
+            for id in state.transactions.keys { state.settle(id) }
+        }
+    }
 
     /// Offsets of an old generation that were refused.
     public var refusals: Int { state.withLock { $0.refusals } }
@@ -94,6 +111,9 @@ public final class BrokerDuties: Sendable {
     /// The answer to a request that the broker must not see; nil: it may.
     func answer(to request: KafkaRequest) -> [UInt8]? {
         state.withLock { state in
+            if state.forgotten.contains(request.transactionalID), let refusal = Self.fencing(request) {
+                return refusal
+            }
             let member = Member(group: request.group, id: request.member)
             switch request.call {
             case .joinGroup, .syncGroup, .heartbeat:
@@ -103,6 +123,7 @@ public final class BrokerDuties: Sendable {
             case .initProducerID where !request.transactionalID.isEmpty:
                 state.transactionTimeouts[request.transactionalID] = .milliseconds(
                     request.timeoutMilliseconds)
+                state.forgotten.remove(request.transactionalID)
             case .addPartitionsToTransaction, .addOffsetsToTransaction:
                 if state.transactions[request.transactionalID] == nil {
                     state.transactions[request.transactionalID] = OpenTransaction(since: .now)
@@ -123,6 +144,31 @@ public final class BrokerDuties: Sendable {
             }
             return nil
         }
+    }
+
+    /// The answer to what may change something; nil: it may not.
+    private static func fencing(_ request: KafkaRequest) -> [UInt8]? {
+        switch request.call {
+        case .produce: request.produceAnswer(error: KafkaRequest.invalidProducerEpoch)
+        case .transactionOffsetCommit:
+            request.transactionOffsetsAnswer(error: KafkaRequest.invalidProducerEpoch)
+        case .endTransaction where request.isCommit:
+            request.transactionEndAnswer(error: KafkaRequest.invalidProducerEpoch)
+        default: nil
+        }
+    }
+
+    private static let longSessionMilliseconds: Int32 = 1_800_000
+
+    /// A request as the broker is to see it.
+    func passing(_ bytes: [UInt8], of request: KafkaRequest) -> [UInt8] {
+        guard keepsSessions, let position = request.sessionTimePosition, position + 4 <= bytes.count
+        else { return bytes }
+        var bytes = bytes
+        withUnsafeBytes(of: Self.longSessionMilliseconds.bigEndian) {
+            bytes.replaceSubrange(position..<position + 4, with: $0)
+        }
+        return bytes
     }
 
     /// The broker's answer as a client is to see it.
@@ -214,7 +260,7 @@ public final class BrokerDuties: Sendable {
             }.map(\.key)
             return (silent, abandoned)
         }
-        for member in silent {
+        for member in silent where keepsSessions {
             let isRemoved = remove(member)
             state.withLock { state in
                 if isRemoved == true { state.removedMembers += 1 }

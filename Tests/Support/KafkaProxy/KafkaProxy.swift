@@ -37,8 +37,10 @@ public final class KafkaProxy: Sendable {
     private let state = Mutex(State())
     private let gate = Gate()
 
-    /// - Parameter upstream: `127.0.0.1:port` of the broker, which names itself so too.
-    public init(upstream: String) throws {
+    /// - Parameters:
+    ///   - upstream: `127.0.0.1:port` of the broker, which names itself so too.
+    ///   - keepsSessions: In the broker's place, which is told of long ones; false: it keeps them itself.
+    public init(upstream: String, keepsSessions: Bool = true) throws {
         guard let port = upstream.split(separator: ":").last.flatMap({ UInt16($0) }),
             upstream.hasPrefix("127.0.0.1:")
         else { throw ProxyError("the broker's address is not 127.0.0.1:port: \(upstream)") }
@@ -46,7 +48,7 @@ public final class KafkaProxy: Sendable {
         let (descriptor, own) = try Self.listen(port: 0)
         self.port = own
         address = "127.0.0.1:\(own)"
-        duties = BrokerDuties(upstreamPort: port)
+        duties = BrokerDuties(upstreamPort: port, keepsSessions: keepsSessions)
         state.withLock { $0.listener = descriptor }
         accept(on: descriptor)
     }
@@ -243,7 +245,7 @@ final class Connection: @unchecked Sendable {  // `waiting` and `isEnded` are us
                 guard proxy.admits(request) else { break }
                 let answer = proxy.refusal(of: request) ?? proxy.duties.answer(to: request)
                 self.put(Waiting(request: request, answer: answer))
-                if answer == nil, !self.broker.write(bytes) { break }
+                if answer == nil, !self.broker.write(proxy.duties.passing(bytes, of: request)) { break }
             }
             self.clientHasGone()
         }

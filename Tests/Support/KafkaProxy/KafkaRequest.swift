@@ -62,6 +62,8 @@ public struct KafkaRequest: Sendable {
     public private(set) var wantsStableOffsets = false
     /// Of a session or a transaction.
     public private(set) var timeoutMilliseconds: Int32 = 0
+    /// Where a session's time stands in the bytes.
+    private(set) var sessionTimePosition: Int?
     /// The largest batch that is to be stored.
     public private(set) var recordsSize = 0
 
@@ -80,6 +82,7 @@ public struct KafkaRequest: Sendable {
         case .produce where version >= 3: readRecords(&body)
         case .joinGroup:
             group = body.string()
+            sessionTimePosition = body.position
             timeoutMilliseconds = body.int32()
             if version >= 1 { _ = body.int32() }
             member = body.string()
@@ -160,6 +163,18 @@ public struct KafkaRequest: Sendable {
     }
 
     static let messageTooLarge: Int16 = 10
+    static let invalidProducerEpoch: Int16 = 47
+
+    /// The answer to a transaction's end that refuses it.
+    func transactionEndAnswer(error: Int16) -> [UInt8] {
+        var writer = WireWriter(isFlexible: isFlexible)
+        writer.append(correlation)
+        writer.endTags()
+        writer.append(Int32(0))
+        writer.append(error)
+        writer.endTags()
+        return writer.bytes
+    }
 
     /// The answer to records that refuses all of them.
     func produceAnswer(error: Int16) -> [UInt8] {
