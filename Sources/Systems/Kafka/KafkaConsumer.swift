@@ -156,8 +156,8 @@ public final class KafkaConsumer: Sendable {
         return batch.finish(client: client)
     }
 
-    /// Ends: `onRevoked` is called for what is owned, on this thread. Idempotent. Messages that were handed out stay
-    /// valid.
+    /// Ends: `onRevoked` is called for what is owned, on a thread that this one waits for. Idempotent. Messages that were
+    /// handed out stay valid.
     ///
     /// - Parameters:
     ///   - timeoutMilliseconds: After it the group is left as it is, and the broker ends the membership with its session.
@@ -246,23 +246,26 @@ public final class KafkaConsumer: Sendable {
             if rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE,
                 let list = rd_kafka_event_topic_partition_list(event)
             {
-                let isDeclined = rebalances.received(
-                    Rebalances.Change(
-                        code: rd_kafka_event_error(event), list: PartitionList(copying: list),
-                        isLost: rd_kafka_assignment_lost(client.pointer) != 0),
-                    client: client.pointer, logger: client.events.logger)
-                if isDeclined { decline(waiting: remaining) }
+                let change = Rebalances.Change(
+                    code: rd_kafka_event_error(event), list: PartitionList(copying: list),
+                    isLost: rd_kafka_assignment_lost(client.pointer) != 0)
+                answer(change, waiting: min(remaining, Self.answerMilliseconds))
             }
             rd_kafka_event_destroy(event)
         }
     }
 
-    /// Should librdkafka have ended the group since it said what it assigns, nobody answers the call any more: it costs a
-    /// thread and its client then, and not who closes.
-    private func decline(waiting milliseconds: Int) {
+    /// How long the end of a group waits for an answer of the owner or of librdkafka before it looks on.
+    private static let answerMilliseconds = 1_000
+
+    /// Should librdkafka have ended the group since it said what it gives or takes, it answers no more what is asked of the
+    /// group: that costs a thread and its client then, and not who closes.
+    private func answer(_ change: Rebalances.Change, waiting milliseconds: Int) {
         let (client, rebalances) = (client, rebalances)
         _ = CallThread(name: "kafka close").call(timeoutMilliseconds: milliseconds) {
-            rebalances.decline(client: client.pointer, logger: client.events.logger)
+            if rebalances.received(change, client: client.pointer, logger: client.events.logger) {
+                rebalances.decline(client: client.pointer, logger: client.events.logger)
+            }
         }
     }
 
