@@ -14,6 +14,13 @@ import Testing
         #expect(ended.text == "out\nerr\n")
     }
 
+    @Test func whatIsLeftBehindIsNotWaitedFor() throws {
+        let ended = try bounded("5", "setsid sleep infinity & echo pid $!; exit 3")
+        #expect(ended.status == 3)
+        let pid = try #require(ended.text.firstMatch(of: /pid (\d+)/).flatMap { Int32($0.1) })
+        kill(pid, SIGKILL)
+    }
+
     @Test func aTestThatStandsIsNamedAndEndedWithWhatItStarted() throws {
         // In the manner of swift-testing. It would stand for good.
         let stood = try bounded(
