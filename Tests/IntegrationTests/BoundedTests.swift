@@ -26,6 +26,7 @@ import Testing
         let stood = try bounded(
             "0.03",
             """
+            echo '◇ Test run started.'
             echo '◇ Test ends() started.'; echo '✔ Test ends() passed after 0.1 seconds.'
             echo '◇ Test stands(path:) started.'; sleep infinity & echo "pid $!"; wait
             """)

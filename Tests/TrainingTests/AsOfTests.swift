@@ -133,7 +133,7 @@ import Transactions
     /// The holdout's days have three times the frauds of the others; of all days these are still fewer than the budget.
     @Test func thresholdsOfDetectorsThatLearnFromLabelsAreForTheFraudsOfAllDays() throws {
         let workshop = try Workshop()
-        workshop.registry.register(AmountLearner())
+        workshop.registry.register(AmountDetector(id: "amount-learner", uses: [.references]))
         let generator = TransactionGenerator(users: 80, seed: 1)
         var number = 0
         for index in 0..<30 {
@@ -242,23 +242,6 @@ private final class WitnessModel: DetectorModel {
 
     func encode() -> [UInt8] {
         withUnsafeBytes(of: columns) { Array($0) } + withUnsafeBytes(of: digest) { Array($0) }
-    }
-}
-
-/// Amounts far from the mean, said to be learned from labels.
-private struct AmountLearner: Detector {
-    let info = DetectorInfo(
-        id: "amount-learner", version: "1.0.0", summary: "Amounts far from the mean.", parameters: [],
-        uses: [.references])
-
-    func fit(
-        _ rows: FeatureRows, labels: UnsafeBufferPointer<Int8>?, context: FitContext
-    ) throws -> any DetectorModel {
-        try AmountDetector().fit(rows, labels: labels, context: context)
-    }
-
-    func decode(_ artifact: ArtifactBytes) throws -> any DetectorModel {
-        try AmountDetector().decode(artifact)
     }
 }
 

@@ -111,8 +111,13 @@ struct Workshop {
 
 /// The smallest detector there is: scores minus the distance of the first column from its mean.
 struct AmountDetector: Detector {
-    let info = DetectorInfo(
-        id: "amount", version: "1.0.0", summary: "Amounts far from the mean.", parameters: [])
+    let info: DetectorInfo
+
+    /// - Parameter uses: What it says that it learns from.
+    init(id: String = "amount", uses: Set<FitInput> = []) {
+        info = DetectorInfo(
+            id: id, version: "1.0.0", summary: "Amounts far from the mean.", parameters: [], uses: uses)
+    }
 
     func fit(
         _ rows: FeatureRows, labels: UnsafeBufferPointer<Int8>?, context: FitContext

@@ -118,23 +118,22 @@ class Case:
         self.lake, self.folder = lake, folder
         self.split = datetime.date.fromisoformat(split)
         self.last = self.split + datetime.timedelta(days=days - 1)
-        self.environment = {
-            "ML_SERVICE_DATA_DIRECTORY": str(folder / "data"), "ML_SERVICE_STORE_URI": str(folder / "store"),
-            "ML_SERVICE_LAKE_URI": str(lake),
-            "ML_SERVICE_REFERENCES_LAG": str(delay if lag is None else lag),
+        self.settings = {
+            "ML_SERVICE_LAKE_URI": str(lake), "ML_SERVICE_REFERENCES_LAG": str(delay if lag is None else lag),
             "ML_SERVICE_REFERENCES_HOURS": str(hours),
         }
 
+    def run(self, *words):
+        return run(*words, folder=self.folder, **self.settings)
+
     def ours(self, detector, *options):
         day_before = self.split - datetime.timedelta(days=1)
-        trained = json.loads(run(
+        trained = json.loads(self.run(
             "train", "--from", "2018-04-15", "--to", day_before, "--as-of", self.split, "--detector", detector,
-            "--json", *options, **self.environment,
+            "--json", *options,
         ))
         version = trained["models"][0]["version"]
-        judged = json.loads(run(
-            "backtest", version, "--from", self.split, "--to", self.last, "--json", **self.environment
-        ))
+        judged = json.loads(self.run("backtest", version, "--from", self.split, "--to", self.last, "--json"))
         return judged["auroc"], judged["average_precision"], judged["card_precision_at100"]
 
     def rows(self):
@@ -142,9 +141,8 @@ class Case:
         day_before = self.split - datetime.timedelta(days=1)
         learned, judged = self.folder / "learned.parquet", self.folder / "judged.parquet"
         if not learned.exists():
-            run("features", "--from", "2018-04-15", "--to", day_before, "--as-of", self.split, "--output", learned,
-                **self.environment)
-            run("features", "--from", self.split, "--to", self.last, "--output", judged, **self.environment)
+            self.run("features", "--from", "2018-04-15", "--to", day_before, "--as-of", self.split, "--output", learned)
+            self.run("features", "--from", self.split, "--to", self.last, "--output", judged)
         return pq.read_table(learned), pq.read_table(judged)
 
     def by_hand(self, left_out=lambda name: False):

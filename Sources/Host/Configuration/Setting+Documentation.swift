@@ -140,8 +140,8 @@ extension Setting {
           names a file that holds the secret, at most 64 KiB: `admin.key_file` in the file and behind `--set`,
           `ML_SERVICE_ADMIN_KEY_FILE`. The end of a line behind it is left out. A secret and its file together are an error, wherever
           they come from. Values of secrets are shown nowhere, only that they are set.
-        - **What is unknown is refused**: a name in the file or behind `--set` that is no setting, one that is given twice, and a value of
-          the wrong kind or out of range end the command with 64 and a line that names it. A variable that begins with
+        - **What is unknown is refused**: a name in the file or behind `--set` that is no setting, one that stands twice in the file, and
+          a value of the wrong kind or out of range end the command with 64 and a line that names it. Behind `--set` the last counts. A variable that begins with
           `ML_SERVICE_` and is no setting is warned of by `serve`, as orchestrators set such ones.
         - **Librdkafka's properties** (`stream.properties`) are an object in the file, in which `true` and `false` are allowed, or
           `name=value;name=value` elsewhere.

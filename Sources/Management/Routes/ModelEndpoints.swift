@@ -128,8 +128,8 @@ func modelEndpoints() -> [Endpoint] {
             .get, "/v1/quarantine", name: "quarantine",
             summary: "Versions that do not serve in this process although they are active, and why",
             details: """
-                The global model's by version, then each user's. `user_id` is absent for the global model. A key that is for some users only sees theirs. Where there are more \
-                than `limit`, the header `Link` names the next page (`rel="next"`).
+                The global model's by version, then each user's. `user_id` is absent for the global model. A key that is for \
+                some users only sees theirs. Where there are more than `limit`, the header `Link` names the next page (`rel="next"`).
                 """,
             scope: .read,
             parameters: [

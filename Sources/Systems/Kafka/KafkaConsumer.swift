@@ -156,8 +156,8 @@ public final class KafkaConsumer: Sendable {
         return batch.finish(client: client)
     }
 
-    /// Ends: `onRevoked` is called for what is owned, on a thread that this one waits for. Idempotent. Messages that were
-    /// handed out stay valid.
+    /// Ends: `onRevoked` is called for what is owned, on a thread that this one waits for, a second at most. Idempotent.
+    /// Messages that were handed out stay valid.
     ///
     /// - Parameters:
     ///   - timeoutMilliseconds: After it the group is left as it is, and the broker ends the membership with its session.
