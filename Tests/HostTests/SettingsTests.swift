@@ -133,14 +133,14 @@ import Testing
     @Test func aFileOfASecretCanBeNamedOnTheCommandLine() async throws {
         for setting in Setting.all.filter(\.isSecret) {
             let options = try CommonOptions.parse(["--set", "\(setting.key)_file=\(try file("hush=hush"))"])
-            #expect(try await options.settings().text(setting.key) == "hush=hush")
+            #expect(try await options.settings(environment: [:]).text(setting.key) == "hush=hush")
         }
         let wrong = [
             "http.host_file=x", "admin.key_file_file=x", "admin.keyfile=x", "admin.key_file=/nowhere",
         ]
         for assignment in wrong {
             let error = await #expect(throws: UsageError.self) {
-                try await CommonOptions.parse(["--set", assignment]).settings()
+                try await CommonOptions.parse(["--set", assignment]).settings(environment: [:])
             }
             let key = String(assignment.prefix { $0 != "=" })
             #expect(error?.description.contains(key) == true, "\(error?.description ?? "")")

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 
 struct SettingsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -66,7 +67,9 @@ struct CommonOptions: ParsableArguments {
     var assignments: [String] = []
 
     /// The settings in force, with a command's own flags on top.
-    func settings(_ flags: [String: String?] = [:]) async throws -> Settings {
+    func settings(
+        _ flags: [String: String?] = [:], environment: [String: String] = ProcessInfo.processInfo.environment
+    ) async throws -> Settings {
         var given: [String: String] = [:]
         for assignment in assignments {
             let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -78,6 +81,6 @@ struct CommonOptions: ParsableArguments {
         }
         given["data.directory"] = data ?? given["data.directory"]
         for (key, value) in flags { given[key] = value ?? given[key] }
-        return try await Settings.load(file: config, flags: given)
+        return try await Settings.load(file: config, flags: given, environment: environment)
     }
 }
