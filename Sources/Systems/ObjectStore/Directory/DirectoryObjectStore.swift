@@ -149,15 +149,6 @@ public struct DirectoryObjectStore: ObjectStore {
         return lock
     }
 
-    /// Somebody else may have removed the folder with its last object.
-    private func syncFolderIfThere(_ folder: String) throws(FileError) {
-        do {
-            try syncFolder(folder)
-        } catch {
-            guard error.code == ENOENT else { throw error }
-        }
-    }
-
     private func filing<Result>(
         _ body: () throws(FileError) -> Result
     ) throws(ObjectStoreError) -> Result {

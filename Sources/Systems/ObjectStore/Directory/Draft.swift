@@ -16,7 +16,7 @@ struct Draft: ~Copyable {
                 return
             } catch {
                 // The folder is not there, or somebody who deleted its last object has just removed it.
-                guard error.code == ENOENT || error.code == EEXIST, attempt < 10 else { throw error }
+                guard error.code == ENOENT || error.code == EEXIST, attempt < 1_000 else { throw error }
                 try makeFolders(folder)
                 attempt += 1
             }

@@ -122,7 +122,7 @@ struct FileStatus {
 func makeFolders(_ path: String) throws(FileError) {
     // A neighbour's delete may take the parent away again between two steps: then begin anew, but not for ever.
     for _ in 0..<1_000 {
-        if mkdir(path, 0o777) == 0 { return try syncFolder(parentFolder(of: path)) }
+        if mkdir(path, 0o777) == 0 { return try syncFolderIfThere(parentFolder(of: path)) }
         if errno == EEXIST { return }
         guard errno == ENOENT, path != "/", !path.isEmpty else { break }
         try makeFolders(parentFolder(of: path))
@@ -130,9 +130,13 @@ func makeFolders(_ path: String) throws(FileError) {
     throw FileError("making the folder \(path)")
 }
 
-/// Has the disk remember which files a folder holds.
-func syncFolder(_ path: String) throws(FileError) {
-    try OpenFile(path, O_RDONLY | O_DIRECTORY, action: "opening the folder").sync()
+/// Has the disk remember which files a folder holds. Somebody else may have removed the folder with its last object.
+func syncFolderIfThere(_ path: String) throws(FileError) {
+    do {
+        try OpenFile(path, O_RDONLY | O_DIRECTORY, action: "opening the folder").sync()
+    } catch {
+        guard error.code == ENOENT else { throw error }
+    }
 }
 
 func parentFolder(of path: String) -> String {
