@@ -3,6 +3,8 @@
 import PackageDescription
 
 let strict: [SwiftSetting] = [.enableUpcomingFeature("ExistentialAny")]
+/// Of what computes: optimised in debug builds too, as the tests spend their time there.
+let computing: [SwiftSetting] = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
 /// Where `scripts/setup` unpacks native libraries that Debian lacks. pkg-config finds their headers;
 /// an rpath cannot come from a .pc file (SwiftPM drops it), so it is given here.
@@ -54,28 +56,30 @@ let package = Package(
     ],
     targets: [
         // Detectors: the contract and nothing else of ours, but for the ensemble of the other two.
-        .target(name: "CForestKernels", path: "Sources/Detectors/CForestKernels"),
+        .target(
+            name: "CForestKernels", path: "Sources/Detectors/CForestKernels",
+            cSettings: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
         .target(
             name: "IsolationForest", dependencies: [detectorAPI, exact, "CForestKernels"],
-            path: "Sources/Detectors/IsolationForest", exclude: ["Entry"], swiftSettings: strict),
+            path: "Sources/Detectors/IsolationForest", exclude: ["Entry"], swiftSettings: computing),
         .target(
             name: "IsolationForestEntry", dependencies: ["IsolationForest", detectorAPI, pluginStamp],
             path: "Sources/Detectors/IsolationForest/Entry", swiftSettings: strict),
         .target(
             name: "ZScoreBaseline", dependencies: [detectorAPI, exact],
-            path: "Sources/Detectors/ZScoreBaseline", exclude: ["Entry"], swiftSettings: strict),
+            path: "Sources/Detectors/ZScoreBaseline", exclude: ["Entry"], swiftSettings: computing),
         .target(
             name: "ZScoreBaselineEntry", dependencies: ["ZScoreBaseline", detectorAPI, pluginStamp],
             path: "Sources/Detectors/ZScoreBaseline/Entry", swiftSettings: strict),
         .target(
             name: "Ensemble", dependencies: ["IsolationForest", "ZScoreBaseline", detectorAPI, exact],
-            path: "Sources/Detectors/Ensemble", exclude: ["Entry"], swiftSettings: strict),
+            path: "Sources/Detectors/Ensemble", exclude: ["Entry"], swiftSettings: computing),
         .target(
             name: "EnsembleEntry", dependencies: ["Ensemble", detectorAPI, pluginStamp],
             path: "Sources/Detectors/Ensemble/Entry", swiftSettings: strict),
         .target(
             name: "TailSurprise", dependencies: [detectorAPI, exact],
-            path: "Sources/Detectors/TailSurprise", exclude: ["Entry"], swiftSettings: strict),
+            path: "Sources/Detectors/TailSurprise", exclude: ["Entry"], swiftSettings: computing),
         .target(
             name: "TailSurpriseEntry", dependencies: ["TailSurprise", detectorAPI, pluginStamp],
             path: "Sources/Detectors/TailSurprise/Entry", swiftSettings: strict),
@@ -83,7 +87,7 @@ let package = Package(
         .target(name: "CLightGBM", path: "Sources/Detectors/BoostedTrees/CLightGBM"),
         .target(
             name: "BoostedTrees", dependencies: [detectorAPI, exact, "CForestKernels", "CLightGBM"],
-            path: "Sources/Detectors/BoostedTrees", exclude: ["CLightGBM", "Entry"], swiftSettings: strict),
+            path: "Sources/Detectors/BoostedTrees", exclude: ["CLightGBM", "Entry"], swiftSettings: computing),
         .target(
             name: "BoostedTreesEntry", dependencies: ["BoostedTrees", detectorAPI, pluginStamp],
             path: "Sources/Detectors/BoostedTrees/Entry", swiftSettings: strict,
@@ -144,29 +148,29 @@ let package = Package(
         // The domain.
         .target(
             name: "Transactions", dependencies: ["CSimdJSON", exact], path: "Sources/Transactions",
-            exclude: ["CSimdJSON"], swiftSettings: strict),
+            exclude: ["CSimdJSON"], swiftSettings: computing),
         // libm for sqrt, which is exact, in unoptimised builds; optimised ones have the instruction.
         .target(
-            name: "Features", dependencies: ["Transactions", exact], swiftSettings: strict,
+            name: "Features", dependencies: ["Transactions", exact], swiftSettings: computing,
             linkerSettings: [.linkedLibrary("m")]),
         .target(
             name: "Plugins", dependencies: ["CProcess", detectorAPI, exact, stampLayout, crypto, logging],
             path: "Sources/Plugins", exclude: ["CProcess"],
-            swiftSettings: strict),
+            swiftSettings: computing),
         .target(
             name: "Models",
             dependencies: [
                 detectorAPI, exact, "Plugins", "Features", "Transactions", "ObjectStore", "Redis", "Retrying",
                 "Signing", crypto, grdb, logging, metrics,
             ],
-            swiftSettings: strict),
+            swiftSettings: computing),
         .target(
             name: "Interchange",
             dependencies: ["Models", "Plugins", "Features", detectorAPI, exact, protobuf],
             exclude: ["ONNX/onnx.proto"], swiftSettings: strict),
 
         // The exactly-once protocol: pure, so that a simulator can drive it.
-        .target(name: "BatchProtocol", path: "Sources/Serving/BatchProtocol", swiftSettings: strict),
+        .target(name: "BatchProtocol", path: "Sources/Serving/BatchProtocol", swiftSettings: computing),
 
         // Labels, and what they say of merchants, devices, countries and categories.
         .target(
@@ -194,7 +198,7 @@ let package = Package(
                 "ObjectStore", "Redis", "Retrying",
                 crypto, grdb, logging, metrics, lifecycle,
             ],
-            swiftSettings: strict),
+            swiftSettings: computing),
         .target(
             name: "Serving",
             dependencies: [
@@ -311,11 +315,10 @@ let package = Package(
                 grdb, logging,
             ],
             exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),
-        // Optimised in debug builds too: it runs thousands of schedules.
         .testTarget(
             name: "SimulationTests",
             dependencies: ["BatchProtocol", "Serving", "Kafka", "Features", "Transactions"],
-            swiftSettings: strict + [.unsafeFlags(["-O"], .when(configuration: .debug))],
+            swiftSettings: computing,
             linkerSettings: [.linkedLibrary("m")]),
         .testTarget(
             name: "IntegrationTests",
