@@ -17,6 +17,9 @@ struct EndToEnd {
     /// Sessions that share the partitions, each with two threads of its own.
     private let workers = ProcessInfo.processInfo.environment["BENCH_WORKERS"].flatMap(Int.init) ?? 1
 
+    static let limits =
+        ProcessInfo.processInfo.environment["BENCH_BATCH"].flatMap(Int.init).map { BatchLimits(records: $0) }
+        ?? BatchLimits()
     private let logger = Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
     /// In the names of the topics; a peer that reads the same stream afterwards is told it.
     private let run =
@@ -72,6 +75,7 @@ struct EndToEnd {
         let instance = UUID().uuidString
         var scoring = ScoringWorker.Settings()
         scoring.publish = publish
+        scoring.limits = Self.limits
         let kafka = KafkaSettings(bootstrapServers: brokers)
         let address = try RedisAddress(parsing: redis)
         try RedisConnection(address: address).command(["FLUSHDB"])

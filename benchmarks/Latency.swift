@@ -38,6 +38,7 @@ struct Latency {
         let address = try RedisAddress(parsing: redis)
         var settings = ScoringWorker.Settings()
         settings.publish = .all
+        settings.limits = EndToEnd.limits
         let batches = Mutex((warmUp: Self.warmUp, traces: [BatchTrace]()))
         if slowest > 0 {
             settings.onTraced = { trace in

@@ -27,7 +27,7 @@ struct NullPipeline {
         var (seen, counted) = (0, 0)
         while seen < records {
             let messages = try consumer.poll(
-                maximumCount: 2_000, timeoutMilliseconds: 1_000, lingerMilliseconds: 2)
+                maximumCount: EndToEnd.limits.records, timeoutMilliseconds: 1_000, lingerMilliseconds: 2)
             guard messages.count > 0 else { continue }
             var users: Set<[UInt8]> = []
             for index in 0..<messages.count { users.insert(Array(messages.key(index))) }

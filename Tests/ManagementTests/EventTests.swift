@@ -1,8 +1,10 @@
 import Foundation
+import Lake
 import Testing
 
 @testable import Management
 @testable import Models
+@testable import Training
 
 /// Who listens hears what happens, once, and nobody waits for who does not keep up.
 @Suite struct EventTests {
@@ -57,10 +59,41 @@ import Testing
         let hub = EventHub()
         let slow = try #require(hub.listen(EventHub.Filter(), after: nil))
         for version in 1...10_000 { hub.note([change(nil, version)]) }
-        #expect(!hub.hasListeners)
+        #expect(hub.listeningSince == nil)
         var count = 0
         for await _ in slow.events { count += 1 }
         #expect(count == EventHub.maximumKept + EventHub.maximumWaiting)
+    }
+
+    /// A job takes less than the second between two looks.
+    @Test func aJobThatBeganAndEndedBeforeTheFirstLookIsTold() throws {
+        let day = LakeDay(dayNumber: 20_500)
+        func job(_ id: String, _ milliseconds: Int64) -> TrainingJob {
+            TrainingJob(
+                id: id, request: TrainingRequest(from: day, to: day), createdMilliseconds: milliseconds)
+        }
+        let before = Int64(Date().timeIntervalSince1970 * 1_000)
+        let hub = EventHub()
+        #expect(hub.listeningSince == nil)
+        let first = try #require(hub.listen(EventHub.Filter(), after: nil))
+        let since = try #require(hub.listeningSince)
+        #expect(since >= before)
+        // Who comes later does not change what the first has to hear.
+        _ = hub.listen(EventHub.Filter(), after: nil)
+        #expect(hub.listeningSince == since)
+        hub.leave(first.number)
+        #expect(hub.listeningSince == since)
+
+        let found = [job("new", since + 1), job("at once", since), job("old", since - 1)]
+        #expect(JobWatch.news(found, known: nil, since: since).map(\.id) == ["at once", "new"])
+        var begun = found[1]
+        begun.begin(since + 2)
+        let known = Dictionary(uniqueKeysWithValues: found[1...].map { ($0.id, $0) })
+        #expect(
+            JobWatch.news([found[0], begun, found[2]], known: known, since: since).map(\.id) == [
+                "at once", "new",
+            ])
+        #expect(JobWatch.news(found, known: [:], since: since).count == 3)
     }
 
     @Test func aKeyForSomeUsersHearsOfThemAlone() async throws {

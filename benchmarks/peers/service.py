@@ -26,7 +26,7 @@ import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from sklearn.ensemble import IsolationForest
 
-BATCH = 2_000
+BATCH = int(os.environ.get("BENCH_BATCH", 2_000))
 OWN_BATCH = 200
 TRAINING = 50_000
 CONTAMINATION = 0.01

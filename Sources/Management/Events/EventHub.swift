@@ -72,6 +72,8 @@ public final class EventHub: Sendable {
         var count = 0
         var listeners: [Int: Listener] = [:]
         var nextListener = 0
+        /// Milliseconds since 1970 at which the first of them came.
+        var listeningSince: Int64 = 0
         /// Anomalies told within this second, and those that were not.
         var second = 0
         var told = 0
@@ -204,6 +206,9 @@ public final class EventHub: Sendable {
         let number = state.withLock { state -> Int? in
             guard state.listeners.count < Self.maximumListeners else { return nil }
             for event in missedEvents(after: id, state) where filter.lets(event) { continuation.yield(event) }
+            if state.listeners.isEmpty {
+                state.listeningSince = Int64(Date().timeIntervalSince1970 * 1_000)
+            }
             state.nextListener += 1
             state.listeners[state.nextListener] = Listener(filter: filter, continuation: continuation)
             listening.record(state.listeners.count)
@@ -228,7 +233,8 @@ public final class EventHub: Sendable {
 
     var isFull: Bool { state.withLock { $0.listeners.count >= Self.maximumListeners } }
 
-    var hasListeners: Bool { state.withLock { !$0.listeners.isEmpty } }
+    /// Milliseconds since 1970 from which on somebody has listened; nil: nobody does.
+    var listeningSince: Int64? { state.withLock { $0.listeners.isEmpty ? nil : $0.listeningSince } }
 
     private func missedEvents(after id: String?, _ state: State) -> [Event] {
         guard let id else { return [] }
