@@ -149,10 +149,7 @@ let package = Package(
         .target(
             name: "Transactions", dependencies: ["CSimdJSON", exact], path: "Sources/Transactions",
             exclude: ["CSimdJSON"], swiftSettings: computing),
-        // libm for sqrt, which is exact, in unoptimised builds; optimised ones have the instruction.
-        .target(
-            name: "Features", dependencies: ["Transactions", exact], swiftSettings: computing,
-            linkerSettings: [.linkedLibrary("m")]),
+        .target(name: "Features", dependencies: ["Transactions", exact], swiftSettings: computing),
         .target(
             name: "Plugins", dependencies: ["CProcess", detectorAPI, exact, stampLayout, crypto, logging],
             path: "Sources/Plugins", exclude: ["CProcess"],
@@ -318,8 +315,7 @@ let package = Package(
         .testTarget(
             name: "SimulationTests",
             dependencies: ["BatchProtocol", "Serving", "Kafka", "Features", "Transactions"],
-            swiftSettings: computing,
-            linkerSettings: [.linkedLibrary("m")]),
+            swiftSettings: computing),
         .testTarget(
             name: "IntegrationTests",
             dependencies: [

@@ -17,9 +17,11 @@ struct EndToEnd {
     /// Sessions that share the partitions, each with two threads of its own.
     private let workers = ProcessInfo.processInfo.environment["BENCH_WORKERS"].flatMap(Int.init) ?? 1
 
+    /// Of a batch, of ours and of the null pipeline's: BENCH_BATCH, or the default.
     static let limits =
         ProcessInfo.processInfo.environment["BENCH_BATCH"].flatMap(Int.init).map { BatchLimits(records: $0) }
         ?? BatchLimits()
+
     private let logger = Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
     /// In the names of the topics; a peer that reads the same stream afterwards is told it.
     private let run =
