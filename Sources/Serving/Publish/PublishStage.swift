@@ -43,10 +43,10 @@ public func verdicts(
 ) -> OutputRecords {
     var writer = VerdictWriter(scored, namesSource: namesSource)
     var records = OutputRecords()
+    let consumed = scored.windowed.consumed
     for row in rows ?? (0..<scored.count).filter({ scored.isPublished($0, publish) }) {
         writer.transactions.withText(.userID, row) { user in
             guard let user else { preconditionFailure("a parsed transaction has a user") }
-            let consumed = scored.windowed.consumed
             records.append(
                 key: user, slice: consumed.sliceIndex[row], offset: consumed.offsets[row],
                 identity: eventGroups.map { writer.identity(row, user: user, groups: $0) },
@@ -67,25 +67,50 @@ private struct VerdictWriter {
     let transactions: TransactionBatch
     private let scored: ScoredBatch
     private let consumed: ConsumedBatch
-    /// For each group, the members that its transactions share, before and behind the severity.
-    private let thresholds: [[UInt8]]
-    private let models: [[UInt8]]
-    private let namesSource: Bool
+    private let groups: [Group]
+    /// For each slice, all of `source` but the offset; nil: `source` is null.
+    private let sources: [[UInt8]]?
     private var digest = FeaturesDigest()
+
+    /// What the verdicts of a group share: a class, as it is looked up for each of them.
+    private final class Group {
+        /// Members, as written: before the severity, and behind it.
+        let threshold: [UInt8]
+        let model: [UInt8]
+        let featureRanges: [Range<Int>]
+        let usesReferences: Bool
+        let isCapped: Bool
+
+        init(_ group: RouteGroup, _ references: BatchReferences?) {
+            threshold = thresholdMember(group)
+            model = modelMembers(group, references)
+            let plan = group.model.plan
+            featureRanges = plan.featureRanges
+            usesReferences = plan.usesReferences
+            isCapped = group.model.brief.uncappedThreshold != nil
+        }
+    }
 
     init(_ scored: ScoredBatch, namesSource: Bool) {
         self.scored = scored
-        self.namesSource = namesSource
         consumed = scored.windowed.consumed
         transactions = consumed.transactions
-        thresholds = scored.groups.map(Self.thresholdMember)
         let references = scored.windowed.references
-        models = scored.groups.map { Self.modelMembers($0, references) }
+        groups = scored.groups.map { Group($0, references) }
+        sources = namesSource ? consumed.slices.map(Self.sourceMember) : nil
     }
 
     private static func thresholdMember(_ group: RouteGroup) -> [UInt8] {
         var json = JSONWriter()
         json.field("threshold", group.model.threshold)
+        return json.bytes
+    }
+
+    private static func sourceMember(_ slice: PartitionSlice) -> [UInt8] {
+        var json = JSONWriter()
+        json.beginObject("source")
+        json.field("topic", slice.source.topic)
+        json.field("partition", Int64(slice.source.partition))
         return json.bytes
     }
 
@@ -131,14 +156,14 @@ private struct VerdictWriter {
         json.field("user_id", user)
         json.field("verdict", scored.isAnomaly(row) ? "ANOMALY" : "NORMAL")
         json.field("score", scored.scores[row])
-        let group = Int(scored.groupIndex[row])
-        json.members(thresholds[group])
+        let group = groups[Int(scored.groupIndex[row])]
+        json.members(group.threshold)
         if let severity = scored.severity(row) {
             json.field("severity", severity)
         } else {
             json.nullField("severity")
         }
-        json.members(models[group])
+        json.members(group.model)
         json.beginArray("reasons")
         if let reasons = scored.reasons[Int32(row)] {
             for reason in reasons { writeReason(reason, into: &json) }
@@ -147,12 +172,11 @@ private struct VerdictWriter {
         json.beginArray("marks")
         let marks = scored.windowed.marks[row]
         for (mark, name) in TransactionMarks.names where marks.contains(mark) { json.element(name) }
-        if scored.groups[group].model.brief.uncappedThreshold != nil { json.element("capped") }
-        let plan = scored.groups[group].model.plan
-        if plan.usesReferences { writeReferenceMark(row, into: &json) }
+        if group.isCapped { json.element("capped") }
+        if group.usesReferences { writeReferenceMark(row, into: &json) }
         json.endArray()
         writeRule(row, into: &json)
-        let sha256 = digest.of(row, scored.windowed.features, plan.featureRanges, transactions)
+        let sha256 = digest.of(row, scored.windowed.features, group.featureRanges, transactions)
         json.field("features_sha256") { text in sha256.withUnsafeBytes { Hex.append($0, to: &text) } }
         writeSource(row, into: &json)
         json.field("event_time") { TimeText.append(transactions.timestampMilliseconds[row], to: &$0) }
@@ -174,11 +198,8 @@ private struct VerdictWriter {
     }
 
     private func writeSource(_ row: Int, into json: inout JSONWriter) {
-        guard namesSource else { return json.nullField("source") }
-        let source = consumed.slices[Int(consumed.sliceIndex[row])].source
-        json.beginObject("source")
-        json.field("topic", source.topic)
-        json.field("partition", Int64(source.partition))
+        guard let sources else { return json.nullField("source") }
+        json.members(sources[Int(consumed.sliceIndex[row])])
         json.field("offset", consumed.offsets[row])
         json.endObject()
     }
@@ -233,10 +254,7 @@ private struct FeaturesDigest {
         texts.removeAll(keepingCapacity: true)
         for (_, field) in FeatureSchema.categorical {
             transactions.withText(field, row) { text in
-                let count = UInt32(bitPattern: Int32(text?.count ?? -1))
-                for shift in [0, 8, 16, 24] as [UInt32] {
-                    texts.append(UInt8(truncatingIfNeeded: count >> shift))
-                }
+                withUnsafeBytes(of: Int32(text?.count ?? -1).littleEndian) { texts.append(contentsOf: $0) }
                 if let text { texts.append(contentsOf: text) }
             }
         }

@@ -22,10 +22,7 @@ public enum Hex {
     /// The same, of bytes that lie together, as one piece.
     public static func append(_ bytes: UnsafeRawBufferPointer, to text: inout [UInt8]) {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 2 * bytes.count) { digits in
-            for (place, byte) in bytes.enumerated() {
-                digits[2 * place] = digit(byte >> 4)
-                digits[2 * place + 1] = digit(byte & 15)
-            }
+            exact_hex(bytes.baseAddress, bytes.count, digits.baseAddress)
             text.append(contentsOf: digits)
         }
     }

@@ -87,11 +87,22 @@ public struct JSONWriter {
     }
 
     private mutating func key(_ name: StaticString) {
-        comma()
-        bytes.append(UInt8(ascii: "\""))
-        append(name)
-        bytes.append(UInt8(ascii: "\""))
-        bytes.append(UInt8(ascii: ":"))
+        // One append a name: every verdict has some twenty of them.
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: name.utf8CodeUnitCount + 4) { piece in
+            var count = 0
+            func put(_ mark: Unicode.Scalar) {
+                piece[count] = UInt8(ascii: mark)
+                count += 1
+            }
+            if needsComma { put(",") }
+            put("\"")
+            let text = UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+            count = piece[count...].update(fromContentsOf: text)
+            put("\"")
+            put(":")
+            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: piece[..<count]))
+        }
+        needsComma = true
     }
 
     private mutating func open(_ bracket: UInt8, _ name: StaticString?) {
@@ -116,22 +127,12 @@ public struct JSONWriter {
     public mutating func append(plain json: UnsafeBufferPointer<UInt8>) { bytes.append(contentsOf: json) }
 
     public mutating func append(_ number: some FixedWidthInteger) {
-        if let small = UInt64(exactly: number) { return append(digitsOf: small) }
+        if let small = UInt64(exactly: number) { return Digits.append(small, to: &bytes) }
         if let negative = Int64(exactly: number) {
             bytes.append(UInt8(ascii: "-"))
-            return append(digitsOf: negative.magnitude)
+            return Digits.append(negative.magnitude, to: &bytes)
         }
         bytes.append(contentsOf: String(number).utf8)
-    }
-
-    private mutating func append(digitsOf number: UInt64) {
-        let start = bytes.count
-        var rest = number
-        repeat {
-            bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
-            rest /= 10
-        } while rest > 0
-        bytes[start...].reverse()
     }
 
     /// The shortest decimal that reads back as the same number; null when it is not finite.

@@ -58,11 +58,11 @@ public enum TimeText {
     /// `2018-06-01` with another separator, or none.
     public static func appendDate(_ date: CivilDate, separator: UInt8?, to bytes: inout [UInt8]) {
         if date.year < 0 { bytes.append(UInt8(ascii: "-")) }
-        append(Int(date.year.magnitude), digits: 4, to: &bytes)
+        Digits.append(UInt64(date.year.magnitude), atLeast: 4, to: &bytes)
         if let separator { bytes.append(separator) }
-        append(date.month, digits: 2, to: &bytes)
+        Digits.append(UInt64(date.month), atLeast: 2, to: &bytes)
         if let separator { bytes.append(separator) }
-        append(date.day, digits: 2, to: &bytes)
+        Digits.append(UInt64(date.day), atLeast: 2, to: &bytes)
     }
 
     /// `20130524T000000Z`, as signatures of requests have it.
@@ -72,21 +72,10 @@ public enum TimeText {
         var bytes: [UInt8] = []
         appendDate(CivilDate(daysSince1970: day), separator: nil, to: &bytes)
         bytes.append(UInt8(ascii: "T"))
-        for part in [time / 3600, time / 60 % 60, time % 60] { append(part, digits: 2, to: &bytes) }
+        for part in [time / 3600, time / 60 % 60, time % 60] {
+            Digits.append(UInt64(part), atLeast: 2, to: &bytes)
+        }
         bytes.append(UInt8(ascii: "Z"))
         return String(decoding: bytes, as: UTF8.self)
-    }
-
-    /// At least so many digits.
-    private static func append(_ number: Int, digits: Int, to bytes: inout [UInt8]) {
-        let start = bytes.count
-        var rest = number
-        var written = 0
-        repeat {
-            bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
-            rest /= 10
-            written += 1
-        } while rest > 0 || written < digits
-        bytes[start...].reverse()
     }
 }
