@@ -110,13 +110,14 @@ public final class RedisWindowStore: WindowStore {
     /// KEYS are the users' blobs, the partitions' records, and a new name for each damaged blob; ARGV holds the numbers
     /// of users and partitions, the milliseconds that blobs are kept, then for each user and partition what is
     /// expected where the token stands (empty: no key; `!`: a key of another type) and the new bytes, then for each
-    /// damaged blob which of KEYS it is.
+    /// damaged blob which of KEYS it is. Places are texts, as Lua prints a number anew in each call.
     private static let compareAndSet = RedisScript(
         """
         local users, partitions, kept = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
         local written = users + partitions
+        local call, pcall = redis.call, redis.pcall
         for i = 1, written do
-            local token = redis.pcall('GETRANGE', KEYS[i], \(WindowToken.range.lowerBound), \(WindowToken.range.upperBound - 1))
+            local token = pcall('GETRANGE', KEYS[i], '\(WindowToken.range.lowerBound)', '\(WindowToken.range.upperBound - 1)')
             if type(token) == 'table' then token = '!' end
             if token ~= ARGV[2 * i + 2] then
                 if token == '!' then return -1 end
@@ -124,13 +125,13 @@ public final class RedisWindowStore: WindowStore {
             end
         end
         for i = written + 1, #KEYS do
-            redis.pcall('RENAME', KEYS[tonumber(ARGV[written + i + 3])], KEYS[i])
+            pcall('RENAME', KEYS[tonumber(ARGV[written + i + 3])], KEYS[i])
         end
         for i = 1, users do
-            redis.call('SET', KEYS[i], ARGV[2 * i + 3], 'PX', kept)
+            call('SET', KEYS[i], ARGV[2 * i + 3], 'PX', kept)
         end
         for i = users + 1, written do
-            redis.call('SET', KEYS[i], ARGV[2 * i + 3])
+            call('SET', KEYS[i], ARGV[2 * i + 3])
         end
         return 1
         """)
