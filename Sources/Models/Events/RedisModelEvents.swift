@@ -55,7 +55,7 @@ public final class RedisModelEvents: ModelEvents {
     }
 
     public func erase(_ tenant: Tenant) throws -> Int {
-        guard let userID = tenant.userID else { return 0 }
+        guard tenant.userID != nil else { return 0 }
         try writer.command(["HDEL", .text(current), .text(tenant.name)])
         var removed = 0
         var after = "0-0"
