@@ -12,7 +12,8 @@ import Transactions
 struct EndToEnd {
     let brokers: String
     let redis: String
-    let users = 2_000
+    /// BENCH_USERS.
+    private let users = ProcessInfo.processInfo.environment["BENCH_USERS"].flatMap(Int.init) ?? 2_000
     let records: Int
     /// Sessions that share the partitions, each with two threads of its own.
     private let workers = ProcessInfo.processInfo.environment["BENCH_WORKERS"].flatMap(Int.init) ?? 1

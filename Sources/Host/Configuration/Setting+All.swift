@@ -76,8 +76,8 @@ extension Setting {
             meaning:
                 "PEM file of the authorities that the registry's certificate may be of; none: the system's"),
         Setting(
-            key: "batch.records", kind: .integer(1...100_000), defaultValue: "2000",
-            meaning: "records in a batch at most"),
+            key: "batch.records", kind: .integer(1...100_000), defaultValue: "16000",
+            meaning: "records in a batch at most; so many are taken together only when the service is behind"),
         Setting(
             key: "batch.bytes", kind: .integer(1_024...(64 << 20)), defaultValue: "\(4 << 20)",
             meaning: "bytes in a batch at most"),

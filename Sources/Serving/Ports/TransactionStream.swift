@@ -65,7 +65,10 @@ extension TransactionStream {
     public func stop() {}
 }
 
-/// How large a batch may become before it is worked on.
+/// How large a batch may become before it is worked on: so large only when the service is behind.
+///
+/// A user of a batch has one read and one write of the window, however many of the records are the user's, and a batch
+/// has one transaction: the larger it is the cheaper each record.
 public struct BatchLimits: Sendable {
     public var records: Int
     public var sizeBytes: Int
@@ -73,7 +76,7 @@ public struct BatchLimits: Sendable {
     /// longer wait makes verdicts later and batches hardly larger.
     public var waitMilliseconds: Int
 
-    public init(records: Int = 2_000, sizeBytes: Int = 4 << 20, waitMilliseconds: Int = 2) {
+    public init(records: Int = 16_000, sizeBytes: Int = 4 << 20, waitMilliseconds: Int = 2) {
         self.records = records
         self.sizeBytes = sizeBytes
         self.waitMilliseconds = waitMilliseconds
