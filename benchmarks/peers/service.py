@@ -1,8 +1,8 @@
 """A Python service of the same job as ours, tuned, on the stream that `Benchmarks end-to-end` has left in Kafka.
 
-Transactions from Kafka in batches of 16,000 (of 2,000 it was a quarter slower), windows in Redis (one MGET and one MSET a batch), the features of
-docs/features.md, scikit-learn's isolation forest on the whole batch, anomalies to Kafka, offsets committed after each
-batch. What Python is slow at is left to numpy: the windows of a batch's users are one array, and transactions are folded
+Transactions from Kafka in batches of 16,000 (of 2,000 it was a quarter slower), windows in Redis (one MGET and one MSET
+a batch), the features of docs/features.md, scikit-learn's isolation forest on the whole batch, anomalies to Kafka,
+offsets committed after each batch. What Python is slow at is left to numpy: the windows of a batch's users are one array, and transactions are folded
 into it in rounds, the first of each user, then the second, and so on. Parsing is orjson's, Redis's protocol hiredis's.
 
 Easier than what ours does: at-least-once (ours: exactly once), sets of merchants, countries and devices forget by
