@@ -67,7 +67,8 @@ private struct VerdictWriter {
     let transactions: TransactionBatch
     private let scored: ScoredBatch
     private let consumed: ConsumedBatch
-    private let groups: [Group]
+    /// Made when a verdict of the group is first written: few have one where anomalies alone are published.
+    private var groups: [Group?]
     /// For each slice, all of `source` but the offset; nil: `source` is null.
     private let sources: [[UInt8]]?
     private var digest = FeaturesDigest()
@@ -95,9 +96,16 @@ private struct VerdictWriter {
         self.scored = scored
         consumed = scored.windowed.consumed
         transactions = consumed.transactions
-        let references = scored.windowed.references
-        groups = scored.groups.map { Group($0, references) }
+        groups = Array(repeating: nil, count: scored.groups.count)
         sources = namesSource ? consumed.slices.map(Self.sourceMember) : nil
+    }
+
+    private mutating func group(of row: Int) -> Group {
+        let index = Int(scored.groupIndex[row])
+        if let group = groups[index] { return group }
+        let group = Group(scored.groups[index], scored.windowed.references)
+        groups[index] = group
+        return group
     }
 
     private static func thresholdMember(_ group: RouteGroup) -> [UInt8] {
@@ -156,7 +164,7 @@ private struct VerdictWriter {
         json.field("user_id", user)
         json.field("verdict", scored.isAnomaly(row) ? "ANOMALY" : "NORMAL")
         json.field("score", scored.scores[row])
-        let group = groups[Int(scored.groupIndex[row])]
+        let group = group(of: row)
         json.members(group.threshold)
         if let severity = scored.severity(row) {
             json.field("severity", severity)
