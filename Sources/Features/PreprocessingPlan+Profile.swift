@@ -30,4 +30,25 @@ extension PreprocessingPlan {
             values[count + place] = hash == 0 ? .nan : Double(number(of: hash, in: group))
         }
     }
+
+    /// What a model makes of a row's categories: 1 or 0 for each of `FeatureSchema.categorical`.
+    public struct KnownCategories: Sendable, Hashable {
+        /// The model sees the feature.
+        public var lookedAt = SIMD4<UInt8>()
+        /// The row has a category that has no column of its own.
+        public var unseen = SIMD4<UInt8>()
+    }
+
+    /// - Parameter categories: `categoryCount` hashes; 0 is missing.
+    public func knownCategories(_ categories: UnsafeBufferPointer<UInt64>) -> KnownCategories {
+        var known = KnownCategories()
+        for group in groups {
+            let hash = categories[group.source]
+            known.lookedAt[group.source] = 1
+            if hash != 0, number(of: hash, in: group) == group.categoryCount {
+                known.unseen[group.source] = 1
+            }
+        }
+        return known
+    }
 }

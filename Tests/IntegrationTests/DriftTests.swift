@@ -30,7 +30,7 @@ import Testing
         #expect(after <= 1.5 * before, "\(before) became \(after)")
     }
 
-    /// In the global model's report, and in metrics with a series a feature.
+    /// In a model's report, and in metrics with a series a feature: of the global model, and of users' own together.
     @Test func categoriesThatNoModelKnowsAreCountedAndTold() async throws {
         let folder = try TemporaryFolder()
         try FileManager.default.copyItem(
@@ -44,9 +44,9 @@ import Testing
                 "stream.file": folder.file("stream.jsonl").path, "store.uri": folder.file("store").path,
                 "windows.warm": "never", "flood.seconds": "1", "batch.records": "50",
             ], folder: folder.url)
-        func shares() async throws -> [String: Double] {
+        func shares(_ metric: String = "ml_unseen_category_share") async throws -> [String: Double] {
             let pattern = try Regex<(Substring, Substring, Substring)>(
-                "(?m)^ml_unseen_category_share\\{feature=\"([a-z]+)\"\\} ([0-9.e-]+)$")
+                "(?m)^\(metric)\\{feature=\"([a-z]+)\"\\} ([0-9.e-]+)$")
             let text = try await service.get("/metrics").text
             return Dictionary(
                 uniqueKeysWithValues: text.matches(of: pattern).map { (String($0.1), Double($0.2) ?? -1) })
@@ -55,6 +55,8 @@ import Testing
             try await shares()["category"] ?? 0 > 0.9
         }
         #expect(try await shares()["channel"] ?? 1 < 0.5)
+        let own = try await shares("ml_own_unseen_category_share")
+        #expect(own["category"] ?? 0 > 0.9 && own["channel"] ?? 1 < 0.5, "\(own)")
         let models = try JSONSerialization.jsonObject(with: try await service.get("/v1/models").body)
         let active = (models as? [[String: Any]])?.first { $0["active"] as? Bool == true }
         let version = try #require(active?["version"] as? String)

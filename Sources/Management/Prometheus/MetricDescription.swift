@@ -132,7 +132,11 @@ extension MetricDescription {
         .gauge("ml_score_psi", "Population stability index of the global model's scores against training."),
         .gauge("ml_feature_psi", "The same of a feature.", labels: ["feature"]),
         .gauge(
-            "ml_unseen_category_share", "Share of rows whose category training did not know.",
+            "ml_unseen_category_share",
+            "Share of the global model's rows whose category its training did not know.",
+            labels: ["feature"]),
+        .gauge(
+            "ml_own_unseen_category_share", "The same of the rows that users' own models score.",
             labels: ["feature"]),
         .gauge("ml_models_flooding", "Models that raise far more alerts than they may."),
         .counter("ml_alert_floods_total", "Alert floods found."),

@@ -68,16 +68,4 @@ struct DriftCounts: Sendable {
                 (feature.name, feature.histogram.stabilityIndex(counts, logarithm: DeterministicMath.log))
             })
     }
-
-    /// Of each categorical feature the share of rows whose category had no column of its own.
-    func unseenShares(_ plan: PreprocessingPlan) -> [String: Double] {
-        guard rows > 0 else { return [:] }
-        let codes = Dictionary(uniqueKeysWithValues: plan.profiled.map { ($0.name, $0.codeCount) })
-        var shares: [String: Double] = [:]
-        for (feature, counts) in zip(features, featureCounts) {
-            guard let count = codes[feature.name] ?? nil else { continue }
-            shares[feature.name] = Double(counts[count - 1]) / Double(rows)
-        }
-        return shares
-    }
 }

@@ -6,14 +6,15 @@ import Synchronization
 /// Watches what the models that serve say of the stream: how many alerts each raises against its budget, and how far
 /// scores and features have moved from what it was trained on. Changes no verdict. Thread-safe.
 ///
-/// Of users' own models the alert rate alone, of at most `maximumModels`, those that scored lately.
+/// Of users' own models the alert rate and the share of unseen categories alone, of at most `maximumModels`, those that
+/// scored lately.
 public final class ModelWatch: Sendable {
     public struct Settings: Sendable {
         /// Times its budget that a model's alerts may be before it is a flood.
         public var floodFactor = 5.0
         /// Transactions within the hour below which nothing is called a flood.
         public var minimumTransactions = 500
-        /// Every so many rows of a batch are looked at for drift.
+        /// Every so many rows that a model scores of a batch are looked at for drift, the first one always.
         public var driftStep = 8
 
         public init() {}
@@ -59,12 +60,15 @@ public final class ModelWatch: Sendable {
         let model: ReadyModel
         var rate = AlertRate()
         var drift: DriftCounts?
+        var unseen = UnseenCounts()
         /// Of the latest batch that it scored.
         var lastBatch = 0
     }
 
     private struct State {
         var models: [Key: Watched] = [:]
+        /// Of all users' own models together.
+        var ownUnseen = UnseenCounts()
         var batches = 0
     }
 
@@ -87,7 +91,7 @@ public final class ModelWatch: Sendable {
                         drift: group.model.tenant == .global
                             ? group.model.header.profile.map { DriftCounts($0, group.model.plan) } : nil)
                 watched.lastBatch = state.batches
-                observe(scored, group, Int32(place), into: &watched)
+                observe(scored, group, Int32(place), into: &watched, own: &state.ownUnseen)
                 state.models[key] = watched
             }
             forget(&state)
@@ -95,7 +99,8 @@ public final class ModelWatch: Sendable {
     }
 
     private func observe(
-        _ scored: ScoredBatch, _ group: RouteGroup, _ place: Int32, into watched: inout Watched
+        _ scored: ScoredBatch, _ group: RouteGroup, _ place: Int32, into watched: inout Watched,
+        own: inout UnseenCounts
     ) {
         let transactions = scored.windowed.consumed.transactions
         for row in group.rows where scored.groupIndex[Int(row)] == place {
@@ -103,26 +108,28 @@ public final class ModelWatch: Sendable {
                 timeMilliseconds: transactions.timestampMilliseconds[Int(row)],
                 isAlert: scored.isAnomaly(Int(row)))
         }
-        guard watched.drift != nil else { return }
         let plan = group.model.plan
+        let isOwn = group.model.tenant != .global
         let width = UserWindow.featureCount
-        var values = [Double](repeating: 0, count: plan.profiled.count)
-        var hashes = [UInt64](repeating: 0, count: PreprocessingPlan.categoryCount)
-        for position in stride(from: 0, to: group.rows.count, by: settings.driftStep) {
-            let row = Int(group.rows[position])
-            hashes.withUnsafeMutableBufferPointer {
-                PreprocessingPlan.writeCategories(transactions, row: row, into: $0)
-            }
-            scored.windowed.features.withUnsafeBufferPointer { features in
-                hashes.withUnsafeBufferPointer { hashes in
+        var values = [Double](repeating: 0, count: watched.drift == nil ? 0 : plan.profiled.count)
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: PreprocessingPlan.categoryCount) { hashes in
+            for position in stride(from: 0, to: group.rows.count, by: settings.driftStep) {
+                let row = Int(group.rows[position])
+                PreprocessingPlan.writeCategories(transactions, row: row, into: hashes)
+                let categories = UnsafeBufferPointer(hashes)
+                let known = plan.knownCategories(categories)
+                watched.unseen.add(known)
+                if isOwn { own.add(known) }
+                guard watched.drift != nil else { continue }
+                scored.windowed.features.withUnsafeBufferPointer { features in
                     values.withUnsafeMutableBufferPointer {
                         plan.writeProfiled(
                             numeric: UnsafeBufferPointer(rebasing: features[row * width..<(row + 1) * width]),
-                            categories: hashes, into: $0)
+                            categories: categories, into: $0)
                     }
                 }
+                values.withUnsafeBufferPointer { watched.drift?.add(score: scored.scores[row], values: $0) }
             }
-            values.withUnsafeBufferPointer { watched.drift?.add(score: scored.scores[row], values: $0) }
         }
     }
 
@@ -164,12 +171,20 @@ public final class ModelWatch: Sendable {
                 alerts: watched.rate.alertCount, budget: watched.model.brief.contamination,
                 isFlood: isFlood(watched), driftRows: watched.drift?.rows ?? 0,
                 scoreShift: watched.drift?.scoreShift, featureShifts: watched.drift?.featureShifts ?? [:],
-                unseenShares: watched.drift?.unseenShares(watched.model.plan) ?? [:])
+                unseenShares: watched.unseen.shares)
         }
     }
 
-    /// Writes the global model's figures into the metrics: a series a feature of the schema, none a user.
+    /// Of each categorical feature the share of rows, among those that users' own models scored, whose category the model
+    /// did not know.
+    public var ownUnseenShares: [String: Double] { state.withLock { $0.ownUnseen.shares } }
+
+    /// Writes the figures of the global model, and of all users' own together, into the metrics: a series a feature of the
+    /// schema, none a user.
     public func exportMetrics(globalVersion: Int?) {
+        for (name, share) in ownUnseenShares {
+            Meter(label: "ml_own_unseen_category_share", dimensions: [("feature", name)]).set(share)
+        }
         guard let globalVersion, let report = report(of: .global, version: globalVersion) else { return }
         let rate = Double(report.alerts) / Double(max(report.transactions, 1))
         Meter(label: "ml_model_alert_rate").set(rate)
