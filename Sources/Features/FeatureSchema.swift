@@ -21,25 +21,27 @@ public struct Feature: Sendable, Hashable {
 }
 
 /// The features of a transaction. Names, order and meaning of a version never change: version 1 are the first 25
-/// numeric ones, version 2 those and the 26 of references, version 3 are all; the categorical ones are in each.
+/// numeric ones, version 2 those and the 26 of references, version 3 those and five that compare with the user's own 30
+/// days, version 4 are all; the categorical ones are in each.
 public enum FeatureSchema {
     /// The version that new models are fitted to.
-    public static let version = 3
+    public static let version = 4
     /// Versions that models may name.
-    public static let versions = 1...3
+    public static let versions = 1...4
 
     /// How many of `numeric` a version has.
     public static func numericCount(version: Int) -> Int {
         switch version {
         case 1: numeric1.count
         case 2: numeric1.count + numeric2.count
+        case 3: numeric1.count + numeric2.count + numeric3.count
         default: numeric.count
         }
     }
 
     /// `UserWindow.writeFeatures(for:into:)` writes those of the window, `ReferenceEntries.writeFeatures(into:)` those of
     /// references.
-    public static let numeric: [Feature] = numeric1 + numeric2 + numeric3
+    public static let numeric: [Feature] = numeric1 + numeric2 + numeric3 + numeric4
 
     /// For each feature of version 3 the one that it compares with the user's own 30 days.
     public static let compared = [
@@ -121,6 +123,13 @@ public enum FeatureSchema {
                 number("mean_\(name)_ratio_30d", "", "mean_\(name) / mean_30d; missing when one of them is"),
             ]
         }
+
+    private static let numeric4: [Feature] = [
+        number(
+            "merchant_fraud_days", "d",
+            "time since frauds at the merchant began to be reported, without a pause of more than 10 d since; at most "
+                + "90; missing without any")
+    ]
 
     /// Columns to be encoded, with the text that each reads.
     public static let categorical: [(feature: Feature, field: TextField)] = [

@@ -47,13 +47,10 @@ public struct PreprocessingPlan: Sendable {
         guard column > 0 else { throw .noColumns }
         self.preprocessing = preprocessing
         columnCount = column
-        let references = UserWindow.referenceRange
-        usesReferences = scales.contains { references.contains($0.source) }
-        let count = FeatureSchema.numericCount(version: preprocessing.schemaVersion)
-        featureRanges =
-            usesReferences
-            ? [0..<count]
-            : [0..<references.lowerBound, references.upperBound..<max(references.upperBound, count)]
+        usesReferences = scales.contains { UserWindow.isReference($0.source) }
+        featureRanges = Self.featureRanges(
+            count: FeatureSchema.numericCount(version: preprocessing.schemaVersion),
+            withReferences: usesReferences)
         self.groups = groups
         let cold =
             preprocessing.coldBelow == nil
@@ -61,6 +58,19 @@ public struct PreprocessingPlan: Sendable {
         tables = PlanTables(
             scales: scales, groups: groups, slots: slots, coldBelow: preprocessing.coldBelow ?? 0,
             coldColumns: cold)
+    }
+
+    private static func featureRanges(count: Int, withReferences: Bool) -> [Range<Int>] {
+        if withReferences { return [0..<count] }
+        var ranges: [Range<Int>] = []
+        for place in 0..<count where !UserWindow.isReference(place) {
+            if let last = ranges.last, last.upperBound == place {
+                ranges[ranges.count - 1] = last.lowerBound..<place + 1
+            } else {
+                ranges.append(place..<place + 1)
+            }
+        }
+        return ranges
     }
 
     private static let coldFeatures = Set(Preprocessing.coldFeatures.compactMap(FeatureSchema.index))

@@ -58,6 +58,11 @@ struct ReasonSubject {
         case "new_device": return value == 1 ? (1, 0, "first time with this device") : nil
         case "speed_kmh": return speed()
         case "seconds_since_last": return pause(own)
+        case "merchant_fraud_days":
+            guard !value.isNaN else { return nil }
+            let sentence =
+                "frauds have been reported at this merchant for \(FigureText.duration(86_400 * value))"
+            return (value, .nan, sentence)
         default: break
         }
         if let (kind, window) = OwnUsual.window(of: feature) { return history(kind, window, own) }

@@ -2,9 +2,15 @@ import Exact
 
 extension UserWindow {
     /// Numeric features of a row, `FeatureSchema.numeric.count` of them.
-    public static var featureCount: Int { 56 }
-    /// Those that come from reference tables; the others come from the window.
-    public static var referenceRange: Range<Int> { 25..<51 }
+    public static var featureCount: Int { 57 }
+    /// Those that come from reference tables, ascending; the others come from the window.
+    public static let referencePlaces: [Int] = Array(referenceRange) + [fraudDaysPlace]
+    /// Those of schema version 2.
+    static var referenceRange: Range<Int> { 25..<51 }
+    static var fraudDaysPlace: Int { 56 }
+    static func isReference(_ place: Int) -> Bool {
+        referenceRange.contains(place) || place == fraudDaysPlace
+    }
     /// Those of the window that compare it with its own 30 days.
     static var comparisonRange: Range<Int> { 51..<56 }
     /// Fewer transactions in 30 d say nothing of what is usual, by which a comparison could divide.
@@ -49,6 +55,7 @@ extension UserWindow {
         writeNovelty(of: event, at: time, into: features)
         features[24] = speed(to: event, at: time)
         for place in Self.referenceRange { features[place] = .nan }
+        features[Self.fraudDaysPlace] = .nan
     }
 
     private func writeCalendar(of time: Int64, into features: UnsafeMutableBufferPointer<Float>) {

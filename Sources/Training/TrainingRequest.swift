@@ -69,7 +69,7 @@ public struct TrainingRequest: Codable, Sendable, Hashable {
     func leftOut(usesReferences: Bool) -> Set<String> {
         var names = Set(leftOut ?? [])
         if !usesReferences || names.contains(Self.references) {
-            names.formUnion(FeatureSchema.numeric[UserWindow.referenceRange].map(\.name))
+            names.formUnion(UserWindow.referencePlaces.map { FeatureSchema.numeric[$0].name })
         }
         return names
     }

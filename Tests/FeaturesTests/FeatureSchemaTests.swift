@@ -5,7 +5,7 @@ import Transactions
 
 @Suite struct FeatureSchemaTests {
     @Test func namesOfEachVersion() {
-        #expect(FeatureSchema.version == 3 && FeatureSchema.versions == 1...3)
+        #expect(FeatureSchema.version == 4 && FeatureSchema.versions == 1...4)
         let names =
             "amount log_amount hour_sin hour_cos weekday_sin weekday_cos seconds_since_last "
             + "count_1h sum_1h mean_1h count_24h sum_24h mean_24h count_7d sum_7d mean_7d count_30d sum_30d mean_30d "
@@ -23,9 +23,12 @@ import Transactions
         let second = FeatureSchema.numericCount(version: 2)
         #expect(FeatureSchema.numeric.prefix(first).map(\.name).joined(separator: " ") == names)
         #expect(FeatureSchema.numeric.prefix(second).map(\.name).joined(separator: " ") == names + added)
-        #expect(FeatureSchema.numeric.map(\.name).joined(separator: " ") == names + added + compared)
-        #expect(FeatureSchema.numeric[UserWindow.referenceRange.lowerBound].name == "merchant_risk_2d")
-        #expect(UserWindow.referenceRange.upperBound == second)
+        let third = FeatureSchema.numericCount(version: 3)
+        #expect(
+            FeatureSchema.numeric.prefix(third).map(\.name).joined(separator: " ") == names + added + compared
+        )
+        #expect(FeatureSchema.numeric.suffix(from: third).map(\.name) == ["merchant_fraud_days"])
+        #expect(UserWindow.referencePlaces == Array(first..<second) + [third])
         for (comparison, whole) in FeatureSchema.compared {
             #expect(FeatureSchema.index(of: comparison).map { $0 >= second } == true)
             #expect(FeatureSchema.index(of: whole).map { $0 < first } == true)
@@ -59,8 +62,8 @@ import Transactions
 
             What a detector sees of a transaction. Serving and training compute it with the same code, from the user's
             window *before* the transaction, and from the reference table of its hour. Version 1 are the numeric ones up to
-            `speed_kmh` and the categorical ones, version 2 has those of references, too, up to `user_frauds_30d`; models that were
-            fitted to them are served as ever. Written from the code's own table by `ML_SERVICE_REGENERATE=1 swift test --filter FeatureSchemaTests`; a test fails when the two differ.
+            `speed_kmh` and the categorical ones, version 2 has those of references, too, up to `user_frauds_30d`, version 3 those up
+            to `mean_24h_ratio_30d`; models that were fitted to them are served as ever. Written from the code's own table by `ML_SERVICE_REGENERATE=1 swift test --filter FeatureSchemaTests`; a test fails when the two differ.
 
             | feature | unit | kind | meaning |
             |---|---|---|---|

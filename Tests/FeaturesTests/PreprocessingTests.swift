@@ -100,7 +100,7 @@ import Transactions
         encoder.outputFormatting = .sortedKeys
         let json = try encoder.encode(precise)
         #expect(try JSONDecoder().decode(Preprocessing.self, from: json) == precise)
-        #expect(String(decoding: json, as: UTF8.self).contains("\"schemaVersion\":3"))
+        #expect(String(decoding: json, as: UTF8.self).contains("\"schemaVersion\":\(FeatureSchema.version)"))
     }
 
     /// What a verdict's digest is made of: it stays the same for models of older versions.
@@ -116,6 +116,8 @@ import Transactions
         #expect(try ranges(2, "merchant_risk_2d") == [0..<51])
         #expect(try ranges(3, "amount") == [0..<25, 51..<56])
         #expect(try ranges(3, "merchant_risk_2d") == [0..<56])
+        #expect(try ranges(4, "amount") == [0..<25, 51..<56])
+        #expect(try ranges(4, "merchant_fraud_days") == [0..<57])
     }
 
     @Test func aDamagedPreprocessingIsRefused() {
@@ -124,7 +126,7 @@ import Transactions
             change(&changed)
             #expect(throws: error) { try PreprocessingPlan(changed) }
         }
-        refuses(.unsupportedSchema(4)) { $0.schemaVersion = 4 }
+        refuses(.unsupportedSchema(5)) { $0.schemaVersion = 5 }
         refuses(.unsupportedSchema(0)) { $0.schemaVersion = 0 }
         // Models of version 1 know the features of version 1 alone.
         refuses(.unknownFeature("merchant_risk_2d")) {

@@ -100,11 +100,11 @@ import Transactions
     @Test func whatReferenceTablesKnowIsSaidInWords() throws {
         let row = history.merging([
             "merchant_frauds_7d": 2.47, "merchant_risk_2d": 0.125, "user_frauds_30d": 1,
-            "category_count_30d": 8_727, "device_risk_7d": 0,
+            "category_count_30d": 8_727, "device_risk_7d": 0, "merchant_fraud_days": 3.5,
         ]) { $1 }
         let names = [
             "merchant_frauds_7d", "merchant_risk_2d", "user_frauds_30d", "category_count_30d",
-            "device_risk_7d",
+            "device_risk_7d", "merchant_fraud_days",
         ]
         let found = try reasons(row, Dictionary(uniqueKeysWithValues: names.map { ($0, -0.1) }))
         // A device that is as blameless as most is no reason.
@@ -114,6 +114,7 @@ import Transactions
                 "frauds among the payments at this merchant lately: 13 % (half-life 2 d)",
                 "frauds of this user lately: 1 (half-life 30 d)",
                 "payments in this category lately: 8727 (half-life 30 d)",
+                "frauds have been reported at this merchant for 3.5 d",
             ])
     }
 

@@ -21,7 +21,7 @@ final class TemporaryFolder: Sendable {
 }
 
 /// SplitMix64: the seed is in the test.
-struct TestRandom {
+struct TestRandom: RandomNumberGenerator {
     private var state: UInt64
     init(seed: UInt64) { state = seed }
 
@@ -149,6 +149,6 @@ extension ReferenceEntries {
         var features = [Float](repeating: -1, count: UserWindow.featureCount)
         features[UserWindow.logAmountPlace] = Float(LogAmount.of(amount))
         features.withUnsafeMutableBufferPointer { writeFeatures(into: $0) }
-        return features[UserWindow.referenceRange].map(\.bitPattern)
+        return UserWindow.referencePlaces.map { features[$0].bitPattern }
     }
 }

@@ -1,4 +1,3 @@
-import Features
 import Foundation
 import ObjectStore
 import Signing
@@ -7,6 +6,7 @@ import Testing
 import Torture
 import Transactions
 
+@testable import Features
 @testable import Outcomes
 
 @Suite struct TableTests {
@@ -17,7 +17,8 @@ import Transactions
             let number = Double(random.below(1_000))
             things[random.next() | 1] = ReferenceEntry(
                 frauds: (number, number + 1, number + 2), counts: (number * 2, number * 3, number * 4),
-                amountMean: number / 7, amountDeviation: 0.5, fraudAmount: 2)
+                amountMean: number / 7, amountDeviation: 0.5, fraudAmount: 2,
+                fraudHours: random.below(2) == 0 ? nil : Int64(number))
         }
         return (
             ReferenceTable.encode(
@@ -62,11 +63,33 @@ import Transactions
     @Test func anotherFormatOrLengthIsRefused() throws {
         let (good, _) = bytes(50)
         #expect(throws: ReferenceTableError.self) { _ = try table(Array(good.dropLast())) }
-        #expect(throws: ReferenceTableError.unsupportedFormat(2)) {
+        #expect(throws: ReferenceTableError.unsupportedFormat(3)) {
             var bytes = good
-            bytes[8] = 2
+            bytes[8] = 3
             _ = try table(bytes)
         }
+    }
+
+    /// Tables that an earlier version made: what they do not say is missing.
+    @Test func tablesOfFormat1AreRead() throws {
+        let (second, things) = bytes(500)
+        let directory = second.count - 500 * 44
+        var first = Array(second[..<directory])
+        first[8] = 1
+        for start in stride(from: directory, to: second.count, by: 44) {
+            first += second[start..<start + 40]
+        }
+        let table = try table(first)
+        for (key, entry) in things {
+            var expected = entry
+            expected.fraudHours = -1
+            #expect(table.entry(key) == expected)
+        }
+        var features = [Float](repeating: 0, count: UserWindow.featureCount)
+        let merchant = try #require(things.keys.first)
+        let keys = ReferenceKeys(keys: (merchant, 0, 0, 0, 0))
+        features.withUnsafeMutableBufferPointer { table.entries(keys).writeFeatures(into: $0) }
+        #expect(features[try #require(FeatureSchema.index(of: "merchant_fraud_days"))].isNaN)
     }
 
     // MARK: In the store

@@ -62,7 +62,9 @@ import Transactions
             for merchant in 0..<6 {
                 let key = ReferenceKind.merchant.key(TextHash.hash("m\(merchant)"))
                 let entry =
-                    timeline.state.places[key].flatMap { view.entry(timeline.state.sums[Int($0)]) }
+                    timeline.state.places[key].flatMap {
+                        view.entry(timeline.state.sums[Int($0)], timeline.state.runs[key])
+                    }
                     ?? .unknown
                 let (frauds, counts) = expected(world, key, at: boundary)
                 for life in 0..<3 {
@@ -105,6 +107,37 @@ import Transactions
         world.transactions.reverse()
         world.labels.reverse()
         #expect(timeline(world, to: boundary).table() == plain)
+    }
+
+    /// Of the frauds that are known at a boundary, back from the latest one to the first pause of more than ten days.
+    @Test func aRunOfFraudsIsThatOfTheDefinition() {
+        var random = TestRandom(seed: 8)
+        for round in 0..<200 {
+            var run = FraudRun()
+            var steps: [Int64] = []
+            for _ in 0..<random.below(60) {
+                if random.below(4) == 0, let gone = steps.randomElement(using: &random) {
+                    run.remove(gone)
+                    steps.remove(at: steps.firstIndex(of: gone) ?? 0)
+                } else {
+                    let step = Int64(random.below(3_000))
+                    run.add(step)
+                    steps.append(step)
+                }
+                steps.sort()
+                var start = steps.last
+                for (later, earlier) in zip(steps.reversed(), steps.reversed().dropFirst()) {
+                    if later - earlier > 240 { break }
+                    start = earlier
+                }
+                #expect(run.start == start, "round \(round)")
+                #expect(run == FraudRun(steps.shuffled(using: &random)))
+            }
+        }
+        #expect(FraudRun([10, 20]).age(at: 30) == 20)
+        #expect(FraudRun([10, 10 + 240, 10 + 480]).age(at: 4_000) == 2_160)
+        #expect(FraudRun([10, 10 + 241]).age(at: 300) == 49)
+        #expect(FraudRun().age(at: 1) == nil)
     }
 
     @Test func halfLivesAreExactPowersOfTwoAndClose() {

@@ -70,11 +70,13 @@ import Transactions
         return rows.sorted { $0.row.transaction < $1.row.transaction }
     }
 
-    private func bits(_ row: Row) -> [UInt32] { row.features[UserWindow.referenceRange].map(\.bitPattern) }
+    private func bits(_ row: Row) -> [UInt32] {
+        UserWindow.referencePlaces.map { row.features[$0].bitPattern }
+    }
 
     /// The one thing that matters: training and serving see the same bits.
     @Test(arguments: [1, 24]) func rowsAreToldWhatTheTableOfTheirHourSays(hours: Int) throws {
-        let (workshop, all) = try workshop(days: 8)
+        let (workshop, all) = try workshop(days: 8, users: 60)
         let day = Workshop.start.adding(days: 6)
         let rows = try rows(workshop, day...day, hours: hours)
         let transactions = Dictionary(
@@ -83,7 +85,10 @@ import Transactions
         settings.lagDays = 2
         let store = ReferenceStore(objects: workshop.folder.store("tables"))
         var tables: [Int64: ReadyReferences] = [:]
-        var informed = 0
+        var (informed, reported) = (0, 0)
+        func feature(_ name: String, _ row: Row) throws -> Float {
+            row.features[try #require(FeatureSchema.index(of: name))]
+        }
         for row in rows {
             let step = row.row.timestampMilliseconds / (Int64(hours) * Self.hour) * Int64(hours)
             if tables[step] == nil {
@@ -101,10 +106,10 @@ import Transactions
             let table = try #require(tables[step]).table
             served.withUnsafeMutableBufferPointer { table.entries(keys).writeFeatures(into: $0) }
             #expect(served.map(\.bitPattern) == row.features.map(\.bitPattern))
-            // Its merchant's transactions.
-            if row.features[UserWindow.referenceRange.lowerBound + 6] > 0 { informed += 1 }
+            if try feature("merchant_count_2d", row) > 0 { informed += 1 }
+            if try feature("merchant_fraud_days", row) > 0 { reported += 1 }
         }
-        #expect(!rows.isEmpty && informed > 0)
+        #expect(!rows.isEmpty && informed > 0 && reported > 0)
     }
 
     /// Rows that were put aside in files come back with their references.

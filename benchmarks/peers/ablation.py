@@ -88,6 +88,7 @@ REFERENCES = {
     "merchant_count_*": lives("merchant_count"),
     "merchant_amount_zscore": ["merchant_amount_zscore"],
     "merchant_fraud_amount": ["merchant_fraud_amount"],
+    "merchant_fraud_days": ["merchant_fraud_days"],
     **{f"{kind}_risk_*": RISKS[kind] for kind in KINDS},
     **{f"{kind}_count_30d": [f"{kind}_count_30d"] for kind in KINDS},
     "user_frauds_*": lives("user_frauds"),

@@ -267,19 +267,23 @@ class Judged:
                 f"{figures['alerts'] / figures['transactions']:.2%}")
 
 
+def lake(rows, scratch, name, left_out=()):
+    """A lake of the transactions without some of their members, by the command's own `etl`."""
+    raw = scratch / f"{name}-raw" / "raw"
+    raw.mkdir(parents=True)
+    with open(raw / "transactions.jsonl", "w") as file:
+        for row in rows:
+            file.write(json.dumps({k: v for k, v in row.items() if k not in left_out}) + "\n")
+    made = scratch / f"{name}-lake"
+    run("etl", "--raw", raw.parent, "--lake", made, folder=scratch)
+    return made
+
+
 def measured(name, seed, scratch):
     rows = Maker(name, seed).rows
-    lakes = []
-    for way in ("labelled", "blind"):
-        raw = scratch / way / "raw"
-        raw.mkdir(parents=True)
-        with open(raw / "transactions.jsonl", "w") as file:
-            for row in rows:
-                file.write(json.dumps({k: v for k, v in row.items() if way == "labelled" or k != "is_fraud"}) + "\n")
-        lakes.append(scratch / f"{way}-lake")
-        run("etl", "--raw", scratch / way, "--lake", lakes[-1], folder=scratch)
+    lakes = [lake(rows, scratch, "labelled"), lake(rows, scratch, "blind", ("is_fraud",))]
     amount, ratio = simple_rivals(rows)
-    informed, blind = (Judged(lake, lakes[0], scratch / f"{lake.name}-models") for lake in lakes)
+    informed, blind = (Judged(made, lakes[0], scratch / f"{made.name}-models") for made in lakes)
     return [name, f"{informed.figures['frauds']:,}", f"{amount:.3f}", f"{ratio:.3f}", blind.cell, informed.cell]
 
 

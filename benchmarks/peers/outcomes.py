@@ -168,7 +168,7 @@ class Case:
 
 
 def is_reference(name):
-    prefixes = ("merchant_risk", "merchant_frauds", "merchant_count", "merchant_amount", "merchant_fraud_amount",
+    prefixes = ("merchant_risk", "merchant_frauds", "merchant_count", "merchant_amount", "merchant_fraud_",
                 "device_", "country_", "category_", "user_frauds")
     return name.startswith(prefixes)
 
@@ -184,6 +184,7 @@ GROUPS = {
     "half-life 30 d": lambda n: n.endswith("_30d") and is_reference(n),
     "merchant_amount_zscore": lambda n: n == "merchant_amount_zscore",
     "merchant_fraud_amount": lambda n: n == "merchant_fraud_amount",
+    "merchant_fraud_days": lambda n: n == "merchant_fraud_days",
     "user_frauds": lambda n: n.startswith("user_frauds"),
     "device": lambda n: n.startswith("device_"),
     "country": lambda n: n.startswith("country_"),

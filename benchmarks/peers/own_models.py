@@ -17,8 +17,15 @@ import tempfile
 
 import numpy as np
 
+import kinds
 from command import run
 from tables import machine, padded, write_between
+
+
+# Of benchmarks/peers/kinds.py.
+KINDS = ("account takeovers", "big amounts", "bursts at night", "mixed: takeovers, testing, night, big", "mixed, 25 users")
+# Of these false alerts are shown by users' tenths.
+SHOWN = ("handbook", "generated")
 
 
 class Later:
@@ -97,6 +104,9 @@ def data_sets(data, scratch):
     lake = scratch / "generated"
     run("generate", "--users", 1000, "--days", 90, "--stream-days", 0, "--seed", 1, "--output", lake, folder=scratch)
     yield "generated", lake / "lake", "2026-01-10", "2026-03-15", "2026-03-16", "2026-03-31"
+    for number, name in enumerate(KINDS):
+        made = kinds.lake(kinds.Maker(name, 0).rows, scratch, f"kind-{number}")
+        yield name, made, *map(kinds.date, (*kinds.TRAINING, *kinds.LATER))
 
 
 def measured(name, lake, first, last, later_first, later_last, folder):
@@ -132,7 +142,7 @@ def main():
                 f"{alone['average precision']:.3f}", f"{earned['average precision']:.3f}",
                 f"{alone['alerts']:.2%} / {earned['alerts']:.2%}",
             ])
-            for by in ("activity", "amount"):
+            for by in ("activity", "amount") if name in SHOWN else ():
                 for way, judged in (("global", alone), ("earned", earned)):
                     tenths.append([
                         f"{name}, by {by}, {way}", f"{judged['false']:,}", *(f"{share:.2f}" for share in judged[by])

@@ -4,26 +4,31 @@ import Exact
 ///
 /// `frauds` by the moment their label became known, and `counts` of all transactions a fixed time after they happened,
 /// each for the half-lives of 2, 7 and 30 days; mean and deviation of logarithmic amounts, of all transactions and of the
-/// frauds, with a half-life of 30 days.
+/// frauds, with a half-life of 30 days; and since when frauds have been reported.
 public struct ReferenceEntry: Sendable, Equatable, BitwiseCopyable {
     /// `frauds` 0...2, `counts` 3...5, mean 6 and deviation 7 of the logarithmic amounts; a deviation below 0: unknown.
     var values: SIMD8<Float>
     /// Mean logarithmic amount of the frauds; means nothing without any.
     var fraudAmount: Float
+    /// Of a merchant: hours since its frauds began to be reported; below 0: none were, or nobody has counted.
+    var fraudHours: Float
 
     /// A thing that no table has met.
-    public static let unknown = ReferenceEntry(values: [0, 0, 0, 0, 0, 0, 0, -1], fraudAmount: 0)
+    public static let unknown = ReferenceEntry(
+        values: [0, 0, 0, 0, 0, 0, 0, -1], fraudAmount: 0, fraudHours: -1)
 
-    init(values: SIMD8<Float>, fraudAmount: Float) {
+    init(values: SIMD8<Float>, fraudAmount: Float, fraudHours: Float) {
         self.values = values
         self.fraudAmount = fraudAmount
+        self.fraudHours = fraudHours
     }
 
     public init(
         frauds: (Double, Double, Double), counts: (Double, Double, Double), amountMean: Double,
-        amountDeviation: Double, fraudAmount: Double
+        amountDeviation: Double, fraudAmount: Double, fraudHours: Int64? = nil
     ) {
         self.fraudAmount = Float(fraudAmount)
+        self.fraudHours = fraudHours.map { Float($0) } ?? -1
         values = [
             Float(frauds.0), Float(frauds.1), Float(frauds.2), Float(counts.0), Float(counts.1),
             Float(counts.2), Float(amountMean), Float(amountDeviation),
@@ -76,8 +81,8 @@ public struct ReferenceEntries: Sendable {
     /// Below this a fraud has faded.
     private static let someFraud: Float = 0.01
 
-    /// Writes the reference features of schema v2, `UserWindow.referenceRange` of a row: the one code for tables in
-    /// serving and states in training.
+    /// Writes the reference features, `UserWindow.referencePlaces` of a row: the one code for tables in serving and states
+    /// in training.
     ///
     /// - Parameter features: A row, whose `log_amount` is read.
     @inline(__always)
@@ -85,6 +90,7 @@ public struct ReferenceEntries: Sendable {
         precondition(features.count >= UserWindow.featureCount, "too few places for the features")
         let first = UserWindow.referenceRange.lowerBound
         for place in UserWindow.referenceRange { features[place] = .nan }
+        features[UserWindow.fraudDaysPlace] = .nan
         if let merchant {
             for life in 0..<3 {
                 features[first + life] = merchant.risk(life, prior: prior)
@@ -93,6 +99,7 @@ public struct ReferenceEntries: Sendable {
             }
             features[first + 9] = merchant.amountScore(features[UserWindow.logAmountPlace])
             features[first + 10] = merchant.fraud(2) < Self.someFraud ? .nan : merchant.fraudAmount
+            features[UserWindow.fraudDaysPlace] = merchant.fraudHours < 0 ? .nan : merchant.fraudHours / 24
         }
         write(device, into: features, at: first + 11)
         write(country, into: features, at: first + 15)

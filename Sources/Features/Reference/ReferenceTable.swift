@@ -7,7 +7,7 @@ public enum ReferenceTableError: Error, Sendable, Hashable, CustomStringConverti
     public var description: String {
         switch self {
         case .unsupportedFormat(let format):
-            "the reference table has format \(format), this service reads \(ReferenceTable.format)"
+            "the reference table has format \(format), this service reads up to \(ReferenceTable.format)"
         case .damaged(let what): "the reference table is damaged: \(what)"
         }
     }
@@ -15,10 +15,10 @@ public enum ReferenceTableError: Error, Sendable, Hashable, CustomStringConverti
 
 /// References of all things at one moment, looked up in their bytes, which may be a mapped file.
 ///
-/// Format 1, little-endian:
+/// Format 2, little-endian:
 ///
 ///     0   8   "MLREFTAB"
-///     8   u32 format, 1
+///     8   u32 format, 2
 ///     12  u32 bits b of the directory, 0 to 28
 ///     16  i64 the moment, hours since 1970 UTC
 ///     24  u64 entries n
@@ -27,16 +27,19 @@ public enum ReferenceTableError: Error, Sendable, Hashable, CustomStringConverti
 ///     40  u64 labelled frauds that are in it
 ///     48  16  zero
 ///     64  (2^b + 1) u32: where the entries of each bucket, the key's upper b bits, begin
-///     ..  n x 40 bytes, by bucket and then fingerprint: u32 fingerprint, the key's lower half; 9 f32 `ReferenceEntry`
+///     ..  n x 44 bytes, by bucket and then fingerprint: u32 fingerprint, the key's lower half; 10 f32 `ReferenceEntry`
 ///     ..  32  SHA-256 of all before
+///
+/// Format 1 has no `fraudHours`: entries of 40 bytes.
 ///
 /// A look-up reads one place of the directory and, in a bucket of some four entries, one or two cache lines; it
 /// allocates nothing. A key that is not in the table passes for one that is once in 1e9 times.
 public final class ReferenceTable: @unchecked Sendable {  // nothing is written after init
-    public static let format: UInt32 = 1
+    public static let format: UInt32 = 2
     static let magic: [UInt8] = Array("MLREFTAB".utf8)
     static let headerSize = 64
-    static let entrySize = 40
+    static let entrySize = 44
+    private static let entrySize1 = 40
     public static let checksumSize = 32
 
     /// The moment, a boundary between hours since 1970 UTC.
@@ -48,6 +51,7 @@ public final class ReferenceTable: @unchecked Sendable {  // nothing is written 
     public let lagSteps: Int64
     public let fraudCount: UInt64
     private let bits: UInt64
+    private let entrySize: Int
     private let directory: UnsafeRawPointer
     private let entries: UnsafeRawPointer
     /// Keeps the bytes.
@@ -62,12 +66,13 @@ public final class ReferenceTable: @unchecked Sendable {  // nothing is written 
             bytes.starts(with: Self.magic)
         else { throw .damaged("it does not begin as one") }
         let format: UInt32 = littleEndian(start, 8)
-        guard format == Self.format else { throw .unsupportedFormat(format) }
+        guard (1...Self.format).contains(format) else { throw .unsupportedFormat(format) }
+        entrySize = format == 1 ? Self.entrySize1 : Self.entrySize
         let bits: UInt32 = littleEndian(start, 12)
         let count: UInt64 = littleEndian(start, 24)
         guard bits <= 28, count <= UInt32.max else { throw .damaged("\(count) entries in 2^\(bits) buckets") }
         let directorySize = ((1 << Int(bits)) + 1) * 4
-        let size = Self.headerSize + directorySize + Int(count) * Self.entrySize + Self.checksumSize
+        let size = Self.headerSize + directorySize + Int(count) * entrySize + Self.checksumSize
         guard bytes.count == size else {
             throw .damaged("\(bytes.count) bytes where its header says \(size)")
         }
@@ -111,7 +116,7 @@ public final class ReferenceTable: @unchecked Sendable {  // nothing is written 
         let fingerprint = UInt32(truncatingIfNeeded: key)
         var index = start
         while index < end {
-            let found: UInt32 = littleEndian(entries, Int(index) &* Self.entrySize)
+            let found: UInt32 = littleEndian(entries, Int(index) &* entrySize)
             if found == fingerprint { return entry(at: Int(index)) }
             index &+= 1
         }
@@ -126,10 +131,11 @@ public final class ReferenceTable: @unchecked Sendable {  // nothing is written 
 
     @inline(__always)
     private func entry(at index: Int) -> ReferenceEntry {
-        let start = entries + index &* Self.entrySize
+        let start = entries + index &* entrySize
         return ReferenceEntry(
             values: (start + 4).loadUnaligned(as: SIMD8<Float>.self),
-            fraudAmount: (start + 36).loadUnaligned(as: Float.self))
+            fraudAmount: (start + 36).loadUnaligned(as: Float.self),
+            fraudHours: entrySize == Self.entrySize1 ? -1 : (start + 40).loadUnaligned(as: Float.self))
     }
 
     // MARK: - Writing
@@ -174,6 +180,7 @@ public final class ReferenceTable: @unchecked Sendable {  // nothing is written 
             append(UInt32(truncatingIfNeeded: key))
             for place in 0..<8 { append(entry.values[place].bitPattern) }
             append(entry.fraudAmount.bitPattern)
+            append(entry.fraudHours.bitPattern)
         }
         return bytes
     }
@@ -183,7 +190,7 @@ extension ReferenceEntry {
     /// Finite, no frauds or counts below 0.
     fileprivate var isSane: Bool {
         let limit = Float.greatestFiniteMagnitude
-        guard fraudAmount.magnitude <= limit else { return false }
+        guard fraudAmount.magnitude <= limit, fraudHours.magnitude <= limit else { return false }
         for place in 0..<8 where !(values[place].magnitude <= limit) { return false }
         for place in 0..<6 where values[place] < 0 { return false }
         return true

@@ -30,6 +30,8 @@ public struct ReferenceState: Sendable {
     private(set) var sums: [Sums]
     private(set) var total: Sums
     private(set) var frauds: [UInt64: Fraud]
+    /// Of each merchant that `frauds` has, the hours in which they became known.
+    private(set) var runs: [UInt64: FraudRun]
 
     /// 210 days, a multiple of all half-lives: moving the landmark by it scales by powers of two, which is exact.
     static let landmarkSteps: Int64 = 5_040
@@ -44,6 +46,7 @@ public struct ReferenceState: Sendable {
         sums = []
         total = Sums()
         frauds = [:]
+        runs = [:]
     }
 
     init(landmark: Int64, keys: [UInt64], sums: [Sums], total: Sums, frauds: [UInt64: Fraud]) {
@@ -51,6 +54,7 @@ public struct ReferenceState: Sendable {
         self.sums = sums
         self.total = total
         self.frauds = frauds
+        runs = Self.runs(of: frauds)
         places = Dictionary(minimumCapacity: keys.count)
         for (place, key) in keys.enumerated() { places[key] = Int32(place) }
     }
@@ -82,12 +86,21 @@ public struct ReferenceState: Sendable {
         let fraud = Fraud(step: step, logAmount: LogAmount.of(row.amount), keys: row.keys)
         frauds[row.transaction] = fraud
         add(fraud, sign: 1)
+        if fraud.keys.merchant != 0 { runs[fraud.keys.merchant, default: FraudRun()].add(step) }
     }
 
     /// Takes a fraud back.
     mutating func removeFraud(_ transaction: UInt64) {
         guard let fraud = frauds.removeValue(forKey: transaction) else { return }
         add(fraud, sign: -1)
+        let merchant = fraud.keys.merchant
+        runs[merchant]?.remove(fraud.step)
+        if runs[merchant]?.start == nil { runs[merchant] = nil }
+    }
+
+    private static func runs(of frauds: [UInt64: Fraud]) -> [UInt64: FraudRun] {
+        let steps = Dictionary(grouping: frauds.values.filter { $0.keys.merchant != 0 }, by: \.keys.merchant)
+        return steps.mapValues { FraudRun($0.map(\.step)) }
     }
 
     private mutating func add(_ fraud: Fraud, sign: Double) {
@@ -139,16 +152,21 @@ public struct ReferenceState: Sendable {
             sums = kept.map { old[Int($0.value)] }
             places = Dictionary(uniqueKeysWithValues: kept.enumerated().map { ($1.key, Int32($0)) })
         }
-        frauds = frauds.filter { $0.value.step > boundary - Self.fraudMemorySteps }
+        let remembered = frauds.filter { $0.value.step > boundary - Self.fraudMemorySteps }
+        guard remembered.count < frauds.count else { return }
+        frauds = remembered
+        runs = Self.runs(of: frauds)
     }
 }
 
 /// A state as it reads at one boundary between hours.
 public struct ReferenceView: Sendable {
     private var factors: SIMD4<Double>
+    private let boundary: Int64
     public let prior: Float
 
     public init(_ state: borrowing ReferenceState, at boundary: Int64) {
+        self.boundary = boundary
         let age = state.landmark - boundary
         factors = SIMD4(
             HalfLife.days2.growth(age), HalfLife.days7.growth(age), HalfLife.days30.growth(age), 0)
@@ -165,7 +183,9 @@ public struct ReferenceView: Sendable {
     }
 
     /// What is known of a thing; the same bits as a table of this boundary has.
-    func entry(_ sums: ReferenceState.Sums) -> ReferenceEntry? {
+    ///
+    /// - Parameter run: Of a merchant's frauds.
+    func entry(_ sums: ReferenceState.Sums, _ run: FraudRun?) -> ReferenceEntry? {
         if isFaded(sums) { return nil }
         let frauds = sums.frauds * factors
         let counts = sums.counts * factors
@@ -180,7 +200,8 @@ public struct ReferenceView: Sendable {
         return ReferenceEntry(
             frauds: (max(0, frauds[0]), max(0, frauds[1]), max(0, frauds[2])),
             counts: (counts[0], counts[1], counts[2]), amountMean: mean, amountDeviation: deviation,
-            fraudAmount: frauds[2] >= ReferenceState.leastWeight ? frauds[3] / frauds[2] : 0)
+            fraudAmount: frauds[2] >= ReferenceState.leastWeight ? frauds[3] / frauds[2] : 0,
+            fraudHours: run?.age(at: boundary))
     }
 
     /// Writes a transaction's reference features into a row of features, as a table of this boundary would.
@@ -197,7 +218,7 @@ public struct ReferenceView: Sendable {
     func entries(_ keys: ReferenceKeys, in state: borrowing ReferenceState) -> ReferenceEntries {
         ReferenceEntries(keys, prior: prior) { key in
             guard let place = state.places[key] else { return .unknown }
-            return entry(state.sums[Int(place)]) ?? .unknown
+            return entry(state.sums[Int(place)], state.runs[key]) ?? .unknown
         }
     }
 }

@@ -103,7 +103,7 @@ public struct ReferenceTimeline: Sendable {
     func table() -> [UInt8] {
         let view = ReferenceView(state, at: step)
         let things = state.places.compactMap { key, place in
-            view.entry(state.sums[Int(place)]).map { (key: key, entry: $0) }
+            view.entry(state.sums[Int(place)], state.runs[key]).map { (key: key, entry: $0) }
         }
         return ReferenceTable.encode(
             things, step: step, prior: view.prior, lagSteps: lagSteps, fraudCount: UInt64(state.frauds.count))

@@ -15,7 +15,7 @@ struct ReferencePast {
     }
 
     /// Reference features of a row.
-    static let width = UserWindow.referenceRange.count
+    static let width = UserWindow.referencePlaces.count
 
     private let settings: Settings
     private var timeline: ReferenceTimeline?
@@ -81,7 +81,7 @@ struct ReferencePast {
                 view = ReferenceView(timeline.state, at: boundary)
             }
             view.write(rows[index], in: timeline.state, into: &scratch)
-            for (place, source) in UserWindow.referenceRange.enumerated() {
+            for (place, source) in UserWindow.referencePlaces.enumerated() {
                 values[index * Self.width + place] = scratch[source]
             }
         }

@@ -65,8 +65,10 @@ struct HistoryFold {
         of row: Int, in part: HistoryPart, into features: UnsafeMutableBufferPointer<Float>
     ) {
         guard !part.references.isEmpty else { return }
-        let (first, width) = (UserWindow.referenceRange.lowerBound, ReferencePast.width)
-        for place in 0..<width { features[first + place] = part.references[row * width + place] }
+        let width = ReferencePast.width
+        for (number, place) in UserWindow.referencePlaces.enumerated() {
+            features[place] = part.references[row * width + number]
+        }
     }
 
     /// Of one user: the same transaction, which counts once.

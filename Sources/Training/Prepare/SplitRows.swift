@@ -32,7 +32,7 @@ struct SplitRows {
             let changed = Injection(priority: priority, row: prepared.row).apply(
                 to: prepared.row, window: window, scratch: &scratch, into: features)
             // A table cannot be asked again; a stranger's merchant would be one that it does not know.
-            for place in UserWindow.referenceRange where changed.merchant == prepared.row.merchant {
+            for place in UserWindow.referencePlaces where changed.merchant == prepared.row.merchant {
                 features[place] = prepared.features[place]
             }
             injected.keep(changed, features: UnsafeBufferPointer(features), priority: priority)
