@@ -26,6 +26,23 @@ import Testing
 
     private let far: [Float] = [2e6]
 
+    /// Where the service is root, an isolated plugin is nobody.
+    @Test(.enabled(if: geteuid() == 0)) func aTemporaryFolderThatIsClosedToThePluginIsNamed() throws {
+        let folder = try Folder()
+        let closed = folder.path + "/closed"
+        try FileManager.default.createDirectory(
+            atPath: closed, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+        let isolation = PluginIsolation(executable: PluginProbeTests.child, arguments: ["isolated"])
+        let copy = try PrivateCopy(
+            of: PluginFile(path: Built.baseline), isForAnotherUser: true, in: closed)
+        do {
+            _ = try IsolatedDetector(isolation, library: copy)
+            Issue.record("it was loaded")
+        } catch {
+            #expect("\(error)".contains("this process may not enter \(closed)"), "\(error)")
+        }
+    }
+
     @Test(arguments: [Built.forest, Built.baseline])
     func givesTheSameBits(path: String) throws {
         let here = try PluginLibrary.open(path, name: path, stamp: try PluginFile(path: path).checkedStamp())

@@ -4,7 +4,8 @@ on the days after it.
 Each case is a lake whose labels come so many days late, with a part of the frauds reported in time (the others are said to
 be genuine, and found out more than a year later). `ml-service train` learns as of the split, `ml-service backtest` scores
 the days after it as they would have been served: with the reference table of each transaction's hour. Beside it LightGBM is
-fitted by hand on the same features (`ml-service features`), as of the same moment.
+fitted by hand on the same features (`ml-service features`), as of the same moment. Then the same with a table a day in place
+of one an hour, and split at other days.
 
 Usage: outcomes.py --data FOLDER [--split 2018-06-15] [--days 16] [--cases 7:100,...] [--hand] [--ablation] [--write]
 """
@@ -30,6 +31,9 @@ DAY = 86_400_000
 ALL = "2018-04-01"
 DELAYS = (1, 3, 7, 14, 30)
 SHARES = (20, 50, 100)
+# Days late at which tables are compared, and days that other splits come before.
+COMPARED = (3, 7, 14)
+OTHER_SPLITS = {"2018-05-15": 16, "2018-06-01": 14}
 
 
 # --- a lake ---
@@ -200,12 +204,14 @@ def draw(rows):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for start, name in [("boosted-trees, ", "boosted trees with reference tables"),
-                        ("LightGBM by hand, ", "LightGBM by hand on the same features")]:
+    late = " d late, 100 % reported"
+    for start, end, name in [("boosted-trees, ", late, "boosted trees with reference tables, one an hour"),
+                             ("boosted-trees, ", late + ", tables of 24 h", "one a day"),
+                             ("LightGBM by hand, ", late, "LightGBM by hand on the same features")]:
         found = {}
         for row in rows:
             words = row[0].removeprefix(start)
-            if row[0].startswith(start) and words.endswith(" d late, 100 % reported") and words[0].isdigit():
+            if row[0].startswith(start) and words.endswith(end) and words[0].isdigit():
                 found[int(words.split()[0])] = float(row[2])
         axes.plot(list(found), list(found.values()), marker="o", label=name)
     for row in rows:
@@ -219,6 +225,28 @@ def draw(rows):
     figure.savefig(ROOT / "docs/images/outcomes.png", dpi=120, metadata={"Software": None})
 
 
+def fresh(parent):
+    return pathlib.Path(tempfile.mkdtemp(dir=parent))
+
+
+def other_splits(detector, common, truth, scratch):
+    """Average precision of the same on other days."""
+    columns = {split: [] for split in OTHER_SPLITS}
+    for delay in COMPARED:
+        lake = scratch / f"{delay}-100" / "lake"
+        if not lake.exists():
+            share(common, lake)
+            write_labels(lake, truth, delay, 100)
+        for split, days in OTHER_SPLITS.items():
+            case = Case(fresh(lake.parent), lake, split, days, delay)
+            if delay == COMPARED[0]:
+                columns[split].append(case.ours(detector, "--leave-out", "references")[1])
+            columns[split].append(case.ours(detector)[1])
+    return padded(
+        ["judged", "without references", *(f"{delay} d late" for delay in COMPARED)],
+        [[f"{split}, {OTHER_SPLITS[split]} days", *text(figures)] for split, figures in columns.items()])
+
+
 def text(figures):
     return [f"{figure:.3f}" if figure is not None else "-" for figure in figures]
 
@@ -230,7 +258,6 @@ def main():
     parser.add_argument("--days", type=int, default=16)
     parser.add_argument("--cases", help="days late:percent reported, comma-separated")
     parser.add_argument("--detector", default="boosted-trees")
-    parser.add_argument("--hours", default="1", help="hours between tables, comma-separated")
     parser.add_argument("--hand", action="store_true", help="LightGBM by hand only")
     parser.add_argument("--ablation", action="store_true", help="LightGBM by hand without groups of features")
     parser.add_argument("--write", action="store_true")
@@ -254,30 +281,34 @@ def main():
             lake = scratch / f"{delay}-{reported}" / "lake"
             share(common, lake)
             write_labels(lake, truth, delay, reported)
-            for hours in map(int, options.hours.split(",")):
-                folder = scratch / f"{delay}-{reported}" / f"{hours}"
-                folder.mkdir()
-                case = Case(folder, lake, options.split, options.days, delay, hours=hours)
-                words = f"{delay} d late, {reported} % reported" + ("" if hours == 1 else f", tables of {hours} h")
-                if options.ablation:
-                    for name, left_out in GROUPS.items():
-                        report(f"{words}, without {name}", case.by_hand(left_out))
-                    continue
-                if first and not options.hand:
-                    report("isolation-forest, no labels", case.ours("isolation-forest"))
-                    report(f"{options.detector}, no references, {words}",
-                           case.ours(options.detector, "--leave-out", "references"))
-                first = False
-                if not options.hand:
-                    report(f"{options.detector}, {words}", case.ours(options.detector))
-                report(f"LightGBM by hand, {words}", case.by_hand())
+            case = Case(fresh(lake.parent), lake, options.split, options.days, delay)
+            words = f"{delay} d late, {reported} % reported"
+            if options.ablation:
+                for name, left_out in GROUPS.items():
+                    report(f"{words}, without {name}", case.by_hand(left_out))
+                continue
+            if first and not options.hand:
+                report("isolation-forest, no labels", case.ours("isolation-forest"))
+                report(f"{options.detector}, no references, {words}",
+                       case.ours(options.detector, "--leave-out", "references"))
+            first = False
+            if not options.hand:
+                report(f"{options.detector}, {words}", case.ours(options.detector))
+                if delay in COMPARED and reported == 100:
+                    daily = Case(fresh(lake.parent), lake, options.split, options.days, delay, hours=24)
+                    report(f"{options.detector}, {words}, tables of 24 h", daily.ours(options.detector))
+            report(f"LightGBM by hand, {words}", case.by_hand())
         header = ["model", "AUROC", "average precision", "card precision@100"]
         table = padded(header, rows)
         print(table)
+        if options.ablation or options.hand:
+            return
+        others = other_splits(options.detector, common, truth, scratch)
+        print(others)
         if options.write:
-            write_between("docs/outcomes.md", "ablation" if options.ablation else "outcomes", table)
-            if not options.ablation:
-                draw(rows)
+            write_between("docs/outcomes.md", "outcomes", table)
+            write_between("docs/outcomes.md", "splits", f"{others}\n\n{machine()}.")
+            draw(rows)
 
 
 if __name__ == "__main__":

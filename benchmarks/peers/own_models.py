@@ -5,6 +5,9 @@ The global model is the one that `auto` chooses where nobody has labelled anythi
 users and says the three on its holdout. What serves after it is then judged on later days, which nothing has seen: with
 the own models, and with the global one alone.
 
+Beside it what would come of a model that is not a user's own but the global one, set to each user by the user's own
+severities of the training days.
+
 Usage: own_models.py --data FOLDER [--write]      FOLDER/handbook/processed/yyyy/mm/dd/*.parquet with is_fraud
 """
 
@@ -34,7 +37,7 @@ class Later:
     def __init__(self, lake, start, first, last, path):
         import pyarrow.parquet as pq
 
-        self.users, self.amounts, self.frauds = {}, {}, {}
+        self.users, self.amounts, self.frauds, self.earlier = {}, {}, {}, set()
         day = datetime.date.fromisoformat(start)
         with open(path, "w") as stream:
             while day <= datetime.date.fromisoformat(last):
@@ -50,8 +53,10 @@ class Later:
                     if isinstance(row["timestamp"], str) and time.tzinfo is None:
                         row["timestamp"] += "Z"
                     stream.write(json.dumps({k: v for k, v in row.items() if v is not None}) + "\n")
-                    if isJudged:
-                        name = row["transaction_id"]
+                    name = row["transaction_id"]
+                    if not isJudged:
+                        self.earlier.add(name)
+                    else:
                         self.users[name], self.amounts[name] = row["user_id"], row["amount"]
                         self.frauds[name] = bool(fraud)
                 day += datetime.timedelta(days=1)
@@ -87,6 +92,48 @@ class Later:
         }
 
 
+    def set_to_users(self, path):
+        """Average precision of the global model's severity as it is, and set to each user in the ways of `CALIBRATED`."""
+        from sklearn.metrics import average_precision_score
+
+        names, users, surprise, isEarlier, frauds = {}, [], [], [], []
+        for line in open(path):
+            verdict = json.loads(line)
+            name = verdict["transaction_id"]
+            if name not in self.users and name not in self.earlier:
+                continue
+            users.append(names.setdefault(verdict["user_id"], len(names)))
+            # Decades: of rows like those of training one in 10^surprise is as unusual.
+            surprise.append(2 * verdict["severity"] / (1 - verdict["severity"]))
+            isEarlier.append(name in self.earlier)
+            frauds.append(self.frauds.get(name, False))
+        users, surprise, isEarlier, frauds = map(np.array, (users, surprise, isEarlier, frauds))
+        order = np.argsort(users, kind="stable")
+        rows_of = np.split(order, np.searchsorted(users[order], np.arange(1, len(names))))
+        own = [np.sort(surprise[rows[isEarlier[rows]]]) for rows in rows_of]
+        count = np.array([len(values) for values in own])
+
+        def shrunk(of, rows):
+            """A figure of each user's own less that of all, as far as `rows` transactions let it be believed."""
+            whole = of(surprise[isEarlier])
+            figures = np.array([of(values) if len(values) else whole for values in own])
+            return (count / (count + rows) * (figures - whole))[users]
+
+        def tail(rows):
+            """The own share of rows that were as unusual, with the global one counted as so many rows."""
+            found = np.zeros(len(users))
+            for values, mine in zip(own, rows_of):
+                found[mine] = len(values) - np.searchsorted(values, surprise[mine])
+            return -np.log10((found + rows * 10.0**-surprise) / (count[users] + rows))
+
+        ways = [surprise, surprise - shrunk(np.mean, 50),
+                surprise - 0.5 * shrunk(lambda values: np.quantile(values, 0.9), 50), tail(100), tail(1_000)]
+        return [average_precision_score(frauds[~isEarlier], way[~isEarlier]) for way in ways]
+
+
+CALIBRATED = ("the own mean", "half of the own 90 % quantile", "the own tail, 100 rows", "1,000 rows")
+
+
 def deciles(by, transactions, false):
     order = np.argsort(by, kind="stable")
     return [
@@ -120,6 +167,7 @@ def measured(name, lake, first, last, later_first, later_last, folder):
         return later.judge(folder / "verdicts.jsonl")
 
     alone = replay()
+    alone["set to users"] = later.set_to_users(folder / "verdicts.jsonl")
     job = json.loads(run("train", *days, "--all-users", "--promote", folder=folder))["metrics"]
     earned = replay()
     return job, alone, earned
@@ -130,7 +178,7 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    precisions, tenths = [], []
+    precisions, tenths, calibrated = [], [], []
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         for name, *days in data_sets(pathlib.Path(arguments.data), scratch):
@@ -142,6 +190,7 @@ def main():
                 f"{alone['average precision']:.3f}", f"{earned['average precision']:.3f}",
                 f"{alone['alerts']:.2%} / {earned['alerts']:.2%}",
             ])
+            calibrated.append([name, *(f"{precision:.3f}" for precision in alone["set to users"])])
             for by in ("activity", "amount") if name in SHOWN else ():
                 for way, judged in (("global", alone), ("earned", earned)):
                     tenths.append([
@@ -153,7 +202,8 @@ def main():
         ["data", "own models that serve", "holdout: global", "own", "earned", "later days: global", "earned",
          "alerts on later days"], precisions)
     second = padded(["users' tenths", "false alerts", *(str(tenth) for tenth in range(1, 11))], tenths)
-    text = f"{first}\n\n{second}\n\n{machine()}."
+    third = padded(["data, later days", "global", *CALIBRATED], calibrated)
+    text = f"{first}\n\n{second}\n\n{third}\n\n{machine()}."
     print(f"\n{text}")
     if arguments.write:
         write_between("docs/detectors.md", "own-models", text)

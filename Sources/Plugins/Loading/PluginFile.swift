@@ -21,7 +21,9 @@ struct PluginFile {
         self.path = path
         let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else {
-            throw PluginRefusal(path: path, reason: "it cannot be read: \(String(cString: strerror(errno)))")
+            let reason = String(cString: strerror(errno))
+            let closed = Self.closedFolder(above: path).map { "; this process may not enter \($0)" } ?? ""
+            throw PluginRefusal(path: path, reason: "it cannot be read: \(reason)\(closed)")
         }
         let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
         var status = stat()
@@ -37,6 +39,16 @@ struct PluginFile {
             throw PluginRefusal(path: path, reason: "it cannot be read: \(error)")
         }
         sha256 = Hex.text(SHA256.hash(data: bytes))
+    }
+
+    /// The first folder on the way to a file that this process may not enter; nil: there is none.
+    private static func closedFolder(above path: String) -> String? {
+        var folder = ""
+        for part in path.split(separator: "/").dropLast() {
+            folder += "/\(part)"
+            if faccessat(AT_FDCWD, folder, X_OK, AT_EACCESS) != 0, errno == EACCES { return folder }
+        }
+        return nil
     }
 
     /// The stamp, when this host may load the library.

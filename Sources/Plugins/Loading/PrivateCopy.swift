@@ -13,10 +13,15 @@ final class PrivateCopy: Sendable {
     /// Writes the bytes under their checksum. The file's neighbours are linked beside it, so that libraries
     /// that it looks for under `$ORIGIN` are found.
     ///
-    /// - Parameter isForAnotherUser: A process of another user loads it: everybody may read it.
+    /// - Parameters:
+    ///   - isForAnotherUser: A process of another user loads it: everybody may read it.
+    ///   - parent: Of the private folder.
     /// - Throws: `PluginRefusal`.
-    init(of file: PluginFile, isForAnotherUser: Bool = false) throws(PluginRefusal) {
-        let template = FileManager.default.temporaryDirectory.path + "/ml-service-plugin-XXXXXX"
+    init(
+        of file: PluginFile, isForAnotherUser: Bool = false,
+        in parent: String = FileManager.default.temporaryDirectory.path
+    ) throws(PluginRefusal) {
+        let template = parent + "/ml-service-plugin-XXXXXX"
         var name = Array(template.utf8CString)
         guard mkdtemp(&name) != nil else {
             throw PluginRefusal(

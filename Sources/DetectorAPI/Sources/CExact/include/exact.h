@@ -119,7 +119,7 @@ static inline char exact_hex_digit(uint8_t value) {
     return (char)(value < 10 ? '0' + value : 'a' - 10 + value);
 }
 
-// Two digits a byte, 2 * count in all.
+/// Two digits a byte, 2 * count in all.
 static inline void exact_hex(const uint8_t *bytes, size_t count, uint8_t *digits) {
     for (size_t i = 0; i < count; i++) {
         digits[2 * i] = (uint8_t)exact_hex_digit(bytes[i] >> 4);
