@@ -58,6 +58,16 @@ struct ReasonSubject {
         case "new_device": return value == 1 ? (1, 0, "first time with this device") : nil
         case "speed_kmh": return speed()
         case "seconds_since_last": return pause(own)
+        case "merchant_amount_zscore":
+            // An amount like those that others pay there is no reason.
+            guard value.magnitude > 1 else { return nil }
+            let side = value > 0 ? "above" : "below"
+            let amount = "\(money(Double(numeric[0]))) is \(number(value.magnitude)) deviations \(side)"
+            return (value, .nan, "\(amount) what is usual at this merchant")
+        case "merchant_fraud_amount":
+            guard !value.isNaN else { return nil }
+            let amount = DeterministicMath.exp(value) - 1
+            return (value, .nan, "frauds reported at this merchant were of about \(money(amount))")
         case "merchant_fraud_days":
             guard !value.isNaN else { return nil }
             let sentence =

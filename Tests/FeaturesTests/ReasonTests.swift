@@ -101,10 +101,11 @@ import Transactions
         let row = history.merging([
             "merchant_frauds_7d": 2.47, "merchant_risk_2d": 0.125, "user_frauds_30d": 1,
             "category_count_30d": 8_727, "device_risk_7d": 0, "merchant_fraud_days": 3.5,
+            "amount": 2.4, "merchant_amount_zscore": -2.13, "merchant_fraud_amount": 3.970_292,
         ]) { $1 }
         let names = [
             "merchant_frauds_7d", "merchant_risk_2d", "user_frauds_30d", "category_count_30d",
-            "device_risk_7d", "merchant_fraud_days",
+            "device_risk_7d", "merchant_fraud_days", "merchant_amount_zscore", "merchant_fraud_amount",
         ]
         let found = try reasons(row, Dictionary(uniqueKeysWithValues: names.map { ($0, -0.1) }))
         // A device that is as blameless as most is no reason.
@@ -115,6 +116,8 @@ import Transactions
                 "frauds of this user lately: 1 (half-life 30 d)",
                 "payments in this category lately: 8727 (half-life 30 d)",
                 "frauds have been reported at this merchant for 3.5 d",
+                "2.40 is 2.13 deviations below what is usual at this merchant",
+                "frauds reported at this merchant were of about 52.00",
             ])
     }
 
