@@ -48,9 +48,11 @@ public struct PreprocessingPlan: Sendable {
         self.preprocessing = preprocessing
         columnCount = column
         usesReferences = scales.contains { UserWindow.isReference($0.source) }
-        featureRanges = Self.featureRanges(
-            count: FeatureSchema.numericCount(version: preprocessing.schemaVersion),
-            withReferences: usesReferences)
+        let references = UserWindow.referenceRange
+        let count = FeatureSchema.numericCount(version: preprocessing.schemaVersion)
+        let compared =
+            references.upperBound..<max(references.upperBound, min(count, UserWindow.fraudDaysPlace))
+        featureRanges = usesReferences ? [0..<count] : [0..<references.lowerBound, compared]
         self.groups = groups
         let cold =
             preprocessing.coldBelow == nil
@@ -58,19 +60,6 @@ public struct PreprocessingPlan: Sendable {
         tables = PlanTables(
             scales: scales, groups: groups, slots: slots, coldBelow: preprocessing.coldBelow ?? 0,
             coldColumns: cold)
-    }
-
-    private static func featureRanges(count: Int, withReferences: Bool) -> [Range<Int>] {
-        if withReferences { return [0..<count] }
-        var ranges: [Range<Int>] = []
-        for place in 0..<count where !UserWindow.isReference(place) {
-            if let last = ranges.last, last.upperBound == place {
-                ranges[ranges.count - 1] = last.lowerBound..<place + 1
-            } else {
-                ranges.append(place..<place + 1)
-            }
-        }
-        return ranges
     }
 
     private static let coldFeatures = Set(Preprocessing.coldFeatures.compactMap(FeatureSchema.index))

@@ -54,8 +54,14 @@ extension UserWindow {
         writeComparison(of: amount, with: month, into: features)
         writeNovelty(of: event, at: time, into: features)
         features[24] = speed(to: event, at: time)
-        for place in Self.referenceRange { features[place] = .nan }
-        features[Self.fraudDaysPlace] = .nan
+        Self.clearReferences(in: features)
+    }
+
+    /// Makes the features of references missing.
+    @inline(__always)
+    static func clearReferences(in features: UnsafeMutableBufferPointer<Float>) {
+        for place in referenceRange { features[place] = .nan }
+        features[fraudDaysPlace] = .nan
     }
 
     private func writeCalendar(of time: Int64, into features: UnsafeMutableBufferPointer<Float>) {

@@ -46,7 +46,7 @@ import Testing
     @Test(arguments: [1]) func featuresKeepTheirBits(version: Int) throws {
         let file = Self.folder.appending(path: "features-v\(version).txt")
         let count = min(
-            FeatureSchema.numericCount(version: version), UserWindow.referencePlaces.min() ?? 0)
+            FeatureSchema.numericCount(version: version), UserWindow.referencePlaces[0])
         var window = UserWindow()
         var lines: [String] = []
         for (index, event) in events(2000).enumerated() {

@@ -30,7 +30,7 @@ import Transactions
         #expect(fitted.numeric[0].centre == 2.5)
         #expect(abs(fitted.numeric[0].scale - 1.2909944487358056) < 1e-15)
         #expect(fitted.numeric[0].usual == 2)
-        #expect(fitted.schemaVersion == FeatureSchema.version)
+        #expect(fitted.schemaVersion == 4)
     }
 
     @Test func robustIsMedianAndQuartiles() {

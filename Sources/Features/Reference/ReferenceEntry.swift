@@ -89,8 +89,7 @@ public struct ReferenceEntries: Sendable {
     public func writeFeatures(into features: UnsafeMutableBufferPointer<Float>) {
         precondition(features.count >= UserWindow.featureCount, "too few places for the features")
         let first = UserWindow.referenceRange.lowerBound
-        for place in UserWindow.referenceRange { features[place] = .nan }
-        features[UserWindow.fraudDaysPlace] = .nan
+        UserWindow.clearReferences(in: features)
         if let merchant {
             for life in 0..<3 {
                 features[first + life] = merchant.risk(life, prior: prior)
