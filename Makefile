@@ -25,7 +25,7 @@ test: ## unit tests, the detectors under AddressSanitizer, integration tests on 
 unit: ## the unit tests alone: no server, no network
 	@scripts/setup
 	@scripts/build-tests
-	@scripts/unit-tests
+	@scripts/run-suites unit
 
 sbom: ## what the service is made of, CycloneDX 1.5, in sbom.json
 	@scripts/sbom sbom.json
