@@ -41,6 +41,16 @@ import Testing
         }
     }
 
+    @Test(arguments: [("empty_group", ["a", "b", "a", "b"]), ("empty", [])])
+    func rowGroupsMayBeEmpty(_ name: String, _ expected: [String]) throws {
+        let (reader, _) = lake(of: try fixture("\(name).parquet"))
+        var users: [String?] = []
+        try reader.scan(days: oneDay, columns: ["user_id", "amount"]) { batch throws in
+            users += try texts(batch, "user_id")
+        }
+        #expect(users == expected)
+    }
+
     @Test func readsIntegersAndBooleans() throws {
         try withBatch("int64", "whole_double", "bool", "uint64", "double", "after_nested", "float") {
             batch throws in

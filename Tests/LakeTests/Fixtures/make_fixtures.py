@@ -63,3 +63,11 @@ for name, kind in (("integer_users.parquet", pa.int64()), ("unsigned_users.parqu
     ids = [7, 7, 9, 20, 20, 21, 50, 51, 51, top, top, top + 1]
     table = pa.table({"user_id": pa.array(ids, kind), "amount": [float(i) for i in range(len(ids))]})
     pq.write_table(table, name, row_group_size=3)
+
+# Row groups without a row: between two others, and alone, as pyarrow writes an empty table.
+rows = pa.table({"user_id": ["a", "b"], "amount": [1.5, 2.5]})
+with pq.ParquetWriter("empty_group.parquet", rows.schema) as writer:
+    writer.write_table(rows)
+    writer.write_table(rows.slice(0, 0))
+    writer.write_table(rows)
+pq.write_table(rows.slice(0, 0), "empty.parquet")

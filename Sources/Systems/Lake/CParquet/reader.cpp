@@ -148,6 +148,8 @@ std::shared_ptr<arrow::MemoryPool> limited_pool(int64_t bytes) {
 std::vector<pq::Range> group_ranges(const pq_file &file, int32_t group, const std::vector<int> &leaves) {
     auto metadata = file.metadata->RowGroup(group);
     std::vector<pq::Range> ranges;
+    // Its columns have no page of data, and say nothing true of where they would be.
+    if (metadata->num_rows() == 0) return ranges;
     for (int leaf : leaves) ranges.push_back(chunk_range(*metadata->ColumnChunk(leaf)));
     return ranges;
 }
