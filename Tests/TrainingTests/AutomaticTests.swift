@@ -213,6 +213,10 @@ import ZScoreBaseline
         #expect(failed([:]).isEmpty)
         #expect(failed(["usual_alert_rate": 0.17]) == ["alert_rate"])
         #expect(failed(["score_shift": 0.9]) == ["score_shift"])
+        // Of few rows chance explains more alerts, and no share tells how scores are spread.
+        #expect(failed(["holdout_rows": 80, "usual_alert_rate": 1, "score_shift": 0.9]) == ["alert_rate"])
+        #expect(failed(["holdout_rows": 80, "usual_alert_rate": 0.05]).isEmpty)
+        #expect(failed(["holdout_rows": 0]) == ["holdout_rows"])
         #expect(failed([:], active: ["average_precision": 0.31]).isEmpty)
         #expect(failed([:], active: ["average_precision": 0.5]) == ["average_precision"])
         let few = ["holdout_anomalies": 4.0]

@@ -14,7 +14,7 @@ struct Gate {
     static let tolerance = 0.95
     /// Of fewer known frauds the average precision is mostly chance.
     private static let minimumFrauds = 30.0
-    /// A holdout of fewer rows says nothing of shares.
+    /// Fewer rows say nothing of how scores are spread.
     static let minimumRows = 100
 
     /// - Parameters:
@@ -23,15 +23,17 @@ struct Gate {
     static func checks(
         _ metrics: [String: Double], active: [String: Double]?, contamination: Double
     ) -> [GateCheck] {
-        var checks: [GateCheck] = []
         let rows = metrics["holdout_rows"] ?? 0
-        if let rate = metrics["usual_alert_rate"], rows >= Double(minimumRows) {
+        // Without a holdout nobody knows what it would do.
+        guard rows > 0 else { return [GateCheck("holdout_rows", rows, .atLeast, 1)] }
+        var checks: [GateCheck] = []
+        if let rate = metrics["usual_alert_rate"] {
             let chance = 3 * (contamination / rows).squareRoot()
             checks.append(
                 GateCheck("alert_rate", rate, .atMost, budgetFactor * contamination + chance))
-            if let shift = metrics["score_shift"] {
-                checks.append(GateCheck("score_shift", shift, .atMost, shiftLimit))
-            }
+        }
+        if let shift = metrics["score_shift"], rows >= Double(minimumRows) {
+            checks.append(GateCheck("score_shift", shift, .atMost, shiftLimit))
         }
         guard let active else { return checks }
         // What a handful of frauds say of two models is chance: then the injected ones decide.
