@@ -1,3 +1,4 @@
+import Lake
 import Retrying
 
 /// What training, loading and generating cannot do. Stores that fail throw their own errors.
@@ -19,6 +20,12 @@ public enum TrainingError: Retryable, Sendable, Hashable, CustomStringConvertibl
     case cancelled
     /// The job's row in the database cannot be read.
     case damagedJob(id: String, reason: String)
+
+    /// - Parameter notes: What of the days was not read.
+    static func noTransactions(_ days: ClosedRange<LakeDay>, _ notes: [String]) -> TrainingError {
+        let why = notes.isEmpty ? "" : ": \(notes.joined(separator: "; "))"
+        return .noData("the lake has no transactions from \(days.lowerBound) to \(days.upperBound)\(why)")
+    }
 
     /// Whether the same call may succeed later.
     public var isRetryable: Bool {

@@ -159,7 +159,7 @@ extension TrainingPipeline {
                 "users": Double(parts.reduce(0) { $0 + $1.users }), "users_trained": Double(trained),
                 "users_earned": Double(earned), "users_promoted": Double(promotes ? earned : 0),
                 "users_retired": Double(run.request.promote ? retired.count : 0),
-                "rows": Double(rowCount), "users_set_passed": isBetter ? 1 : 0,
+                "rows": Double(rowCount), "users_set_passed": ranking.isEarnedBetter ? 1 : 0,
             ].merging(ranking.metrics) { $1 }, notes: note.map { [$0] } ?? [])
     }
 

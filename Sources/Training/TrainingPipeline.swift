@@ -241,9 +241,7 @@ public final class TrainingPipeline: Sendable {
                 || run.candidates.contains { $0.detector.info.learnsFromReferences })
         let history = try scan.run(isCancelled: run.isCancelled, progress: { run.report(.lake, $0) })
         guard history.span != nil else {
-            let why = try LakeNotes(lake, days, history).lines.map { " \($0)" }.joined(separator: ";")
-            throw TrainingError.noData(
-                "the lake has no transactions from \(days.lowerBound) to \(days.upperBound):\(why)")
+            throw TrainingError.noTransactions(days, try LakeNotes(lake, days, history).lines)
         }
         return history
     }

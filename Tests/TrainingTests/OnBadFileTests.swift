@@ -42,6 +42,30 @@ import Transactions
         #expect(without.reading?.skippedFiles == 0)
     }
 
+    /// Whoever judges a model by days has to know of those that were not read.
+    @Test func backtestsAndFeaturesSayWhatOfTheDaysWasNotRead() throws {
+        var workshop = try Workshop()
+        try workshop.generate(users: 10, days: 20)
+        _ = try workshop.run(Workshop.request(days: 10, detector: "amount", promote: true))
+        let bad = Workshop.start.adding(days: 12)
+        try damage(workshop, day: bad)
+        workshop.settings.badFiles = .skip
+        let (first, last) = (Workshop.start.adding(days: 10), Workshop.start.adding(days: 21))
+        let output = workshop.folder.path + "/rows.parquet"
+        let pipeline = workshop.pipeline
+        let notes = try pipeline.writeFeatures(from: first, to: last, asOf: nil, file: output).notes
+        #expect(notes.contains { $0.hasPrefix("left out: ") && $0.contains(bad.path) })
+        #expect(notes.contains { $0.contains("2 of 12 days have no file") })
+        let report = try pipeline.backtest(version: 1, from: first, to: last, asOf: nil)
+        #expect(report.notes == notes)
+        let comparison = try pipeline.compare(candidate: 1, active: 1, from: first, to: last, asOf: nil)
+        #expect(comparison.candidate.notes == notes)
+        let error = #expect(throws: TrainingError.self) {
+            _ = try pipeline.backtest(version: 1, from: bad, to: bad, asOf: nil)
+        }
+        #expect("\(String(describing: error))".contains(bad.path))
+    }
+
     @Test func aLabelFileFailsByNameOrIsLeftOutAsOthersAre() throws {
         /// Labels of two deliveries, of which the second one is damaged, or is not there.
         func workshop(second: Bool) throws -> Workshop {

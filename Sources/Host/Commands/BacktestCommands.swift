@@ -125,6 +125,7 @@ struct Backtest: AsyncParsableCommand {
         if report.isTrainedOnThem {
             lines.append("  it was trained on some of these days: its figures are better than they will be")
         }
+        lines += (report.notes ?? []).map { "  \($0)" }
         return lines.joined(separator: "\n")
     }
 }
@@ -164,13 +165,14 @@ struct FeaturesCommand: AsyncParsableCommand {
         let moment = try asOf.map { try parseMoment($0, option: "--as-of") }
         let display = ProgressDisplay()
         let output = output
-        let count = try await blocking {
+        let written = try await blocking {
             try Parts(settings).pipeline(lakeURI: nil).writeFeatures(
                 from: first, to: last, asOf: moment, file: output,
                 progress: { display.show(stage: "features", fraction: $0) })
         }
         display.finish()
-        print("\(output): \(count) rows")
+        print("\(output): \(written.rows) rows")
+        for note in written.notes { print("  \(note)") }
     }
 }
 

@@ -23,7 +23,7 @@ struct BacktestPage {
                 .list(
                     [active, candidate].filter(\.isTrainedOnThem).map {
                         "v\($0.version) was trained on some of these days: its figures are better than they will be."
-                    }),
+                    } + (candidate.notes ?? [])),
             ])
         document.add("Before and after", [figures(active, candidate)])
         document.add(

@@ -36,6 +36,8 @@ public struct BacktestReport: Codable, Sendable, Hashable {
     /// false alerts over the share of the transactions. nil: too few false alerts or users to tell.
     public var falseAlertsByActivity: [Double]?
     public var falseAlertsByAmount: [Double]?
+    /// What of these days was not read, in sentences; nil: all was.
+    public var notes: [String]?
 }
 
 extension TrainingPipeline {
@@ -58,7 +60,7 @@ extension TrainingPipeline {
             scores += try score(model.model, batch.encoded(model.plan), columns: model.plan.columnCount)
             batch.removeAll()
         }
-        try eachRow(
+        let read = try eachRow(
             from...to, asOf: asOf, usesReferences: model.plan.usesReferences, isCancelled: isCancelled,
             progress: progress,
             visit: { row in
@@ -67,21 +69,18 @@ extension TrainingPipeline {
                 if batch.count == 8_192 { try flush() }
             })
         try flush()
-        guard !scores.isEmpty else {
-            throw TrainingError.noData("the lake has no transactions from \(from) to \(to)")
-        }
-        return judged.report(model, scores, from: from, to: to, asOf: asOf)
+        return judged.report(model, scores, from: from, to: to, asOf: asOf, notes: read.notes)
     }
 
     /// Calls `visit` with each row of some days, users after each other, with its features as they would have been
     /// served and the label known at `asOf`.
     ///
-    /// - Returns: What the rows' numbers and hashes mean.
-    @discardableResult
+    /// - Returns: What the rows' numbers and hashes mean, and what of the days was not read.
+    /// - Throws: `TrainingError.noData` when there was no row; what `visit` throws.
     func eachRow(
         _ days: ClosedRange<LakeDay>, asOf: Int64?, usesReferences: Bool, isCancelled: @Sendable () -> Bool,
         progress: (Double) -> Void, visit: (PreparedRow) throws -> Void
-    ) throws -> History {
+    ) throws -> (history: History, notes: [String]) {
         guard days.lowerBound.distance(to: days.upperBound) < TrainingRequest.maximumDays else {
             throw TrainingError.invalidRequest(
                 field: "date_range", reason: "at most \(TrainingRequest.maximumDays) days are allowed")
@@ -89,10 +88,18 @@ extension TrainingPipeline {
         let history = try historyScan(days, asOf: asOf, usesReferences: usesReferences).run(
             isCancelled: isCancelled, progress: { progress($0 / 2) })
         let fold = HistoryFold(startMilliseconds: days.lowerBound.startMilliseconds)
+        let notes = try LakeNotes(lake, days, history).lines
+        var isEmpty = true
         try history.takeAll(
-            { try fold.run($0, isCancelled: isCancelled) { row, _ in try visit(row) } },
+            {
+                try fold.run($0, isCancelled: isCancelled) { row, _ in
+                    isEmpty = false
+                    try visit(row)
+                }
+            },
             progress: { progress(0.5 + $0 / 2) })
-        return history
+        if isEmpty { throw TrainingError.noTransactions(days, notes) }
+        return (history, notes)
     }
 }
 
@@ -112,7 +119,7 @@ struct JudgedRows {
 
     /// - Parameter scores: One for each row, of the model.
     func report(
-        _ model: ReadyModel, _ scores: [Double], from: LakeDay, to: LakeDay, asOf: Int64?
+        _ model: ReadyModel, _ scores: [Double], from: LakeDay, to: LakeDay, asOf: Int64?, notes: [String]
     ) -> BacktestReport {
         let known = labels.indices.filter { labels[$0] >= 0 }
         let anomalous = known.map { labels[$0] == 1 }
@@ -139,7 +146,8 @@ struct JudgedRows {
             averagePrecision: frauds < known.count
                 ? ScoreMetrics.averagePrecision(knownScores, anomalous: anomalous) : nil,
             cardPrecisionAt100: frauds > 0 ? cardPrecision(known, scores, count: 100) : nil,
-            falseAlertsByActivity: shares.activityDeciles, falseAlertsByAmount: shares.amountDeciles)
+            falseAlertsByActivity: shares.activityDeciles, falseAlertsByAmount: shares.amountDeciles,
+            notes: notes.isEmpty ? nil : notes)
     }
 
     /// Of each day the users by their lowest score.
@@ -155,7 +163,8 @@ struct JudgedRows {
             if labels[row] == 1 { card.isFraud = true }
             byDay[days[row], default: [:]][users[row]] = card
         }
-        let precisions = byDay.values.compactMap { cards in
+        // In the order of days: sums of another order differ in their last bits.
+        let precisions = byDay.sorted { $0.key < $1.key }.compactMap { _, cards in
             let all = Array(cards.values)
             return ScoreMetrics.precision(
                 all.map(\.score), anomalous: all.map(\.isFraud), count: min(count, all.count))

@@ -76,19 +76,17 @@ extension TrainingPipeline {
         }
         var rows = ComparedRows(active: serving, candidate: try router.model(of: .global, version: candidate))
         let usesReferences = rows.active.plan.usesReferences || rows.candidate.plan.usesReferences
-        let history = try eachRow(
+        let (history, notes) = try eachRow(
             from...to, asOf: asOf, usesReferences: usesReferences, isCancelled: isCancelled,
             progress: progress
         ) { try rows.append($0) }
         try rows.flush()
-        guard rows.count > 0 else {
-            throw TrainingError.noData("the lake has no transactions from \(from) to \(to)")
-        }
         let (new, dropped) = try rows.changes()
         return BacktestComparison(
-            active: rows.judged.report(rows.active, rows.activeScores, from: from, to: to, asOf: asOf),
+            active: rows.judged.report(
+                rows.active, rows.activeScores, from: from, to: to, asOf: asOf, notes: notes),
             candidate: rows.judged.report(
-                rows.candidate, rows.candidateScores, from: from, to: to, asOf: asOf),
+                rows.candidate, rows.candidateScores, from: from, to: to, asOf: asOf, notes: notes),
             alertCost: alertCost, byActivity: rows.byActivity(),
             byCategory: rows.byCategory(history.categories),
             newAlerts: new.count, droppedAlerts: dropped.count,

@@ -9,10 +9,10 @@ extension TrainingPipeline {
     ///
     /// Memory: the file.
     ///
-    /// - Returns: Rows written.
+    /// - Returns: Rows written, and what of the days was not read.
     public func writeFeatures(
         from: LakeDay, to: LakeDay, asOf: Int64?, file: String, progress: (Double) -> Void = { _ in }
-    ) throws -> Int {
+    ) throws -> (rows: Int, notes: [String]) {
         let names = FeatureSchema.numeric.map(\.name)
         let writer = try ParquetWriter(
             columns: names.map { ParquetColumn($0, .real, isNullable: true) } + [
@@ -36,7 +36,7 @@ extension TrainingPipeline {
             times.removeAll(keepingCapacity: true)
             users.removeAll(keepingCapacity: true)
         }
-        try eachRow(
+        let read = try eachRow(
             from...to, asOf: asOf, usesReferences: true, isCancelled: { false }, progress: progress,
             visit: { row in
                 for (place, value) in row.features.enumerated() { columns[place].append(Double(value)) }
@@ -46,10 +46,7 @@ extension TrainingPipeline {
                 if times.count == 65_536 { try flush() }
             })
         if !times.isEmpty { try flush() }
-        guard count > 0 else {
-            throw TrainingError.noData("the lake has no transactions from \(from) to \(to)")
-        }
         try Data(try writer.finish()).write(to: URL(filePath: file))
-        return count
+        return (count, read.notes)
     }
 }
