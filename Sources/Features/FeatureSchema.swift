@@ -120,7 +120,9 @@ public enum FeatureSchema {
             [
                 number(
                     "sum_\(name)_ratio_30d", "", "sum_\(name) / mean_30d; missing when that is not above 0"),
-                number("mean_\(name)_ratio_30d", "", "mean_\(name) / mean_30d; missing when one of them is"),
+                number(
+                    "mean_\(name)_ratio_30d", "",
+                    "mean_\(name) / mean_30d; missing when the first is, or when the second is not above 0"),
             ]
         }
 

@@ -37,6 +37,20 @@ import Testing
         #expect(stream.isFinished)
     }
 
+    @Test func theFileThatIsReadIsNotWritten() throws {
+        let text = "a\nb\n"
+        try text.write(toFile: path("in"), atomically: true, encoding: .utf8)
+        try FileManager.default.createSymbolicLink(atPath: path("link"), withDestinationPath: path("in"))
+        for (verdicts, deadLetters) in [("in", "dead"), ("link", "dead"), ("out", "in")] {
+            let error = #expect(throws: StreamFileError.self) {
+                _ = try FileTransactionStream(
+                    .init(input: path("in"), verdicts: path(verdicts), deadLetters: path(deadLetters)))
+            }
+            #expect(error?.description.contains("it is the file that is read") == true)
+        }
+        #expect(try String(contentsOfFile: path("in"), encoding: .utf8) == text)
+    }
+
     @Test func linesLongerThanTheBufferArrive() throws {
         let long = String(repeating: "x", count: 3 << 20)
         let stream = try stream("\(long)\nshort\n")

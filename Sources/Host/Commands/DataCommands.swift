@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Lake
 import Training
+import Transactions
 
 struct ETL: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -138,6 +139,13 @@ struct Generate: AsyncParsableCommand {
     func run() async throws {
         guard let first = LakeDay(parsing: start) else {
             throw UsageError("--start is no day: '\(start)'; write 2026-01-31")
+        }
+        let end = first.adding(days: days)
+        guard
+            EventTime.acceptedMilliseconds.contains(first.startMilliseconds),
+            EventTime.acceptedMilliseconds.contains(end.startMilliseconds)
+        else {
+            throw UsageError("--start \(first): transactions are from 1971 to 2199, and these end on \(end)")
         }
         var data = GenerateDataSet(
             users: users, days: days, seed: seed, start: first, streamDays: streamDays ?? days / 4)

@@ -65,7 +65,14 @@ struct Replay: AsyncParsableCommand {
     }
 
     private func replay(_ opened: FileTransactionStream, _ session: ReplaySession) throws {
-        guard try session.parts.router.globalModel() != nil else { throw ServingError.noGlobalModel }
+        let router = session.parts.router
+        if try router.globalModel() == nil {
+            // One that is active and cannot be loaded says why.
+            if let version = try session.parts.catalogue.active(.global) {
+                _ = try router.model(of: .global, version: version)
+            }
+            throw ServingError.noGlobalModel
+        }
         var scoring = session.scoring
         scoring.publish = anomalies ? .anomalies : .all
         let status = ServingStatus()

@@ -30,11 +30,8 @@ final class DataDirectory: Sendable {
     ///
     /// - Throws: `UsageError`.
     static func make(_ path: String) throws {
-        let parent = (path as NSString).deletingLastPathComponent
         do {
-            if !parent.isEmpty {
-                try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
-            }
+            try makeParent(of: path)
         } catch {
             throw UsageError("the data directory \(path) cannot be made: \(error.localizedDescription)")
         }
@@ -42,6 +39,11 @@ final class DataDirectory: Sendable {
             throw UsageError(
                 "the data directory \(path) cannot be made: \(String(cString: strerror(errno)))")
         }
+    }
+
+    static func makeParent(of path: String) throws {
+        try FileManager.default.createDirectory(
+            at: URL(filePath: path).deletingLastPathComponent(), withIntermediateDirectories: true)
     }
 
     func file(_ name: String) -> String { path + "/" + name }

@@ -40,6 +40,13 @@ struct FileMark: Codable, Sendable, Hashable {
         return isFile ? UInt64(max(0, status.st_size)) : 0
     }
 
+    /// Whether both paths lead to one file; devices may be read and written.
+    static func isOneFile(_ path: String, _ other: String) -> Bool {
+        var (one, two) = (stat(), stat())
+        return path != "-" && other != "-" && stat(path, &one) == 0 && stat(other, &two) == 0
+            && one.st_mode & S_IFMT == S_IFREG && one.st_dev == two.st_dev && one.st_ino == two.st_ino
+    }
+
     private static func hash(_ descriptor: Int32, at offset: UInt64, count: UInt64) -> String? {
         var bytes = [UInt8](repeating: 0, count: Int(count))
         let isWhole = bytes.withUnsafeMutableBytes { bytes in

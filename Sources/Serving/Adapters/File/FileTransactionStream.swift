@@ -112,6 +112,10 @@ public final class FileTransactionStream: TransactionStream {
         let lines = LinesAhead(
             try LineReader(path: settings.input, at: checkpoint.inputByte), clock: clock ?? EventClock(),
             skewMilliseconds: settings.skewMilliseconds, looksAhead: settings.looksAhead, zone: settings.zone)
+        for output in [settings.verdicts, settings.deadLetters ?? "-"]
+        where FileMark.isOneFile(settings.input, output) {
+            throw StreamFileError(path: output, action: "write", code: EINVAL, isInput: true)
+        }
         verdicts = try AppendedFile(path: settings.verdicts, size: checkpoint.verdictsSize)
         deadLetters = try settings.deadLetters.map {
             try AppendedFile(path: $0, size: checkpoint.deadLettersSize)

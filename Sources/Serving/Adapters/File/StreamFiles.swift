@@ -7,8 +7,11 @@ public struct StreamFileError: Retryable, Sendable, CustomStringConvertible {
     public let path: String
     public let action: String
     public let code: Int32
+    /// It is the file that is read.
+    var isInput = false
 
     public var description: String {
+        if isInput { return "cannot \(action) \(path): it is the file that is read; name another one" }
         let name = path == "-" ? isReading ? "standard input" : "standard output" : path
         return "cannot \(action) \(name): \(String(cString: strerror(code)))"
     }
