@@ -177,6 +177,124 @@ import Testing
         }
     }
 
+    /// Found out by what is open, not by what stands at the path when the place is written down.
+    @Test func anInputThatIsReplacedOrCutWhileItIsReadIsReadFromItsBeginning() throws {
+        let first = try stream("a\nb\nc\n")
+        try Self.deliver(try #require(try first.next(BatchLimits(records: 2))), to: first)
+        for isReplaced in [true, false] {
+            try "x\n".write(toFile: path("in"), atomically: isReplaced, encoding: .utf8)
+            let checkpoint = try first.checkpoint
+            let next = try FileTransactionStream(
+                .init(input: path("in"), verdicts: path("out"), deadLetters: path("dead")),
+                checkpoint: checkpoint)
+            #expect(next.notices.contains { $0.contains("is another file") })
+            let records = try #require(try next.next(BatchLimits()))
+            #expect(lines(records) == ["x"])
+            #expect(records.offsets == [0])
+            next.close()
+        }
+        first.close()
+    }
+
+    /// As those do who keep logs short.
+    @Test(arguments: ["moved", "emptied", "removed"])
+    func verdictsGoOnBehindWhatOthersMadeOfTheirFile(_ what: String) throws {
+        let stream = try stream("a\nb\nc\nd\n")
+        try Self.deliver(try #require(try stream.next(BatchLimits(records: 1))), to: stream)
+        stream.noteSaved()
+        try Self.deliver(try #require(try stream.next(BatchLimits(records: 1))), to: stream)
+        #expect(!stream.isUnsaved)
+        switch what {
+        case "moved": try FileManager.default.moveItem(atPath: path("out"), toPath: path("out.1"))
+        case "emptied": #expect(truncate(path("out"), 0) == 0)
+        default: try FileManager.default.removeItem(atPath: path("out"))
+        }
+        let place = try stream.checkpoint
+        try Self.deliver(try #require(try stream.next(BatchLimits(records: 1))), to: stream)
+        #expect(stream.isUnsaved)
+        #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == "c\n")
+        if what == "moved" {
+            #expect(try String(contentsOfFile: path("out.1"), encoding: .utf8) == "a\nb\n")
+        }
+        // What a failed delivery wrote there is taken back, and nothing else.
+        let records = try #require(try stream.next(BatchLimits(records: 1)))
+        stream.prepare(Self.delivery(records))
+        try stream.abort()
+        #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == "c\n")
+        let checkpoint = try stream.checkpoint
+        stream.close()
+        // From the place before it was changed, what stands there is kept; from the one after, it goes on behind it.
+        for (checkpoint, notices, expected) in [(checkpoint, 0, "c\nd\n"), (place, 1, "c\nd\nc\nd\n")] {
+            let next = try self.stream("a\nb\nc\nd\n", checkpoint: checkpoint)
+            #expect(next.notices.count == notices)
+            try deliverAll(next)
+            next.close()
+            #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == expected)
+        }
+    }
+
+    @Test func withoutACheckpointWhatTheOutputsHoldIsKeptUnlessAllIsToBeWrittenAnew() throws {
+        try "before\n".write(toFile: path("out"), atomically: true, encoding: .utf8)
+        let first = try stream("a\n")
+        #expect(first.notices.count == 1)
+        #expect(first.isUnsaved)
+        try deliverAll(first)
+        first.close()
+        #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == "before\na\n")
+        var settings = FileTransactionStream.Settings(input: path("in"), verdicts: path("out"))
+        settings.isOverwriting = true
+        let second = try FileTransactionStream(settings)
+        try deliverAll(second)
+        second.close()
+        #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == "a\n")
+    }
+
+    /// The rest of a line, or its end alone, is no line of its own after a start in its middle.
+    @Test func aPlaceWithinALineIsLeftAtItsEnd() throws {
+        let long = String(repeating: "x", count: 9 << 20)
+        let first = try stream("a\n\(long)\nb\n")
+        var offsets: [Int64] = []
+        // The long line is handed out when 8 MiB of it are there.
+        while offsets.count < 2, let records = try first.next(BatchLimits(records: 1)) {
+            offsets += records.offsets
+            try Self.deliver(records, to: first)
+        }
+        #expect(offsets == [0, 1])
+        let checkpoint = try first.checkpoint
+        first.close()
+        let second = try stream("a\n\(long)\nb\n", checkpoint: checkpoint)
+        let records = try #require(try second.next(BatchLimits()))
+        #expect(lines(records) == ["b"])
+        #expect(records.offsets == [2])
+        second.close()
+    }
+
+    @Test func aLineThatIsStillWrittenIsLeftForTheNextStart() throws {
+        var settings = FileTransactionStream.Settings(input: path("in"), verdicts: path("out"))
+        settings.isGrowing = true
+        var checkpoint: [UInt8]?
+        var all: [String] = []
+        var offsets: [Int64] = []
+        // The second has no end yet, then is whole without one; then comes its end, and a third.
+        for text in [
+            #"{"a":1}"# + "\n{\"b\":", #"{"a":1}"# + "\n{\"b\":2}", #"{"a":1}"# + "\n{\"b\":2}\n{\"c\":3}\n",
+        ] {
+            try text.write(toFile: path("in"), atomically: false, encoding: .utf8)
+            let stream = try FileTransactionStream(settings, checkpoint: checkpoint)
+            #expect(stream.notices == [])
+            while let records = try stream.next(BatchLimits()) {
+                all += lines(records)
+                offsets += records.offsets
+                try Self.deliver(records, to: stream)
+            }
+            #expect(stream.isFinished)
+            checkpoint = try stream.checkpoint
+            stream.close()
+        }
+        #expect(all == [#"{"a":1}"#, #"{"b":2}"#, #"{"c":3}"#])
+        #expect(offsets == [0, 1, 2])
+    }
+
     /// Before `read`, `written` and `refused` there was nothing to compare: the checkpoint counts.
     @Test func checkpointsOfBeforeAreReadForEver() throws {
         let old = #"{"input":"\#(path("in"))","offset":1,"inputByte":2,"verdictsSize":2,"deadLettersSize":0}"#

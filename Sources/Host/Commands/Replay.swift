@@ -54,6 +54,7 @@ struct Replay: AsyncParsableCommand {
             var files = FileTransactionStream.Settings(input: stream, verdicts: output)
             files.skewMilliseconds = session.scoring.windows.skewMilliseconds
             files.zone = session.scoring.zone
+            files.isOverwriting = true
             // A failing stream ends a replay; only serving tries again.
             let opened = try FileTransactionStream(files)
             if let verdicts {

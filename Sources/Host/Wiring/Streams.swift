@@ -56,7 +56,8 @@ struct Streams {
                 if input == "-" || !FileTransactionStream.isCheckpoint(saved) { checkpoint = [] }
             }
             let open = Self.file(
-                input, settings, data: data, checkpoint: checkpoint, zone: zone, logger: logger)
+                input, settings, data: data, checkpoint: checkpoint, snapshots: snapshots, zone: zone,
+                logger: logger)
             sessions = [Session(windows: windows, open: open)]
             description = input
         } else if let brokers = settings.optionalText("stream.brokers") {
@@ -220,8 +221,8 @@ struct Streams {
     }
 
     private static func file(
-        _ input: String, _ settings: Settings, data: DataDirectory, checkpoint: [UInt8]?, zone: PlaceZone?,
-        logger: Logger
+        _ input: String, _ settings: Settings, data: DataDirectory, checkpoint: [UInt8]?,
+        snapshots: WindowSnapshots?, zone: PlaceZone?, logger: Logger
     ) -> @Sendable () throws -> any TransactionStream {
         let pace = settings.real("stream.rate")
         var files = FileTransactionStream.Settings(
@@ -231,6 +232,7 @@ struct Streams {
             recordsPerSecond: pace > 0 ? pace : nil)
         files.skewMilliseconds = windowStage(settings).skewMilliseconds
         files.looksAhead = input != "-"
+        files.isGrowing = true
         files.zone = zone
         let stream = files
         // A later session goes on where the one before it stood.
@@ -239,6 +241,7 @@ struct Streams {
             try last.withLock { last in
                 let opened = try FileTransactionStream(stream, checkpoint: try last?.checkpoint ?? checkpoint)
                 for notice in opened.notices { logger.warning("\(notice)") }
+                if opened.isUnsaved { snapshots?.write(opened) }
                 last = opened
                 return opened
             }

@@ -13,25 +13,29 @@ struct FileMark: Codable, Sendable, Hashable {
 
     private static let sampleBytes: UInt64 = 4096
 
-    /// nil for standard input and output, devices and pipes, an empty part and what cannot be read.
-    init?(_ path: String, size: UInt64) {
-        guard path != "-", size > 0 else { return nil }
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
+    /// Of the file that is open: another one may have come to its path. One that has become shorter has a mark that no
+    /// file has.
+    ///
+    /// nil for devices and pipes, and for an empty part.
+    init?(_ descriptor: Int32, size: UInt64) {
         var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        guard size > 0, fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            return nil
+        }
         let count = min(size, Self.sampleBytes)
-        guard let head = Self.hash(descriptor, at: 0, count: count),
-            let tail = Self.hash(descriptor, at: size - count, count: count)
-        else { return nil }
+        let head = Self.hash(descriptor, at: 0, count: count)
+        let tail = Self.hash(descriptor, at: size - count, count: count)
         self.size = size
-        self.head = head
-        self.tail = tail
+        (self.head, self.tail) = head.flatMap { head in tail.map { (head, $0) } } ?? ("", "")
     }
 
     /// Whether the file at the path still has these bytes.
-    func isStill(_ path: String) -> Bool { FileMark(path, size: size) == self }
+    func isStill(_ path: String) -> Bool {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return !head.isEmpty && FileMark(descriptor, size: size) == self
+    }
 
     /// 0 for a file that is not there.
     static func size(_ path: String) -> UInt64 {

@@ -32,6 +32,10 @@ public final class FileTransactionStream: TransactionStream {
         public var skewMilliseconds: Int64 = 86_400_000
         /// Of times that do not say theirs; nil: they are refused.
         public var zone: PlaceZone?
+        /// Whether what the outputs hold goes where there is no checkpoint, as of a command that is repeated; else it is kept.
+        public var isOverwriting = false
+        /// Whether the input is still written: a last line that is not whole is left for the next start.
+        public var isGrowing = false
         /// Whether lines may be held back until the ones after them have come; not where somebody types them.
         public var looksAhead = true
 
@@ -74,6 +78,7 @@ public final class FileTransactionStream: TransactionStream {
         var lines: LinesAhead
         var offset: Int64
         var isFinished = false
+        var isUnsaved: Bool
         /// For each batch that is handed out and not delivered yet, by the offset after it.
         var ends: [Int64: BatchEnd] = [:]
         var checkpoint: Checkpoint
@@ -92,6 +97,9 @@ public final class FileTransactionStream: TransactionStream {
 
     /// That a file is not the one of the checkpoint, in sentences for the log.
     public let notices: [String]
+    /// Whether the outputs are others than those of the last checkpoint: to be written down at once, as a start after a crash
+    /// would take what stands in them for what was there before.
+    public var isUnsaved: Bool { state.withLock { $0.isUnsaved } }
 
     /// Opens the files, continuing at a checkpoint.
     ///
@@ -103,14 +111,17 @@ public final class FileTransactionStream: TransactionStream {
     /// - Throws: `StreamFileError` naming the file that cannot be opened.
     public init(_ settings: Settings, checkpoint bytes: [UInt8]? = nil) throws {
         self.settings = settings
-        let (checkpoint, notices) = Self.continued(try Self.savedCheckpoint(bytes, settings), settings)
+        let saved = try Self.savedCheckpoint(bytes, settings)
+        let (checkpoint, notices) = Self.continued(saved, settings)
         self.notices = notices
+        let isUnsaved = saved == nil || !notices.isEmpty
         let clock = checkpoint.clock.flatMap { bytes in
             bytes.count == EventClock.encodedSize
                 ? bytes.withUnsafeBytes { EventClock($0, at: 0) } : nil
         }
         let lines = LinesAhead(
-            try LineReader(path: settings.input, at: checkpoint.inputByte), clock: clock ?? EventClock(),
+            try LineReader(path: settings.input, at: checkpoint.inputByte, isGrowing: settings.isGrowing),
+            clock: clock ?? EventClock(),
             skewMilliseconds: settings.skewMilliseconds, looksAhead: settings.looksAhead, zone: settings.zone)
         for output in [settings.verdicts, settings.deadLetters ?? "-"]
         where FileMark.isOneFile(settings.input, output) {
@@ -120,14 +131,14 @@ public final class FileTransactionStream: TransactionStream {
         deadLetters = try settings.deadLetters.map {
             try AppendedFile(path: $0, size: checkpoint.deadLettersSize)
         }
-        state = Mutex(State(lines: lines, offset: checkpoint.offset, checkpoint: checkpoint))
-        // Before anything is written: what stands in the outputs now is not to be cut by a later start.
-        if !notices.isEmpty { try keep(checkpoint) }
+        state = Mutex(
+            State(lines: lines, offset: checkpoint.offset, isUnsaved: isUnsaved, checkpoint: checkpoint))
+        if isUnsaved { try keep(checkpoint) }
     }
 
     /// Where to go on, which is where the checkpoint says if the files are still those of it.
     private static func continued(_ saved: Checkpoint?, _ settings: Settings) -> (Checkpoint, [String]) {
-        guard var saved else { return (Checkpoint(input: settings.input), []) }
+        guard var saved else { return fresh(settings) }
         var notices: [String] = []
         let isSame = saved.input == settings.input && saved.read?.isStill(settings.input) ?? true
         if settings.input != "-", !isSame {
@@ -154,6 +165,18 @@ public final class FileTransactionStream: TransactionStream {
             saved.deadLettersSize = size(path, saved.deadLettersSize, saved.refused)
         }
         return (saved, notices)
+    }
+
+    /// Behind what the outputs hold, unless they are written anew.
+    private static func fresh(_ settings: Settings) -> (Checkpoint, [String]) {
+        var fresh = Checkpoint(input: settings.input)
+        guard !settings.isOverwriting else { return (fresh, []) }
+        fresh.verdictsSize = FileMark.size(settings.verdicts)
+        fresh.deadLettersSize = settings.deadLetters.map(FileMark.size) ?? 0
+        let held = [
+            (settings.verdicts, fresh.verdictsSize), (settings.deadLetters ?? "-", fresh.deadLettersSize),
+        ].filter { $0.1 > 0 }
+        return (fresh, held.map { "\($0.0) was there before: what it holds is kept" })
     }
 
     private static func savedCheckpoint(_ bytes: [UInt8]?, _ settings: Settings) throws -> Checkpoint? {
@@ -193,12 +216,16 @@ public final class FileTransactionStream: TransactionStream {
         get throws { [UInt8](try JSONEncoder().encode(marked(state.withLock { $0.checkpoint }))) }
     }
 
+    /// The checkpoint has been written down.
+    public func noteSaved() { state.withLock { $0.isUnsaved = false } }
+
     /// With what stands before the places reached, which does not change any more.
     private func marked(_ checkpoint: Checkpoint) -> Checkpoint {
         var marked = checkpoint
-        marked.read = FileMark(settings.input, size: checkpoint.inputByte)
-        marked.written = FileMark(settings.verdicts, size: checkpoint.verdictsSize)
-        marked.refused = settings.deadLetters.flatMap { FileMark($0, size: checkpoint.deadLettersSize) }
+        let descriptor = state.withLock { $0.lines.descriptor }
+        marked.read = settings.input == "-" ? nil : FileMark(descriptor, size: checkpoint.inputByte)
+        marked.written = verdicts.mark(at: checkpoint.verdictsSize)
+        marked.refused = deadLetters?.mark(at: checkpoint.deadLettersSize)
         return marked
     }
 
@@ -274,11 +301,14 @@ public final class FileTransactionStream: TransactionStream {
     }
 
     private func write(_ delivery: Delivery) throws {
-        try verdicts.append { file in
+        var isElsewhere = try verdicts.append { file in
             delivery.verdicts.visit { _, _, payload in file.append(line: payload) }
         }
-        try deadLetters?.append { file in
-            for letter in delivery.deadLetters { file.append(line: letter.jsonLine) }
+        if let deadLetters, !delivery.deadLetters.isEmpty {
+            let isMoved = try deadLetters.append { file in
+                for letter in delivery.deadLetters { file.append(line: letter.jsonLine) }
+            }
+            isElsewhere = isElsewhere || isMoved
         }
         guard let offset = delivery.slices.last?.end else { return }
         guard let end = state.withLock({ $0.ends[offset] }) else {
@@ -290,20 +320,20 @@ public final class FileTransactionStream: TransactionStream {
             input: settings.input, offset: offset, inputByte: end.byte, verdictsSize: verdicts.size,
             deadLettersSize: deadLetters?.size ?? 0, clock: clock)
         try keep(checkpoint)
+        verdicts.settle()
+        deadLetters?.settle()
         state.withLock { state in
             state.checkpoint = checkpoint
+            state.isUnsaved = state.isUnsaved || isElsewhere
             state.ends[offset] = nil
         }
     }
 
     /// Takes back what a failed commit has written.
     public func abort() throws {
-        let checkpoint = state.withLock { state in
-            state.open = nil
-            return state.checkpoint
-        }
-        try verdicts.cut(to: checkpoint.verdictsSize)
-        try deadLetters?.cut(to: checkpoint.deadLettersSize)
+        state.withLock { $0.open = nil }
+        try verdicts.takeBack()
+        try deadLetters?.takeBack()
     }
 
     public func abandon() { state.withLock { $0.open = nil } }

@@ -25,6 +25,8 @@ struct LinesAhead: ~Copyable {
     private let parser: TransactionParser
     private let skewMilliseconds: Int64
     private let looksAhead: Bool
+    /// Of the file that is read.
+    var descriptor: Int32 { reader.descriptor }
     /// Read and not handed out.
     private var waiting: [Read] = []
     private var isAtEnd = false

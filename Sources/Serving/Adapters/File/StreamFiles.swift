@@ -45,7 +45,9 @@ struct LineReader: ~Copyable {
     }
 
     private let path: String
-    private let descriptor: Int32
+    let descriptor: Int32
+    /// Whether a last line that is no whole object is left for later: somebody writes it still.
+    private let isGrowing: Bool
     private var memory = Memory(size: 1 << 20)
     private var filled = 0
     private var consumed = 0
@@ -54,9 +56,10 @@ struct LineReader: ~Copyable {
     /// The byte of the file after the last line handed out.
     private(set) var position: UInt64
 
-    init(path: String, at position: UInt64) throws {
+    init(path: String, at position: UInt64, isGrowing: Bool = false) throws {
         self.path = path
         self.position = position
+        self.isGrowing = isGrowing && path != "-"
         if path == "-" {
             descriptor = STDIN_FILENO
             self.position = 0
@@ -72,6 +75,10 @@ struct LineReader: ~Copyable {
         guard lseek(descriptor, off_t(position), SEEK_SET) >= 0 else {
             throw StreamFileError(path: path, action: "seek in", code: errno)
         }
+        // What stands before has been handed out: the rest of its line, if only its end, is no line of its own.
+        var before: UInt8 = 0x0A
+        if position > 0 { _ = pread(descriptor, &before, 1, off_t(position - 1)) }
+        isSkipping = before != 0x0A
     }
 
     deinit {
@@ -101,6 +108,7 @@ struct LineReader: ~Copyable {
                 length = newline - start
             } else if isAtEnd || rest >= Self.maximumLineSize {
                 length = rest
+                if isAtEnd, isGrowing, !isSkipping, !Self.isWhole(start, length) { break }
             } else {
                 break
             }
@@ -121,6 +129,12 @@ struct LineReader: ~Copyable {
         }
         return lineCount == 0
             ? nil : Chunk(owner: memory, lines: lines, numbers: numbers, lineCount: lineCount)
+    }
+
+    /// Whether a line without an end may be an object all the same.
+    private static func isWhole(_ start: UnsafeMutableRawPointer, _ count: Int) -> Bool {
+        let line = UnsafeRawBufferPointer(start: start, count: count)
+        return line.last { $0 != 0x20 && $0 != 0x09 && $0 != 0x0D } == UInt8(ascii: "}")
     }
 
     /// Moves what is left into new memory and fills that up: handed out lines keep the old.
@@ -145,11 +159,18 @@ struct LineReader: ~Copyable {
 }
 
 /// A file that grows at its end; opened at a known size, anything beyond it is cut off.
+///
+/// Others may move, remove or cut it meanwhile, as those do who keep logs short: what comes then goes behind what stands
+/// at the path.
 final class AppendedFile: Sendable {
     private struct State {
         var descriptor: Int32
+        /// To read what was written; -1: it is no file of the disk.
+        var reader: Int32
         /// Behind the last line that was written whole.
         var size: UInt64
+        /// Behind the last delivery that is not taken back any more.
+        var settled: UInt64
         /// Part of a line may stand behind `size`.
         var isTorn = false
         var buffer: [UInt8] = []
@@ -160,28 +181,36 @@ final class AppendedFile: Sendable {
     let hasSize: Bool
     private let state: Mutex<State>
 
+    /// - Parameter size: Bytes that are kept, at most.
     init(path: String, size: UInt64) throws {
         self.path = path
-        if path == "-" {
-            hasSize = false
-            state = Mutex(State(descriptor: STDOUT_FILENO, size: 0))
-            return
-        }
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+        let opened = try Self.open(path, size: size)
+        hasSize = opened.reader >= 0
+        state = Mutex(opened)
+    }
+
+    private static func open(_ path: String, size: UInt64) throws -> State {
+        if path == "-" { return State(descriptor: STDOUT_FILENO, reader: -1, size: 0, settled: 0) }
+        let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw StreamFileError(path: path, action: "write", code: errno) }
+        var opened = State(descriptor: descriptor, reader: -1, size: 0, settled: 0)
         var status = stat()
-        let isKnown = fstat(descriptor, &status) == 0
-        let hasSize = isKnown && status.st_mode & S_IFMT == S_IFREG
-        self.hasSize = hasSize
-        guard
-            isKnown,
-            !hasSize || (ftruncate(descriptor, off_t(size)) == 0 && lseek(descriptor, 0, SEEK_END) >= 0)
-        else {
+        var isOpen = fstat(descriptor, &status) == 0
+        if isOpen, status.st_mode & S_IFMT == S_IFREG {
+            opened.size = min(size, UInt64(status.st_size))
+            opened.settled = opened.size
+            isOpen = opened.size == UInt64(status.st_size) || ftruncate(descriptor, off_t(opened.size)) == 0
+            if isOpen {
+                opened.reader = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+                isOpen = opened.reader >= 0
+            }
+        }
+        guard isOpen else {
             let code = errno
             Glibc.close(descriptor)
             throw StreamFileError(path: path, action: "write", code: code)
         }
-        state = Mutex(State(descriptor: descriptor, size: size))
+        return opened
     }
 
     var size: UInt64 { state.withLock { $0.size } }
@@ -194,9 +223,36 @@ final class AppendedFile: Sendable {
         }
     }
 
+    /// What stands before a place that was reached.
+    func mark(at size: UInt64) -> FileMark? { state.withLock { FileMark($0.reader, size: size) } }
+
+    /// Takes the file that stands at the path now for the one to go on with, as long as it is.
+    ///
+    /// - Returns: Whether it is another one, or was changed by others.
+    private func follow(_ state: inout State) throws -> Bool {
+        guard hasSize, !state.isTorn, state.size == state.settled else { return false }
+        var (mine, named) = (stat(), stat())
+        guard fstat(state.descriptor, &mine) == 0 else {
+            throw StreamFileError(path: path, action: "write", code: errno)
+        }
+        if stat(path, &named) == 0, named.st_ino == mine.st_ino, named.st_dev == mine.st_dev {
+            guard state.size != UInt64(mine.st_size) else { return false }
+            state.size = UInt64(mine.st_size)
+            state.settled = state.size
+        } else {
+            let opened = try Self.open(path, size: .max)
+            Self.close(&state)
+            state = opened
+        }
+        return true
+    }
+
     /// Writes the lines that `body` adds.
-    func append(_ body: (inout Lines) -> Void) throws {
+    ///
+    /// - Returns: Whether they stand behind what others have made of the file.
+    func append(_ body: (inout Lines) -> Void) throws -> Bool {
         try state.withLock { state in
+            let isElsewhere = try follow(&state)
             var lines = Lines(buffer: state.buffer)
             state.buffer = []
             body(&lines)
@@ -213,23 +269,29 @@ final class AppendedFile: Sendable {
             }
             lines.buffer.removeAll(keepingCapacity: true)
             state.buffer = lines.buffer
+            return isElsewhere
         }
     }
 
-    /// Takes back what was written after `size`. What has gone into a device or a pipe stays there.
-    func cut(to size: UInt64) throws {
+    /// What was written stays.
+    func settle() { state.withLock { $0.settled = $0.size } }
+
+    /// Takes back what was written since. What has gone into a device or a pipe stays there.
+    func takeBack() throws {
         try state.withLock { state in
-            guard hasSize, state.isTorn || state.size > size else { return }
-            guard ftruncate(state.descriptor, off_t(size)) == 0, lseek(state.descriptor, 0, SEEK_END) >= 0
-            else { throw StreamFileError(path: path, action: "write", code: errno) }
-            (state.size, state.isTorn) = (size, false)
+            guard hasSize, state.isTorn || state.size > state.settled else { return }
+            guard ftruncate(state.descriptor, off_t(state.settled)) == 0 else {
+                throw StreamFileError(path: path, action: "write", code: errno)
+            }
+            (state.size, state.isTorn) = (state.settled, false)
         }
     }
 
-    func close() {
-        state.withLock { state in
-            if state.descriptor > STDERR_FILENO { Glibc.close(state.descriptor) }
-            state.descriptor = -1
-        }
+    func close() { state.withLock { Self.close(&$0) } }
+
+    private static func close(_ state: inout State) {
+        if state.descriptor > STDERR_FILENO { Glibc.close(state.descriptor) }
+        if state.reader >= 0 { Glibc.close(state.reader) }
+        (state.descriptor, state.reader) = (-1, -1)
     }
 }

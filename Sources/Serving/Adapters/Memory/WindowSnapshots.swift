@@ -26,18 +26,20 @@ public final class WindowSnapshots: Sendable {
     /// Names another place that the offsets are of.
     public func move(to place: [UInt8]) { self.place.withLock { $0 = place } }
 
-    /// Writes a snapshot if the last one is old enough.
+    /// Writes a snapshot if the last one is old enough, or names files that are others now.
     public func writeIfDue(_ stream: any TransactionStream) {
-        guard written.withLock({ ContinuousClock.now - $0 >= interval }) else { return }
-        write(stream)
+        let isDue = written.withLock { ContinuousClock.now - $0 >= interval }
+        if isDue || (stream as? FileTransactionStream)?.isUnsaved == true { write(stream) }
     }
 
     /// Writes a snapshot. A failure is logged: the older one stays, and serving goes on.
     public func write(_ stream: any TransactionStream) {
         written.withLock { $0 = .now }
         do {
-            let checkpoint = try (stream as? FileTransactionStream)?.checkpoint ?? place.withLock { $0 }
+            let files = stream as? FileTransactionStream
+            let checkpoint = try files?.checkpoint ?? place.withLock { $0 }
             try file.withLock { _ in try store.snapshot(to: path, checkpoint: checkpoint) }
+            files?.noteSaved()
         } catch {
             logger.error("windows could not be written", metadata: ["path": "\(path)", "error": "\(error)"])
         }
