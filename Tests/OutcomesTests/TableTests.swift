@@ -119,6 +119,57 @@ import Transactions
         #expect(throws: ReferenceError.notFound(version: 77)) { try store.use(77) }
     }
 
+    /// A table that cannot serve is not made to: the present one would go on, and somebody think otherwise.
+    @Test func aDamagedTableIsNotMadeToServe() throws {
+        let folder = try TemporaryFolder()
+        let objects = folder.store("tables")
+        let cache = folder.path + "/cache"
+        let store = ReferenceStore(objects: objects, cacheFolder: cache)
+        for seed in 1...2 { _ = try store.publish(bytes(20, seed: UInt64(seed)).0) }
+        _ = try store.load(1)  // a sound copy in the cache is no reason
+        try store.use(1)
+        var damaged = try #require(try objects.get("references/v2.table")).bytes
+        damaged[100] ^= 1
+        try objects.put("references/v2.table", damaged, if: .always)
+        let error = #expect(throws: ReferenceError.self) { try store.use(2) }
+        #expect(error.map { "\($0)".contains("checksum") } == true)
+        #expect(try store.latest() == 1)
+    }
+
+    /// Numbers beyond every version: whoever adds one to them would trap.
+    @Test(arguments: ["9223372036854775807", "1000000001", "0", "-1", #"{"version":9223372036854775807}"#])
+    func aVersionThatCannotBeIsDamage(latest: String) throws {
+        let folder = try TemporaryFolder()
+        let objects = folder.store("tables")
+        let store = ReferenceStore(objects: objects)
+        let first = try store.publish(bytes(20).0)
+        let whole = try #require(try objects.get("references/v1.table")).bytes
+        try objects.put("references/v9223372036854775807.table", whole, if: .always)
+        #expect(throws: ReferenceError.notFound(version: .max)) { try store.use(.max) }
+        #expect(try store.versions() == [1])
+        try objects.put("references/latest", Array(latest.utf8), if: .always)
+        let current = CurrentReferences(store: store, logger: .init(label: "test"))
+        current.refresh()
+        #expect(current.trouble?.contains("references use sets it") == true)
+        let error = #expect(throws: ReferenceError.self) { try store.publish(bytes(30, seed: 2).0) }
+        #expect(error.map { "\($0)".contains("references/latest is damaged") } == true)
+        try store.use(first.version)
+        #expect(try store.publish(bytes(30, seed: 2).0).version == 2)
+    }
+
+    @Test func afterTheLastPossibleVersionNoneIsWritten() throws {
+        let folder = try TemporaryFolder()
+        let objects = folder.store("tables")
+        let store = ReferenceStore(objects: objects)
+        _ = try store.publish(bytes(20).0)
+        let whole = try #require(try objects.get("references/v1.table")).bytes
+        try objects.put("references/v1000000000.table", whole, if: .always)
+        try store.use(1_000_000_000)
+        let error = #expect(throws: ReferenceError.self) { try store.publish(bytes(30, seed: 2).0) }
+        #expect(error.map { "\($0)".contains("references use") } == true)
+        #expect(try store.versions() == [1, 1_000_000_000])
+    }
+
     @Test func aTableThatNobodySignedIsRefusedAndThePresentOneGoesOn() throws {
         let folder = try TemporaryFolder()
         let objects = folder.store("tables")

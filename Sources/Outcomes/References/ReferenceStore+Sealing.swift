@@ -47,7 +47,7 @@ extension ReferenceStore {
         let text = String(decoding: object.bytes, as: UTF8.self).trimmingCharacters(
             in: .whitespacesAndNewlines)
         let version = Int(text) ?? (Self.member("version", of: object.bytes) as? Int)
-        guard let version, version > 0 else {
+        guard let version, Self.possibleVersions.contains(version) else {
             throw ReferenceError.damaged(
                 file: Self.latestKey,
                 reason: "'\(text.prefix(40))' is no version; ml-service references use sets it")

@@ -29,6 +29,8 @@ public struct ReferenceStore: Sendable {
     private let cacheFolder: String?
 
     static let latestKey = "references/latest"
+    /// A number beyond these is no version of ours.
+    static let possibleVersions = 1...1_000_000_000
 
     /// - Parameter sealing: Of tables, and of which one serves.
     public init(objects: any ObjectStore, cacheFolder: String? = nil, sealing: Sealing = .none) {
@@ -45,9 +47,9 @@ public struct ReferenceStore: Sendable {
     public func versions() throws -> [Int] {
         try objects.listAll(prefix: "references/v").compactMap { object in
             let name = object.key.dropFirst("references/v".count)
-            guard name.hasSuffix(".table"), let version = Int(name.dropLast(6)), version > 0 else {
-                return nil
-            }
+            guard name.hasSuffix(".table"), let version = Int(name.dropLast(6)),
+                Self.possibleVersions.contains(version)
+            else { return nil }
             return version
         }.sorted()
     }
@@ -58,8 +60,18 @@ public struct ReferenceStore: Sendable {
     }
 
     /// Makes a version serve, a later one or an earlier.
+    ///
+    /// - Throws: What `load` throws of a table that cannot serve; the present one goes on then.
     public func use(_ version: Int) throws {
-        guard try objects.head(key(version)) != nil else { throw ReferenceError.notFound(version: version) }
+        guard Self.possibleVersions.contains(version) else {
+            throw ReferenceError.notFound(version: version)
+        }
+        // From the store: what this machine has in its cache is not what others will fetch.
+        try check(version, sha256: try ready(version, try fetch(version)).sha256)
+        try makeLatest(version)
+    }
+
+    private func makeLatest(_ version: Int) throws {
         // What is there may be of somebody else: then the new one is newer than it says all the same.
         let before = try? readLatest()?.seal?.generation
         try writeLatest(version, after: before)
@@ -83,9 +95,18 @@ public struct ReferenceStore: Sendable {
         }
         var version = (serving ?? 0) + 1
         // Each failure is a version that somebody else has written, so somebody always gets on.
-        while try !objects.putIfUnchanged(key(version), bytes, .absent) { version += 1 }
+        while true {
+            guard Self.possibleVersions.contains(version) else {
+                throw ReferenceError.invalid(
+                    field: Self.latestKey,
+                    reason:
+                        "v\(version - 1) is the last possible version; references use chooses an earlier one")
+            }
+            if try objects.putIfUnchanged(key(version), bytes, .absent) { break }
+            version += 1
+        }
         try seal(version, sha256: Hex.text(digest))
-        try use(version)
+        try makeLatest(version)
         return try ready(version, bytes)
     }
 
