@@ -1,9 +1,9 @@
-import Features
 import Lake
 import ObjectStore
 import Testing
 import Transactions
 
+@testable import Features
 @testable import Outcomes
 
 /// Tables that `refresh` builds.
@@ -66,11 +66,57 @@ import Transactions
         try without.lake.delete(key)
         #expect(try without.refresh().run(asOf: moment).sha256 == summary.sha256)
 
-        // Once it is mended, the labels' file is read by the next refresh, the transactions' one by a full one.
+        // It is named as long as it is bad, and who wants to be told is told.
+        let again = try world.refresh(settings).run(asOf: moment)
+        #expect(again.days == 0 && again.skipped == summary.skipped)
+        #expect(throws: LakeError.self) { try world.refresh().run(asOf: moment) }
+
+        // Once it is mended, the next refresh reads it.
         try world.lake.delete(badLabels)
         try world.lake.put(key, sound, if: .always)
-        let full = try world.refresh(settings).run(asOf: moment, isFull: true)
-        #expect(full.skipped.isEmpty && full.sha256 != summary.sha256)
+        let mended = try world.refresh().run(asOf: moment)
+        #expect(mended.skipped.isEmpty && mended.sha256 != summary.sha256)
+        #expect(try mended.sha256 == world.refresh().run(asOf: moment, isFull: true).sha256)
+    }
+
+    /// What training passes over and counts ends no refresh: its table is of the same rows.
+    @Test func rowsThatAreNoTransactionsArePassedOverAndNamed() throws {
+        let world = try World(seed: 14, days: 0)
+        let time = firstDay.startMilliseconds + hour
+        let names = ["transaction_id", "user_id", "amount", "timestamp", "merchant_id", "is_fraud"]
+        let writer = try ParquetWriter(
+            columns: names.map { ParquetColumn($0, .text, isNullable: true) }
+                + [ParquetColumn("latitude", .real, isNullable: true)])
+        let rows: [(texts: [String?], latitude: Double)] = [
+            (["a", "u", "12.5", "\(time)", "m", "true"], .nan),
+            (["b", "u", "12.5", "\(time)", "m", "false"], 52),
+            (["c", "u", "twelve", "\(time)", "m", nil], .nan),
+            (["d", "u", "1", nil, "m", nil], .nan),
+            (["e", "u", "1", "noon", "m", nil], .nan),
+            (["f", nil, "1", "\(time)", "m", nil], .nan),
+            (["g", "u", "1", "\(time)", "m", "perhaps"], .nan),
+            (["h", "u", "1", "\(time)", "m", nil], 91),
+            (["i", "v", "1", "\(time)", "NULL", nil], .nan),
+        ]
+        try writer.append(
+            names.indices.map { column in .text(TextColumn(rows.map { $0.texts[column] })) }
+                + [.real(rows.map(\.latitude))])
+        try world.lake.put("processed/\(firstDay.path)/part.parquet", try writer.finish(), if: .always)
+        var settings = World.settings
+        settings.lagDays = 0
+        let summary = try world.refresh(settings).run(asOf: firstDay.adding(days: 1).startMilliseconds)
+        #expect(summary.frauds == 1)
+        #expect(summary.passedOver.count == 6)
+        #expect(summary.passedOver.contains { $0.hasPrefix("1 row passed over: timestamp: there is none;") })
+        #expect(summary.passedOver.contains { $0.contains("amount") && $0.contains("'twelve'") })
+        let table = try ReferenceStore(objects: world.tables).load(summary.version).table
+        let keys = Transaction(
+            transactionID: "a", userID: "u", amount: 1, timestampMilliseconds: time, merchantID: "m"
+        ).keys
+        // Two of the merchant's rows are transactions, one of them a fraud; NULL is no merchant.
+        let entry = try #require(table.entries(keys).merchant)
+        #expect(entry.count(2) > 1.9 && entry.count(2) < 2.1 && entry.fraud(2) > 0.9)
+        #expect(table.count == 2)
     }
 
     /// A file of labels that was left out counts once it can be read.

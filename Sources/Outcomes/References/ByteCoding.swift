@@ -12,6 +12,11 @@ struct ByteWriter {
 
     mutating func append(_ value: Double) { append(value.bitPattern) }
 
+    mutating func append(_ text: String) {
+        append(UInt64(text.utf8.count))
+        bytes.append(contentsOf: text.utf8)
+    }
+
     /// The bytes and their checksum.
     consuming func finish() -> [UInt8] { bytes + Array(SHA256.hash(data: bytes)) }
 }
@@ -49,6 +54,12 @@ struct ByteReader {
     }
 
     mutating func double() throws(ReferenceError) -> Double { Double(bitPattern: try integer(UInt64.self)) }
+
+    mutating func text() throws(ReferenceError) -> String {
+        let size = try count(of: 1)
+        defer { position += size }
+        return String(decoding: bytes[position..<position + size], as: UTF8.self)
+    }
 
     /// A number of elements, each of at least `size` bytes.
     mutating func count(of size: Int) throws(ReferenceError) -> Int {

@@ -51,7 +51,12 @@ public final class ReferenceSchedule: Sendable {
                 metadata: ["version": "\(summary.version)", "entries": "\(summary.entries)"])
             for reason in summary.skipped {
                 logger.warning(
-                    "references were built without a file; references refresh --full takes it in once it can be read",
+                    "references were built without a file; the next table takes it in once it can be read",
+                    metadata: ["reason": "\(reason)"])
+            }
+            for reason in summary.passedOver {
+                logger.warning(
+                    "references were built without rows that are no transactions",
                     metadata: ["reason": "\(reason)"])
             }
         } catch ReferenceError.cancelled, LakeError.cancelled {

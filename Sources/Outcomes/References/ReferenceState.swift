@@ -20,8 +20,8 @@ public struct ReferenceState: Sendable {
     /// A fraud that is counted: taken back when a later label says that it was none.
     struct Fraud: BitwiseCopyable, Sendable {
         var step: Int64
-        var logAmount: Double
-        var keys: ReferenceKeys
+        /// The transaction: a later label may make it a fraud again.
+        var row: ReferenceRow
     }
 
     /// Hour of weight 1, a multiple of `landmarkSteps`.
@@ -83,30 +83,31 @@ public struct ReferenceState: Sendable {
     mutating func addFraud(_ row: ReferenceRow, step: Int64) {
         guard frauds[row.transaction] == nil else { return }
         moveLandmark(to: step)
-        let fraud = Fraud(step: step, logAmount: LogAmount.of(row.amount), keys: row.keys)
+        let fraud = Fraud(step: step, row: row)
         frauds[row.transaction] = fraud
         add(fraud, sign: 1)
-        if fraud.keys.merchant != 0 { runs[fraud.keys.merchant, default: FraudRun()].add(step) }
+        if row.keys.merchant != 0 { runs[row.keys.merchant, default: FraudRun()].add(step) }
     }
 
     /// Takes a fraud back.
     mutating func removeFraud(_ transaction: UInt64) {
         guard let fraud = frauds.removeValue(forKey: transaction) else { return }
         add(fraud, sign: -1)
-        let merchant = fraud.keys.merchant
+        let merchant = fraud.row.keys.merchant
         runs[merchant]?.remove(fraud.step)
         if runs[merchant]?.start == nil { runs[merchant] = nil }
     }
 
     private static func runs(of frauds: [UInt64: Fraud]) -> [UInt64: FraudRun] {
-        let steps = Dictionary(grouping: frauds.values.filter { $0.keys.merchant != 0 }, by: \.keys.merchant)
+        let ofMerchants = frauds.values.filter { $0.row.keys.merchant != 0 }
+        let steps = Dictionary(grouping: ofMerchants, by: \.row.keys.merchant)
         return steps.mapValues { FraudRun($0.map(\.step)) }
     }
 
     private mutating func add(_ fraud: Fraud, sign: Double) {
         var weights = weights(fraud.step) * sign
-        weights[3] = weights[2] * fraud.logAmount
-        let keys = fraud.keys
+        weights[3] = weights[2] * LogAmount.of(fraud.row.amount)
+        let keys = fraud.row.keys
         for key in [keys.merchant, keys.device, keys.country, keys.category, keys.user] {
             change(key) { $0.frauds += weights }
         }

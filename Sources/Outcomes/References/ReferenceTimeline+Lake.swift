@@ -21,14 +21,14 @@ extension ReferenceTimeline {
     @discardableResult
     public mutating func takeDay(
         _ day: LakeDay, of reader: LakeReader, labels: LabelIndex, isCancelled: () -> Bool = { false }
-    ) throws -> ScanStatistics {
-        let reading = try ReferenceRowReader(reader: reader).read(
+    ) throws -> (reading: ScanStatistics, passedOver: PassedOverRows) {
+        let result = try ReferenceRowReader(reader: reader).read(
             try reader.files(in: day...day), isCancelled: isCancelled
         ) {
             add($0, own: $1, labels: labels, day: day)
         }
         advance(to: day.adding(days: 1).firstStep)
-        return reading
+        return result
     }
 }
 

@@ -87,7 +87,12 @@ public struct ReferenceTimeline: Sendable {
             if a.knownAt != b.knownAt { return a.knownAt < b.knownAt }
             if a.kind != b.kind { return a.kind.rawValue < b.kind.rawValue }
             if a.row.transaction != b.row.transaction { return a.row.transaction < b.row.transaction }
-            return a.row.amount < b.row.amount
+            if a.row.amount != b.row.amount { return a.row.amount < b.row.amount }
+            // Of one transaction that is there twice, at two merchants: a fraud is counted where it is met first.
+            let (one, other) = (a.row.keys, b.row.keys)
+            if one.merchant != other.merchant { return one.merchant < other.merchant }
+            return (one.device, one.country, one.category, one.user)
+                < (other.device, other.country, other.category, other.user)
         }
         for event in sorted {
             switch event.kind {

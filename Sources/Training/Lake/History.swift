@@ -1,3 +1,5 @@
+import Outcomes
+
 /// What the lake has of the days in range and the warm-up days before: rows in parts by user.
 ///
 /// All rows of a user are in one part, so that parts can be worked on one by one, each in bounded memory.

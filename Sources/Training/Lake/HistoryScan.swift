@@ -40,6 +40,7 @@ struct HistoryScan {
         var rows = Rows(scan: self)
         let first = days.lowerBound.adding(days: -warmUpDays)
         try rows.references?.warmUp(before: first, reader: reader, labels: labels, isCancelled: isCancelled)
+        if let warmUp = rows.references?.passedOver { rows.passedOver.add(warmUp) }
         let files = try reader.files(in: first...days.upperBound)
         let sizeBytes = max(1, files.reduce(0) { $0 + $1.sizeBytes })
         var readBytes = 0

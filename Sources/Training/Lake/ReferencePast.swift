@@ -21,6 +21,7 @@ struct ReferencePast {
     private var timeline: ReferenceTimeline?
     /// What was read to warm up.
     private(set) var reading = ScanStatistics()
+    private(set) var passedOver = PassedOverRows()
 
     init(_ settings: Settings) { self.settings = settings }
 
@@ -31,8 +32,9 @@ struct ReferencePast {
         let first = day.adding(days: -settings.historyDays)
         var timeline = ReferenceTimeline(step: first.firstStep, lagDays: settings.lagDays)
         for past in try reader.files(in: first...day.adding(days: -1)).map(\.day).uniqued() {
-            reading.add(
-                try timeline.takeDay(past, of: reader, labels: labels, isCancelled: isCancelled))
+            let ofDay = try timeline.takeDay(past, of: reader, labels: labels, isCancelled: isCancelled)
+            reading.add(ofDay.reading)
+            passedOver.add(ofDay.passedOver)
         }
         timeline.advance(to: day.firstStep)
         self.timeline = timeline

@@ -1,15 +1,16 @@
 import Exact
 import Lake
-import Transactions
 
 /// Rows of the lake that are no transactions, counted by what is wrong with them.
-struct PassedOverRows: Sendable {
+public struct PassedOverRows: Sendable {
     private var counts: [String: (count: Int, first: String)] = [:]
 
-    var count: Int { counts.values.reduce(0) { $0 + $1.count } }
+    public init() {}
+
+    public var count: Int { counts.values.reduce(0) { $0 + $1.count } }
 
     /// A line for each kind of fault, the most frequent first, with where it was met first.
-    var notes: [String] {
+    public var notes: [String] {
         counts.sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.map { fault, rows in
             "\(rows.count) \(rows.count == 1 ? "row" : "rows") passed over: \(fault); the first is \(rows.first)"
         }
@@ -18,15 +19,31 @@ struct PassedOverRows: Sendable {
     fileprivate mutating func add(_ fault: String, first place: @autoclosure () -> String) {
         counts[fault, default: (0, place())].count += 1
     }
+
+    /// Adds those that were met after these.
+    public mutating func add(_ later: PassedOverRows) {
+        for (fault, rows) in later.counts { counts[fault, default: (0, rows.first)].count += rows.count }
+    }
 }
 
-/// Whether a row of the lake is a transaction: the same that the stream's parser asks of a message.
-struct RowCheck {
+/// Whether a row of the lake is a transaction: the same that the stream's parser asks of a message. Training and
+/// reference tables ask this alike, so that they are of the same rows.
+public struct RowCheck {
     let batch: RecordBatch
     let row: Int
 
+    public init(batch: RecordBatch, row: Int) {
+        self.batch = batch
+        self.row = row
+    }
+
+    /// Whether a text names a user.
+    static func isUserID(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+        !ValueText.isMissing(text) && text.count <= 256
+    }
+
     /// Whether no row has a fault in one of these columns.
-    static func areSound(
+    public static func areSound(
         _ amounts: ReadColumn<Double>, _ times: ReadColumn<Int64>, _ latitudes: ReadColumn<Double>,
         _ longitudes: ReadColumn<Double>, _ labels: ReadColumn<Int8>
     ) -> Bool {
@@ -37,7 +54,7 @@ struct RowCheck {
             && longitudes.values.allSatisfy { !($0.magnitude > 180) }
     }
 
-    func isTransaction(
+    public func isTransaction(
         _ id: UnsafeBufferPointer<UInt8>?, _ amounts: ReadColumn<Double>, _ times: ReadColumn<Int64>,
         _ latitudes: ReadColumn<Double>, _ longitudes: ReadColumn<Double>, _ labels: ReadColumn<Int8>,
         _ passedOver: inout PassedOverRows
@@ -53,24 +70,17 @@ struct RowCheck {
         _ id: UnsafeBufferPointer<UInt8>?, _ amounts: ReadColumn<Double>, _ times: ReadColumn<Int64>,
         _ latitudes: ReadColumn<Double>, _ longitudes: ReadColumn<Double>, _ labels: ReadColumn<Int8>
     ) -> (String, String)? {
-        guard let id, !ValueText.isMissing(id) else { return (TransactionColumns.userID, "there is none") }
-        if id.count > 256 { return (TransactionColumns.userID, "expected 1 to 256 bytes") }
-        if let amount = fault(TransactionColumns.amount, amounts, isRequired: true, isGood: { $0.isFinite }) {
-            return amount
-        }
+        guard let id, !ValueText.isMissing(id) else { return ("user_id", "there is none") }
+        if !Self.isUserID(id) { return ("user_id", "expected 1 to 256 bytes") }
+        if let amount = fault("amount", amounts, isRequired: true, isGood: { $0.isFinite }) { return amount }
         let time = fault(
-            TransactionColumns.timestamp, times, isRequired: true,
-            isGood: TimeText.acceptedMilliseconds.contains
-        )
+            "timestamp", times, isRequired: true, isGood: TimeText.acceptedMilliseconds.contains)
         if let time { return time }
-        if let latitude = fault(TransactionColumns.latitude, latitudes, isGood: { !($0.magnitude > 90) }) {
-            return latitude
-        }
-        if let longitude = fault(TransactionColumns.longitude, longitudes, isGood: { !($0.magnitude > 180) })
-        {
+        if let latitude = fault("latitude", latitudes, isGood: { !($0.magnitude > 90) }) { return latitude }
+        if let longitude = fault("longitude", longitudes, isGood: { !($0.magnitude > 180) }) {
             return longitude
         }
-        return fault(TransactionColumns.label, labels, isGood: { _ in true })
+        return fault("is_fraud", labels, isGood: { _ in true })
     }
 
     private func fault<Value>(
