@@ -25,8 +25,9 @@ struct References: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Build the table of a moment from the lake, and make it serve.",
             discussion: """
-                Knows the transactions and labels of the hours before that moment, and nothing later. Goes on from the
-                latest day that was built before; --full begins anew, after the lake's past has changed.
+                Knows the transactions and labels of the hours before that moment, and nothing later. Goes on from what was
+                built before, as far back as the lake is unchanged; --full begins at its first day, and gives the same
+                table.
 
                 EXAMPLE
                   ml-service references refresh --lake demo/lake --as-of 2026-02-15T06:00:00Z
@@ -43,7 +44,7 @@ struct References: AsyncParsableCommand {
         @Option(help: "The moment, 2026-02-15 or 2026-02-15T06:00:00Z; default: now.")
         var asOf: String?
 
-        @Flag(help: "Begin anew.")
+        @Flag(help: "Begin at the lake's first day.")
         var full = false
 
         @Flag(help: "Print what was built as JSON.")
@@ -53,12 +54,13 @@ struct References: AsyncParsableCommand {
             let settings = try await options.settings([
                 "lake.uri": lake, "lake.onbadfile": onBadFile?.rawValue,
             ])
-            let moment = try asOf.map { try parseMoment($0, option: "--as-of") }
+            let now = Int64(Date().timeIntervalSince1970 * 1_000)
+            let moment = try asOf.map { try parsePastMoment($0, option: "--as-of", now: now) } ?? now
             let display = ProgressDisplay()
             let isFull = full
             let summary = try await blocking {
                 try Parts.referenceRefresh(settings).run(
-                    asOf: moment ?? Int64(Date().timeIntervalSince1970 * 1_000), isFull: isFull,
+                    asOf: moment, isFull: isFull,
                     progress: { display.show(stage: "references", fraction: $0) })
             }
             display.finish()
@@ -70,6 +72,7 @@ struct References: AsyncParsableCommand {
                     + "\(summary.frauds) labelled frauds, \(summary.days) days read"
                     + (summary.waiting > 0 ? "; \(summary.waiting) labels wait for their transaction" : ""))
             for reason in summary.skipped { print("left out: \(reason)") }
+            for line in summary.passedOver { print(line) }
         }
     }
 
@@ -160,6 +163,16 @@ struct References: AsyncParsableCommand {
 func parseMoment(_ text: String, option: String) throws -> Int64 {
     guard let moment = EventTime.parse(text) ?? EventTime.parse(text + "T00:00:00Z") else {
         throw UsageError("\(option) is no moment: '\(text)'; write 2026-01-31 or 2026-01-31T12:00:00Z")
+    }
+    return moment
+}
+
+/// The same of a moment that is over: of a later one nothing is known yet. Clocks may differ by five minutes.
+func parsePastMoment(_ text: String, option: String, now: Int64) throws -> Int64 {
+    let moment = try parseMoment(text, option: option)
+    guard moment <= now + 5 * 60_000 else {
+        throw UsageError(
+            "\(option) is in the future: '\(text)'; write a moment that is over, or leave it out for now")
     }
     return moment
 }
