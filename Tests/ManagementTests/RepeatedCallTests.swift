@@ -1,6 +1,7 @@
 import Foundation
 import ObjectStore
 import Testing
+import Transactions
 
 @testable import Management
 
@@ -141,6 +142,15 @@ import Testing
         (
             "/v1/labels",
             #"[{"transaction_id":"t","label":"fraud","label":"genuine","known_at":"2026-01-01T00:00:00Z"}]"#,
+            "labels[0].label"
+        ),
+        (
+            "/v1/labels",
+            #"[{"transaction_id":"t","label":"fraud","known_at":"2026-01-01T00:00:00Z","more":[1,{"a":[2,3]}]},{"transaction_id":"t","known_at":1767225600,"label":"fraud","known_at":1767225601}]"#,
+            "labels[1].known_at"
+        ),
+        (
+            "/v1/labels", #"{"transaction_id":"t","label":"fraud","label":"genuine","known_at":1767225600}"#,
             "label"
         ),
     ])

@@ -1,5 +1,5 @@
 import Foundation
-import Management
+import Transactions
 
 /// A configuration file: JSON, nested or with dotted names. Whatever stands in it is a setting, or an error that names it.
 enum SettingsFile {
@@ -13,7 +13,7 @@ enum SettingsFile {
         guard let root = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
             throw UsageError("the configuration file \(path) is not a JSON object")
         }
-        if let name = RepeatedNames.first(in: data) {
+        if let name = RepeatedNames.first(in: data)?.name {
             throw UsageError("\(path): '\(name)' is given twice in one object")
         }
         var values: [String: String] = [:]

@@ -1,6 +1,7 @@
 import Exact
 import Foundation
 import Lake
+import Transactions
 
 /// Reads JSON bodies, and names the field that is missing, wrong or unknown.
 enum BodyFields {
@@ -36,7 +37,7 @@ enum BodyFields {
     /// - Parameter data: Sound JSON.
     /// - Throws: `Problem` 422.
     static func refuseRepeated(_ data: Data) throws {
-        guard let name = RepeatedNames.first(in: data) else { return }
+        guard let name = RepeatedNames.first(in: data)?.name else { return }
         throw Problem.invalid("it is given twice", field: name)
     }
 

@@ -102,7 +102,6 @@ private func parsed(_ body: [UInt8]) throws -> [Label] {
         }
         throw Problem.invalid(error.reason, field: error.path.isEmpty ? nil : error.path)
     }
-    try BodyFields.refuseRepeated(data)
     guard labels.count <= maximumLabels else {
         throw Problem.invalid(
             "there are \(labels.count); send at most \(maximumLabels) at once, or bring more by ml-service etl"

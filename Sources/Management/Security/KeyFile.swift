@@ -1,6 +1,7 @@
 import Crypto
 import Foundation
 import Lake
+import Transactions
 
 /// A file of keys that cannot be used.
 public struct KeyFileError: Error, CustomStringConvertible {
@@ -63,7 +64,9 @@ public enum KeyFile {
         guard let root = try? JSONSerialization.jsonObject(with: data) as? [String: Any],
             let keys = root["keys"] as? [[String: Any]], root.count == 1
         else { throw refused("it is no JSON object with nothing but a list `keys`") }
-        if let name = RepeatedNames.first(in: data) { throw refused("'\(name)' stands twice in one object") }
+        if let name = RepeatedNames.first(in: data)?.name {
+            throw refused("'\(name)' stands twice in one object")
+        }
         var names: Set<String> = []
         var entries: [KeyRing.Entry] = []
         for (index, key) in keys.enumerated() {

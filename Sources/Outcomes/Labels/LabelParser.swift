@@ -58,6 +58,12 @@ public struct LabelParser: Sendable {
         return text.withUTF8 { ValueText.time($0).value }
     }
 
+    /// As of every text of a transaction.
+    private static func isMissing(_ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { ValueText.isMissing($0) }
+    }
+
     private struct Wire: Decodable {
         let transactionID: Identifier
         let label: String
@@ -93,6 +99,17 @@ public struct LabelParser: Sendable {
     }
 
     private func decode<Value: Decodable>(_ type: Value.Type, _ json: Data) throws(LabelRejection) -> Value {
+        let value = try decodeAny(type, json)
+        if let (name, element) = RepeatedNames.first(in: json) {
+            throw LabelRejection(field: name, reason: "it is given twice", index: element)
+        }
+        return value
+    }
+
+    /// The same, of two fields with one name some one.
+    private func decodeAny<Value: Decodable>(
+        _ type: Value.Type, _ json: Data
+    ) throws(LabelRejection) -> Value {
         do {
             return try JSONDecoder().decode(type, from: json)
         } catch DecodingError.keyNotFound(let key, let context) {
@@ -128,6 +145,9 @@ public struct LabelParser: Sendable {
         guard (1...Self.maximumIDBytes).contains(transactionID.utf8.count) else {
             throw refuse("transaction_id", "it must have 1 to \(Self.maximumIDBytes) bytes")
         }
+        guard !Self.isMissing(transactionID) else {
+            throw refuse("transaction_id", "'\(transactionID)' is a word for none")
+        }
         guard label == Label.fraud || label == Label.genuine else {
             throw refuse("label", "'\(label.prefix(40))' is neither fraud nor genuine")
         }
@@ -141,7 +161,7 @@ public struct LabelParser: Sendable {
                 "known_at",
                 "\(EventTime.format(knownAt)) is in the future: say when you knew, not when you will")
         }
-        let source = source.flatMap { $0.isEmpty ? nil : $0 } ?? defaultSource
+        let source = source.flatMap { Self.isMissing($0) ? nil : $0 } ?? defaultSource
         guard source.utf8.count <= Self.maximumSourceBytes else {
             throw refuse("source", "it must have at most \(Self.maximumSourceBytes) bytes")
         }

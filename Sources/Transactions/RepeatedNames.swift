@@ -4,12 +4,14 @@ import Foundation
 /// what was meant for certain.
 public enum RepeatedNames {
     /// - Parameter json: Sound JSON.
-    /// - Returns: The first such name; nil: there is none.
-    public static func first(in json: Data) -> String? {
+    /// - Returns: The first such name, and which element of the outermost array it stands in, where that is one; nil:
+    ///   there is none.
+    public static func first(in json: Data) -> (name: String, element: Int?)? {
         let bytes = [UInt8](json)
         // Of the objects around the place; nil for an array.
         var names: [Set<String>?] = []
         var isName = false
+        var element = 0
         var at = 0
         while at < bytes.count {
             switch bytes[at] {
@@ -22,12 +24,16 @@ public enum RepeatedNames {
             case UInt8(ascii: "}"), UInt8(ascii: "]"):
                 _ = names.popLast()
                 isName = false
-            case UInt8(ascii: ","): isName = (names.last ?? nil) != nil
+            case UInt8(ascii: ","):
+                isName = (names.last ?? nil) != nil
+                if names.count == 1 { element += 1 }
             case UInt8(ascii: "\""):
                 let end = endOfText(bytes, from: at)
                 if isName, !names.isEmpty {
                     let name = text(bytes[at...end])
-                    guard names[names.count - 1]?.insert(name).inserted != false else { return name }
+                    guard names[names.count - 1]?.insert(name).inserted != false else {
+                        return (name, names[0] == nil ? element : nil)
+                    }
                 }
                 isName = false
                 at = end
