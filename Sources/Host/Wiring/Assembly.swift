@@ -51,7 +51,7 @@ struct Assembly {
         _ = try parts.promotion.start(logger: logger)
         lake = try Parts.objectStore(
             settings.optionalText("lake.uri") ?? settings.dataPath("lake"), settings)
-        labels = LabelBook(lake: lake)
+        labels = LabelBook(lake: lake, badFiles: settings.badFiles(), logger: logger)
         jobs = try Parts.jobStore(settings, data, logger: logger)
         references = CurrentReferences(
             store: try Parts.referenceStore(settings, isCached: true, seen: parts.cache), logger: logger)

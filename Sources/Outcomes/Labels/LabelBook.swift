@@ -1,5 +1,6 @@
 import Foundation
 import Lake
+import Logging
 import ObjectStore
 import Synchronization
 import Transactions
@@ -7,7 +8,7 @@ import Transactions
 /// Takes labels in: says of each whether it is news, and writes those that are into the lake. Thread-safe; calls block.
 ///
 /// What is known already is kept in memory, about 60 bytes a label, read from the lake when it is first needed and
-/// topped up from files that others have written since.
+/// topped up from files that others have written since. Where they have removed or replaced one, all is read again.
 ///
 ///     let receipt = try LabelBook(lake: lake).take(labels, name: "api")
 ///     print(receipt.new, receipt.changed, receipt.conflicting)
@@ -54,7 +55,8 @@ public final class LabelBook: Sendable {
         var known: Set<UInt64> = []
         var sources = [""]
         var sourceNumbers = ["": UInt16(0)]
-        var seen: Set<String> = []
+        /// The files that were read, or begun, by their keys.
+        var seen: [String: (tag: VersionTag, isRead: Bool)] = [:]
         var checked = ContinuousClock.Instant?.none
 
         /// Beyond 65,535 different ones further sources are not told.
@@ -80,12 +82,21 @@ public final class LabelBook: Sendable {
     }
 
     private let files: LabelFiles
+    private let checkInterval: Duration
+    private let logger: Logger
     private let state = Mutex(State())
 
-    /// How often files of others are looked for, at most.
-    private static let checkInterval = Duration.seconds(10)
-
-    public init(lake: any ObjectStore) { files = LabelFiles(lake: lake) }
+    /// - Parameters:
+    ///   - badFiles: What becomes of a file that cannot be read: one that is left out is logged.
+    ///   - checkInterval: How often files of others are looked for, at most.
+    public init(
+        lake: any ObjectStore, badFiles: BadFiles = .fail, checkInterval: Duration = .seconds(10),
+        logger: Logger = Logger(label: "labels")
+    ) {
+        files = LabelFiles(lake: lake, badFiles: badFiles)
+        self.checkInterval = checkInterval
+        self.logger = logger
+    }
 
     /// - Parameter name: Where they came from: what the files' names begin with.
     public func take(_ labels: [Label], name: String) throws -> Receipt {
@@ -148,14 +159,20 @@ public final class LabelBook: Sendable {
 
     /// A file that fails is read again next time; what was taken of it until then does no harm.
     private func refresh(_ state: inout State) throws {
-        if let checked = state.checked, ContinuousClock.now - checked < Self.checkInterval { return }
-        let fresh = try files.files(in: LabelFiles.allDays).filter {
-            !state.seen.contains("\($0.key) \($0.tag.text)")
-        }
-        try files.readSources(fresh) { row, source in
+        if let checked = state.checked, ContinuousClock.now - checked < checkInterval { return }
+        let listed = try files.files(in: LabelFiles.allDays)
+        let tags = Dictionary(listed.map { ($0.key, $0.tag) }) { first, _ in first }
+        // What a file said that is gone, or says something else now, cannot be told from what the others say.
+        if state.seen.contains(where: { tags[$0.key] != $0.value.tag }) { state = State() }
+        let fresh = listed.filter { state.seen[$0.key]?.isRead != true }
+        for file in fresh { state.seen[file.key] = (file.tag, false) }
+        let reading = try files.readSources(fresh) { row, source in
             state.add(row, source: source.map { String(decoding: $0, as: UTF8.self) } ?? "")
         }
-        for file in fresh { state.seen.insert("\(file.key) \(file.tag.text)") }
+        for file in fresh { state.seen[file.key] = (file.tag, true) }
+        for reason in reading.skipReasons {
+            logger.warning("a file of labels is left out", metadata: ["reason": "\(reason)"])
+        }
         state.checked = .now
     }
 }

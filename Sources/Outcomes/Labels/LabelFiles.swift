@@ -30,13 +30,17 @@ public struct LabelFiles: Sendable {
     /// - Parameters:
     ///   - name: Of the files, without a suffix.
     ///   - isReplacing: A file of that name is replaced; else other labels have another name: a digest follows it.
-    public func write(_ labels: [Label], name: String, isReplacing: Bool = false) throws {
+    /// - Returns: The keys of the files that hold them.
+    @discardableResult
+    public func write(_ labels: [Label], name: String, isReplacing: Bool = false) throws -> [String] {
+        var keys: [String] = []
         for (day, ofDay) in Dictionary(
             grouping: labels, by: { LakeDay(epochMilliseconds: $0.knownMilliseconds) })
         {
             let bytes = try Self.parquet(ofDay)
             let suffix = isReplacing ? "" : "-" + Hex.text(SHA256.hash(data: bytes).prefix(8))
             let key = "labels/\(day.path)/\(name)\(suffix).parquet"
+            keys.append(key)
             if let summary = try lake.head(key), summary.sizeBytes == bytes.count,
                 try lake.get(key)?.bytes == bytes
             {
@@ -44,6 +48,7 @@ public struct LabelFiles: Sendable {
             }
             try lake.put(key, bytes, if: .always)
         }
+        return keys
     }
 
     private static func parquet(_ labels: [Label]) throws -> [UInt8] {
@@ -95,7 +100,9 @@ public struct LabelFiles: Sendable {
     }
 
     /// The same, each row with who said so; nil where the file does not tell.
-    func readSources(_ files: [LakeFile], _ body: (Row, UnsafeBufferPointer<UInt8>?) throws -> Void) throws {
+    func readSources(
+        _ files: [LakeFile], _ body: (Row, UnsafeBufferPointer<UInt8>?) throws -> Void
+    ) throws -> ScanStatistics {
         try scan(files, optionalColumns: [Self.source]) { batch in
             let sources = try batch.texts(Self.source)
             try eachRow(batch) { number, row in try sources.withBytes(number) { try body(row, $0) } }
