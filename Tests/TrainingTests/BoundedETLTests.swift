@@ -16,8 +16,8 @@ import Transactions
         raw = folder.store("in")
     }
 
-    private func line(_ id: String, _ day: Int) -> String {
-        #"{"transaction_id":"\#(id)","user_id":"u","amount":1,"timestamp":"2026-01-0\#(day)T10:00:00Z"}"#
+    private func line(_ id: String, _ day: Int, amount: Int) -> String {
+        #"{"transaction_id":"\#(id)","user_id":"u","amount":\#(amount),"timestamp":"2026-01-0\#(day)T10:00:00Z"}"#
             + "\n"
     }
 
@@ -45,11 +45,13 @@ import Transactions
     @Test func aDayOfMoreIDsThanATableHoldsGivesTheSameLake() throws {
         var random = TestRandom(seed: 4)
         for source in ["a", "b", "c"] {
-            let lines = (0..<300).map { _ in line("t\(random.below(400))", 1 + random.below(2)) }
+            let lines = (0..<300).map { _ in
+                line("t\(random.below(400))", 1 + random.below(2), amount: random.below(10) / 9)
+            }
             try raw.put("raw/\(source).jsonl", Array(lines.joined().utf8), if: .always)
         }
         let whole = try lake("whole")
-        #expect(whole.result.duplicates > 300)
+        #expect(whole.result.duplicates > 200 && whole.result.conflicting > 40)
         for dayIDs in [1, 7, 100] {
             let parts = try lake("parts-\(dayIDs)") {
                 $0.dayIDs = dayIDs
@@ -66,11 +68,20 @@ import Transactions
         func digest(_ id: Int) -> IDDigest {
             Array("t\(id)".utf8).withUnsafeBufferPointer { IDDigest($0) }
         }
-        for id in 0..<50 { try rows.addForeign(digest(id)) }
-        // Every id twice, the second time much later.
-        for row in 0..<10_000 { try rows.add(digest(row % 5_000)) }
-        let found = try rows.repeated()
-        #expect((0..<10_000).allSatisfy { found.bits[$0] == ($0 < 50 || $0 >= 5_000) })
+        func content(_ amount: Int) -> ContentDigest {
+            Array("u".utf8).withUnsafeBufferPointer {
+                ContentDigest(user: $0, amount: Double(amount), timestampMilliseconds: 0)
+            }
+        }
+        for id in 0..<50 { try rows.addForeign(digest(id), content(1)) }
+        // Every id twice, the second time much later, and of some then another transaction.
+        for row in 0..<10_000 { try rows.add(digest(row % 5_000), content(row < 9_000 ? 1 : 2)) }
+        let found = try rows.found()
+        for row in 0..<10_000 {
+            let expected: Occurrence =
+                row >= 9_000 ? .conflicting : row < 50 || row >= 5_000 ? .repeated : .first
+            #expect(found[row] == expected, "\(row)")
+        }
         #expect(found.mostAtATime < 1_200)
     }
 }

@@ -297,11 +297,14 @@ import Transactions
         #expect(try files().isEmpty)
     }
 
-    @Test func aHeaderOfColumnsWithoutRowsIsNothing() throws {
+    @Test func sourcesWithoutARowAreNamed() throws {
         try put("a.csv", "transaction_id,user_id,amount,timestamp\n")
         try put("b.csv", "")
         try put("c.json", "")
-        #expect(try run() == .init(sources: 3))
+        try put("d.jsonl", line("t1"))
+        let result = try run()
+        #expect(result.transactions == 1 && result.rejected == 0)
+        #expect(result.refused.map { $0.prefix(10) } == ["raw/a.csv,", "raw/b.csv,", "raw/c.json"])
     }
 
     @Test func howPiecesAreCutAndWhatIsSpilledChangesNothing() throws {

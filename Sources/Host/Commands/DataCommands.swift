@@ -68,10 +68,16 @@ struct ETL: AsyncParsableCommand {
         }
         show(result.passedOver, "\(result.passedOver.count) passed over, hidden by their names or empty")
         show(result.skipped, "\(result.skipped.count) files left out, as they cannot be read")
-        show(result.refused, "\(result.refused.count) of them without any transaction")
+        show(result.refused, "\(result.refused.count) of them without any transaction or label")
         show(
             result.kept,
-            "\(result.kept.count) files of earlier runs stay, as their sources have rows that cannot be read")
+            "\(result.kept.count) files of earlier runs stay, as their sources have rows that cannot be read, or none"
+        )
+        if let first = result.firstConflicting {
+            print(
+                "\(result.conflicting) rows have the transaction_id of another transaction of their day: they are in "
+                    + "rejected/repeated-ids.jsonl; the first: \(first)")
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 import Exact
 import Foundation
-import Lake
 import Serving
 import Synchronization
+import Training
 
 /// Compares the alerts of a stream with what its transactions are known to be. Thread-safe.
 ///
@@ -45,34 +45,40 @@ final class LabelTally: Sendable {
     /// - Parameter path: CSV with columns `transaction_id` and `is_fraud` (yes or no as `ValueText.boolean` has them), as `generate` writes it.
     /// - Throws: `UsageError` for a file that is something else.
     init(path: String) throws {
+        isFraud = try Self.labels(path)
+    }
+
+    /// Whether each transaction of the file is a fraud, by its id.
+    static func labels(_ path: String) throws -> [String: Bool] {
         let data = try InputFile.read(path)
-        var header: [String]?
-        var isFraud: [String: Bool] = [:]
-        func take(_ record: CSVParser.Record) throws {
-            guard let names = header else {
-                header = record.fields
-                return
+        let columns = ["transaction_id", "is_fraud"]
+        var rows = CSVRows(columns: columns, required: columns)
+        var labels: [String: Bool] = [:]
+        func take(_ row: CSVRows.Row) throws {
+            let record = row.record
+            func refuse(_ reason: String) -> UsageError {
+                UsageError(
+                    "--labels: line \(record.line) of \(path) has no label: \(reason): "
+                        + "'\(record.fields.joined(separator: ","))'")
             }
-            guard let id = names.firstIndex(of: "transaction_id"),
-                let label = names.firstIndex(of: "is_fraud")
-            else { return }
-            guard record.count > max(id, label), let value = ValueText.boolean(record.bytes(label)).value
-            else {
-                throw UsageError(
-                    "--labels: line \(record.line) of \(path) has no label: '\(record.fields.joined(separator: ","))'"
-                )
+            if let problem = row.problem { throw refuse(problem) }
+            var (id, label) = (String?.none, Bool?.none)
+            for column in row.columns {
+                let field = record.bytes(column.index)
+                if column.number == 0 {
+                    id = CSVIdentifier.text(field)
+                } else {
+                    label = ValueText.boolean(field).value
+                }
             }
-            isFraud[record[id]] = value
+            guard let id else { throw refuse("transaction_id: \(CSVIdentifier.problem)") }
+            guard let label else { throw refuse("is_fraud is neither yes nor no") }
+            labels[id] = label
         }
-        var parser = CSVParser()
-        try data.withUnsafeBytes { try parser.parse($0.bindMemory(to: UInt8.self), take) }
-        try parser.finish(take)
-        guard let header, header.contains("transaction_id"), header.contains("is_fraud") else {
-            throw UsageError(
-                "--labels: \(path) has no columns transaction_id and is_fraud; its first line is '\((header ?? []).joined(separator: ","))'"
-            )
-        }
-        self.isFraud = isFraud
+        try data.withUnsafeBytes { try rows.read($0.bindMemory(to: UInt8.self), take) }
+        try rows.finish(take)
+        guard rows.hasHeader else { throw UsageError("--labels: \(path) is empty: it has no header") }
+        return labels
     }
 
     func observe(_ scored: ScoredBatch) {

@@ -8,13 +8,13 @@ import Transactions
 /// Brings `raw/` CSV, JSON and JSONL, as they are or compressed by gzip or zstd, to `processed/yyyy/mm/dd/`: a file for each
 /// source and day, sorted by user and time.
 ///
-/// May be run again: what it writes depends on the sources alone. Of transactions with one id on one day the first
-/// counts, sources in the order of their keys; files of the day that come from elsewhere go first. What is no
-/// transaction goes to `rejected/`, with source, line and reason.
+/// May be run again: what it writes depends on the sources alone. Of rows with one id on one day the first counts,
+/// sources in the order of their keys; files of the day that come from elsewhere go first. The same transaction once more
+/// is left out; another one goes to `rejected/`, as does what is no transaction, with source, line and reason.
 ///
 /// Two passes: the sources are parsed piece by piece and their rows put aside by day, in memory up to a budget and in
 /// temporary files beyond; then day by day. Memory does not grow with the sources, however many they are, in whatever order
-/// their rows come, and however many are of one day (but for a bit a row of it).
+/// their rows come, and however many are of one day (but for two bits a row of it).
 public struct ETL: Sendable {
     private let raw: any ObjectStore
     private let lake: any ObjectStore
@@ -35,7 +35,7 @@ public struct ETL: Sendable {
         public var fileTextBytes = 256 << 20
         /// Ids of one day's transactions that are told apart in memory, of 35 bytes each; of a day with more they go to
         /// temporary files.
-        public var dayIDs = 4 << 20
+        public var dayIDs = 3 << 20
         /// Of the rejected rows of one source that are kept.
         public var rejectedBytes = 64 << 20
         /// What becomes of the run when a source, or a file of the lake, cannot be read.
@@ -64,18 +64,22 @@ public struct ETL: Sendable {
         /// Sources that were read.
         public var sources = 0
         public var transactions = 0
-        /// Transactions whose id the day had already.
+        /// Transactions that the day had already.
         public var duplicates = 0
-        /// Rows that are no transactions.
+        /// Rows that are no transactions or no labels, and those of `conflicting`.
         public var rejected = 0
+        /// Transactions whose id is another transaction's of their day.
+        public var conflicting = 0
+        /// Where the first of them is.
+        public var firstConflicting: String?
         /// Keys below `raw/` that are no data by their names.
         public var passedOver: [String] = []
-        /// Sources of which every row was rejected, with the first reason.
+        /// Sources that gave neither a transaction nor a label, with the first reason.
         public var refused: [String] = []
         /// Files that could not be read and were left out, with the reasons (`BadFiles.skip`).
         public var skipped: [String] = []
         /// Files of the lake that earlier runs wrote, that this one would not, and that stay as their source has rows
-        /// that cannot be read any more.
+        /// that cannot be read any more, or none at all.
         public var kept: [String] = []
         /// Labels of `raw/labels/`, and of transactions where they became known later.
         public var labels = 0
@@ -92,8 +96,8 @@ public struct ETL: Sendable {
     }
 
     /// - Parameter progress: Told what it does, and the finished part of it, 0 to 1.
-    /// - Throws: `TrainingError.invalidRequest` for a source of another kind, `.noData` when no source has a row that is
-    ///   a transaction and there are rejected ones, `.cancelled`, `.scratch`; `LakeError.changed` when a source was
+    /// - Throws: `TrainingError.invalidRequest` for a source of another kind, `.noData` when there are sources and none gives
+    ///   anything, `.cancelled`, `.scratch`; `LakeError.changed` when a source was
     ///   replaced while it was read, other `LakeError`s for damaged files of the lake; the stores' own errors.
     public func run(
         isCancelled: () -> Bool = { false }, progress: (String, Double) -> Void
@@ -101,35 +105,33 @@ public struct ETL: Sendable {
         var result = Result()
         var aside = RowsByDay(scratch: limits.scratchFolder, memoryBytes: limits.memoryBytes)
         let all = try sources(&result)
-        let labelled = try LabelLoading(raw: raw, lake: lake, limits: limits, now: now()).run(
+        let earlier = try EarlierLabels(lake: lake)
+        let labelled = try LabelLoading(
+            raw: raw, lake: lake, earlier: earlier, limits: limits, now: now()
+        ).run(
             all.filter { $0.key.hasPrefix(LabelLoading.prefix) }, isCancelled: isCancelled, progress: progress
         )
         result.sources = labelled.sources
         result.labels = labelled.labels
         result.rejected = labelled.rejected
         result.skipped += labelled.skipped
-        let sources = all.filter { !$0.key.hasPrefix(LabelLoading.prefix) }
-        let names = sources.map { Self.name(ofSource: $0.key) }
-        let sizeBytes = max(1, sources.reduce(0) { $0 + $1.sizeBytes })
+        result.refused = labelled.refused
+        let summaries = all.filter { !$0.key.hasPrefix(LabelLoading.prefix) }
+        var sources = summaries.map { Source(key: $0.key) }
+        let sizeBytes = max(1, summaries.reduce(0) { $0 + $1.sizeBytes })
         var readBytes = 0
-        var damaged: Set<String> = []
-        var refused: Set<String> = []
         let pieces = SourcePieces(raw: raw, limits: limits)
-        for (index, source) in sources.enumerated() {
+        for (index, source) in summaries.enumerated() {
             if let problem = try pieces.problem(of: source, isCancelled: isCancelled) {
-                // What it gave before stays, as of any source that has become unreadable.
                 result.skipped.append(problem)
-                damaged.insert(names[index])
-                refused.insert(names[index])
+                sources[index].isDamaged = true
+                sources[index].isRefused = true
                 continue
             }
+            let rejections = RejectedRows(
+                store: lake, name: sources[index].name, limitBytes: limits.rejectedBytes)
             var reading = SourceReading(
-                key: source.key, index: index,
-                rejections: RejectedRows(
-                    store: lake, name: names[index], limitBytes: limits.rejectedBytes), zone: limits.zone)
-            if let labelDelay {
-                reading.labels = (LabelWriting(lake: lake, name: "own-\(names[index])"), labelDelay)
-            }
+                key: source.key, index: index, rejections: rejections, zone: limits.zone)
             try pieces.read(
                 source, isCancelled: isCancelled,
                 progress: {
@@ -139,24 +141,22 @@ public struct ETL: Sendable {
                 body: { try reading.read($0, into: &aside) })
             try reading.finish(into: &aside)
             result.rejected += reading.rejections.count
-            result.labels += reading.labels?.writing.count ?? 0
             result.sources += 1
-            guard let first = reading.rejections.first else { continue }
-            damaged.insert(names[index])
+            sources[index].isDamaged = reading.rejections.count > 0 || reading.accepted == 0
             if reading.accepted == 0 {
-                refused.insert(names[index])
-                result.refused.append("\(source.key), \(first)")
+                sources[index].isRefused = true
+                result.refused.append("\(source.key), \(reading.rejections.first ?? Self.emptySource)")
             }
         }
-        let firstRefused = result.refused.first ?? (refused.isEmpty ? nil : result.skipped.last)
-        if let first = firstRefused, aside.days.isEmpty {
+        let isLabelled = sources.isEmpty && labelled.labels > 0
+        if let first = result.refused.first ?? result.skipped.first, aside.days.isEmpty, !isLabelled {
             throw TrainingError.noData(
-                "no row of \(sources.count) files is a transaction; the first: \(first). All that could be read are in "
-                    + "rejected/; the lake's days are as they were")
+                "no file gives a \(sources.isEmpty ? "label" : "transaction"); the first: \(first). Rows that are "
+                    + "refused are in rejected/ with their reasons; the lake's days are as they were")
         }
         try aside.finish()
         var writing = DayWriting(
-            lake: lake, sourceNames: names, damaged: damaged, refused: refused, limits: limits)
+            lake: lake, sources: sources, earlier: earlier, labelDelay: labelDelay, limits: limits)
         try writing.begin()
         let days = aside.days
         for (index, day) in days.enumerated() {
@@ -164,8 +164,13 @@ public struct ETL: Sendable {
             try writing.write(day, &aside)
             progress("\(day)", Double(index + 1) / Double(days.count))
         }
-        result.kept = try writing.removeStale()
+        try writing.finish()
+        result.kept = try writing.removeStale() + labelled.kept
         result.skipped += writing.skipped
+        result.labels += writing.labels
+        result.conflicting = writing.conflicts.count
+        result.firstConflicting = writing.firstConflict
+        result.rejected += writing.conflicts.count
         result.transactions = writing.transactions
         result.duplicates = writing.duplicates
         return result
@@ -199,6 +204,26 @@ public struct ETL: Sendable {
         return sources.filter { RecordSplitting.splitter(for: $0.key) != nil }
     }
 
+    /// A source of transactions.
+    struct Source {
+        let key: String
+        /// Of its files in the lake.
+        let name: String
+        /// It has rows that cannot be read, or none: what it gave earlier and does not give now may be among those.
+        var isDamaged = false
+        /// It gave no transaction. Its files in the lake are then like those of others: they stay, and their transactions
+        /// go before ours.
+        var isRefused = false
+
+        init(key: String) {
+            self.key = key
+            name = ETL.name(ofSource: key)
+        }
+    }
+
+    /// What is wrong with a source without a row.
+    static let emptySource = "it holds no row; write it again, or move it away"
+
     static let nameLength = 16
 
     /// Depends on the source's key alone, so that a source replaces its own files.
@@ -222,7 +247,9 @@ struct RowsByDay {
     /// Ascending.
     var days: [LakeDay] { keys.keys.sorted() }
 
-    mutating func add(_ batch: TransactionBatch, _ row: Int, source: Int, label: Int8) throws {
+    mutating func add(
+        _ batch: TransactionBatch, _ row: Int, source: Int, line: Int, label: Int8
+    ) throws {
         let day = LakeDay(epochMilliseconds: batch.timestampMilliseconds[row])
         let key: Int
         if let known = keys[day] {
@@ -233,7 +260,7 @@ struct RowsByDay {
             counts.append(0)
         }
         counts[key] += 1
-        SpilledTransaction.encode(batch, row, source: source, label: label, into: &record)
+        SpilledTransaction.encode(batch, row, source: source, line: line, label: label, into: &record)
         try record.withUnsafeBytes { try spill.append($0, to: key) }
     }
 

@@ -1,5 +1,4 @@
 import Exact
-import Outcomes
 import Transactions
 
 /// Reads one source: cuts it into records, parses them some thousand at a time, and puts them aside or rejects them.
@@ -7,9 +6,6 @@ struct SourceReading {
     let key: String
     let index: Int
     private(set) var rejections: RejectedRows
-    /// Where labels that came with transactions go, and how long after these they became known; nil: they stay with
-    /// them.
-    var labels: (writing: LabelWriting, delayMilliseconds: Int64)?
     private var splitter: (any RecordSplitter)?
     /// Rows that are transactions.
     private(set) var accepted = 0
@@ -45,7 +41,6 @@ struct SourceReading {
         var splitter = self.splitter
         try splitter?.finish { try take($0, into: &aside) }
         try parse(into: &aside)
-        try labels?.writing.finish()
         try rejections.finish()
     }
 
@@ -103,8 +98,7 @@ struct SourceReading {
             let index = Int(batch.messageIndex[row])
             if let label = LabelScanner.label(piece(bytes, ends, index)) {
                 accepted += 1
-                let label = try setAside(label, row)
-                try aside.add(batch, row, source: self.index, label: label)
+                try aside.add(batch, row, source: self.index, line: lines[index], label: label)
             } else {
                 try reject(
                     piece(originals.bytes, originals.ends, index), line: lines[index],
@@ -118,17 +112,6 @@ struct SourceReading {
         let place = rejection.field.map { "\($0): " } ?? ""
         let value = rejection.value.map { "; it holds '\($0)'" } ?? ""
         return "\(place)\(rejection.reason.rawValue): \(rejection.reason.explanation)\(value)"
-    }
-
-    /// - Returns: The label that stays with the transaction.
-    private mutating func setAside(_ label: Int8, _ row: Int) throws -> Int8 {
-        guard label >= 0, let delay = labels?.delayMilliseconds else { return label }
-        try labels?.writing.add(
-            Label(
-                transactionID: batch.text(.transactionID, row) ?? "", isFraud: label == 1,
-                knownMilliseconds: batch.timestampMilliseconds[row] + delay, source: TransactionColumns.label)
-        )
-        return -1
     }
 
     private mutating func reject(_ bytes: UnsafeBufferPointer<UInt8>, line: Int, _ reason: String) throws {

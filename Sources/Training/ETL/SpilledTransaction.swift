@@ -4,16 +4,19 @@ import Transactions
 ///
 ///     4   size of what follows
 ///     4   number of the source
+///     8   line of the source
 ///     32  event time, amount, latitude, longitude
 ///     1   label
 ///     ..  for each text field 2 bytes of size, 0xFFFF for a missing one, and the text
 enum SpilledTransaction {
     static func encode(
-        _ batch: TransactionBatch, _ row: Int, source: Int, label: Int8, into bytes: inout [UInt8]
+        _ batch: TransactionBatch, _ row: Int, source: Int, line: Int, label: Int8,
+        into bytes: inout [UInt8]
     ) {
         bytes.removeAll(keepingCapacity: true)
         append(UInt32(0), to: &bytes)
         append(UInt32(source), to: &bytes)
+        append(Int64(line), to: &bytes)
         append(batch.timestampMilliseconds[row], to: &bytes)
         for number in [batch.amount[row], batch.latitude[row], batch.longitude[row]] {
             append(number.bitPattern, to: &bytes)
@@ -68,17 +71,21 @@ enum SpilledTransaction {
     /// One record, its bytes borrowed.
     struct Record {
         let source: Int
+        let line: Int
+        let timestampMilliseconds: Int64
         let label: Int8
         private let bytes: UnsafeRawBufferPointer
         /// Where each text's size stands.
         private var places = [Int](repeating: 0, count: TextField.allCases.count)
 
-        private static let textsStart = 37
+        private static let textsStart = 45
 
         init(_ bytes: UnsafeRawBufferPointer) {
             self.bytes = bytes
             source = Int(bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self))
-            label = bytes.loadUnaligned(fromByteOffset: 36, as: Int8.self)
+            line = Int(bytes.loadUnaligned(fromByteOffset: 4, as: Int64.self))
+            timestampMilliseconds = bytes.loadUnaligned(fromByteOffset: 12, as: Int64.self)
+            label = bytes.loadUnaligned(fromByteOffset: 44, as: Int8.self)
             var place = Self.textsStart
             for field in TextField.allCases {
                 places[field.rawValue] = place
@@ -96,13 +103,16 @@ enum SpilledTransaction {
                 .assumingMemoryBound(to: UInt8.self)
         }
 
+        var amount: Double { number(0) }
+
+        private func number(_ index: Int) -> Double {
+            Double(bitPattern: bytes.loadUnaligned(fromByteOffset: 20 + 8 * index, as: UInt64.self))
+        }
+
         func append(to batch: inout TransactionBatch) {
-            func number(_ index: Int) -> Double {
-                Double(bitPattern: bytes.loadUnaligned(fromByteOffset: 12 + 8 * index, as: UInt64.self))
-            }
             batch.append(
-                timestampMilliseconds: bytes.loadUnaligned(fromByteOffset: 4, as: Int64.self),
-                amount: number(0), latitude: number(1), longitude: number(2)
+                timestampMilliseconds: timestampMilliseconds,
+                amount: amount, latitude: number(1), longitude: number(2)
             ) { field, add in
                 if let text = text(field) { add(text) }
             }
