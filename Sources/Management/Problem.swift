@@ -47,14 +47,21 @@ public struct Problem: Error, Sendable {
         let error: String?
     }
 
+    static let contentType = "application/problem+json"
+
     /// - Parameter namesError: The detail is there a second time as `error`, where clients of the Open Inference Protocol
     ///   look for it.
+    func json(namesError: Bool = false) throws -> Data {
+        try JSONEncoder.answers.encode(
+            Body(
+                type: "urn:ml-service:problem:\(name)", title: status.reasonPhrase, status: status.code,
+                detail: detail, field: field, error: namesError ? detail : nil))
+    }
+
+    /// - Parameter namesError: As of `json`.
     func response(namesError: Bool = false) throws -> Response {
-        let body = Body(
-            type: "urn:ml-service:problem:\(name)", title: status.reasonPhrase, status: status.code,
-            detail: detail, field: field, error: namesError ? detail : nil)
-        var response = try Response.json(body, status: status)
-        response.headers[.contentType] = "application/problem+json"
+        var response = Response.json(bytes: try json(namesError: namesError), status: status)
+        response.headers[.contentType] = Self.contentType
         for header in headers { response.headers[header.name] = header.value }
         if status == .unauthorized { response.headers[.wwwAuthenticate] = "Bearer" }
         return response

@@ -91,14 +91,14 @@ import Transactions
             Issue.record("a key is its caller's own")
             return
         }
-        guard
-            case .new = try RepeatedCalls(objects: objects).begin(
-                "ada", "k", request: "s", now: now + 2 * day)
-        else {
+        guard case .new = try two.begin("ada", "k", request: "s", now: now + 2 * day) else {
             Issue.record("known for ever")
             return
         }
-        #expect(try objects.listAll(prefix: "answers/").count == 1)
+        for (days, count): (Int64, Int) in [(1, 3), (2, 1)] {
+            try two.clean(now: now + days * day)
+            #expect(try objects.listAll(prefix: "answers/").count == count)
+        }
     }
 
     @Test func modelsThatHaveChangedAreNotPromotedUnseen() async throws {

@@ -22,7 +22,9 @@ extension Assembly {
             metrics: metrics, keys: try Self.keys(settings, logger: logger),
             auditLog: try Self.auditLog(settings, data, logger),
             promotionIdentities: settings.integer("promote.identities"), threads: threads)
-        var services: [any Service] = [JobWatch(jobs: jobs, hub: events, threads: threads)]
+        var services: [any Service] = [
+            JobWatch(jobs: jobs, hub: events, threads: threads), AnswerUpkeep(useCases, logger: logger),
+        ]
         if let target = try Self.webhookTarget(settings) {
             services.append(Webhooks(target, hub: events, logger: logger))
         }

@@ -46,7 +46,10 @@ struct Endpoint: Sendable {
         self.answers =
             answers
             + (isAnsweredOnce
-                ? [.problem(.conflict, "The idempotency key came with another request, or one that goes on")]
+                ? [
+                    .problem(.conflict, "The idempotency key came with another request, or one that goes on"),
+                    .problem(.gone, "The first call's answer named a user who has been erased since"),
+                ]
                 : [])
         self.handle = handle
     }

@@ -10,8 +10,9 @@ import Synchronization
 /// Answers to changing calls that came with an `Idempotency-Key`. Such a call that is sent again, because its answer got
 /// lost say, changes nothing more: it gets the answer of the first one. Thread-safe; calls block.
 ///
-/// They lie in the store, so that any process can be asked, under the hash of the caller's name and key, for one to two
-/// days. A call is noted before it is begun; one that fails is forgotten, and may be sent again.
+/// They lie in the store, so that any process can be asked, under the hash of the caller's name and key, for one to
+/// two days; `AnswerUpkeep` removes what is older. A call is noted before it is begun; one that fails is forgotten,
+/// and may be sent again.
 final class RepeatedCalls: Sendable {
     struct Answer: Codable, Sendable {
         var status: Int
@@ -38,20 +39,20 @@ final class RepeatedCalls: Sendable {
     private static let maximumSize = 1 << 20
 
     private let objects: any ObjectStore
-    /// The day whose forerunners have been removed.
-    private let cleaned = Mutex<Int64>(0)
 
     init(objects: any ObjectStore) { self.objects = objects }
 
     /// What a request asks for, whoever sends it.
-    static func fingerprint(_ endpoint: Endpoint, _ call: Call) -> String {
+    ///
+    /// - Parameter endpoint: Its name.
+    static func fingerprint(_ endpoint: String, _ call: Call) -> String {
         var hash = SHA256()
         for (name, value) in call.path.merging(call.query, uniquingKeysWith: { $1 }).sorted(by: {
             $0.key < $1.key
         }) {
             hash.update(data: Data("\(name.utf8.count) \(name)\(value.utf8.count) \(value)".utf8))
         }
-        hash.update(data: Data(endpoint.name.utf8))
+        hash.update(data: Data(endpoint.utf8))
         hash.update(data: Data(call.body))
         return Hex.text(hash.finalize())
     }
@@ -63,7 +64,6 @@ final class RepeatedCalls: Sendable {
     func begin(_ caller: String, _ key: String, request: String, now: Int64) throws -> Outcome {
         let day = now / Self.dayMilliseconds
         let name = Hex.text(SHA256.hash(data: Data("\(caller)\0\(key)".utf8)))
-        try clean(before: day - 1)
         if let known = try read(Self.objectKey(day - 1, name)) { return try answer(known, request) }
         let today = Self.objectKey(day, name)
         if try objects.putIfUnchanged(today, try Self.encoded(Note(request: request)), .absent) {
@@ -104,17 +104,36 @@ final class RepeatedCalls: Sendable {
         return try JSONDecoder().decode(Note.self, from: Data(object.bytes))
     }
 
-    /// Removes what is older; once a day and process.
-    private func clean(before day: Int64) throws {
-        guard
-            cleaned.withLock({ known in
-                defer { known = day }
-                return known < day
-            })
-        else { return }
-        let first = Self.prefix + Self.dayName(day)
-        for summary in try objects.list(prefix: Self.prefix, after: nil, limit: 10_000)
-        where summary.key < first {
+    /// Forgets what was answered where the answer names a user: whoever sends such a call again is told so, and changes
+    /// nothing. Looks at every answer, as rules are removed by an id that says nothing of their user.
+    ///
+    /// - Parameter erasure: What a call for this erasure asks for: its earlier receipts go too, and do not count.
+    /// - Returns: How many answers those were.
+    func erase(userID: String, erasure: String) throws -> Int {
+        var erased = 0
+        for summary in try objects.listAll(prefix: Self.prefix) {
+            let note: Note?
+            do {
+                note = try read(summary.key)
+            } catch is DecodingError {
+                // It answers nobody, and nobody can say whom it names.
+                try objects.delete(summary.key)
+                continue
+            }
+            guard var note, note.answer?.names(userID) == true else { continue }
+            note.answer = try .erased
+            try objects.put(summary.key, try Self.encoded(note), if: .always)
+            if note.request != erasure { erased += 1 }
+        }
+        return erased
+    }
+
+    /// Removes what nobody is answered with any more.
+    ///
+    /// - Parameter now: Epoch milliseconds.
+    func clean(now: Int64) throws {
+        let first = Self.prefix + Self.dayName(now / Self.dayMilliseconds - 1)
+        for summary in try objects.listAll(prefix: Self.prefix) where summary.key < first {
             try objects.delete(summary.key)
         }
     }
@@ -140,7 +159,7 @@ extension ManagementServices {
         guard endpoint.isAnsweredOnce, let key = call.header("Idempotency-Key") else {
             return try await body()
         }
-        let request = RepeatedCalls.fingerprint(endpoint, call)
+        let request = RepeatedCalls.fingerprint(endpoint.name, call)
         let now = Int64(Date().timeIntervalSince1970 * 1_000)
         let outcome = try await blocking {
             try repeated.begin(call.caller, key, request: request, now: now)
@@ -165,6 +184,35 @@ extension ManagementServices {
 }
 
 extension RepeatedCalls.Answer {
+    /// In place of one that named a user who has been erased.
+    fileprivate static var erased: Self {
+        get throws {
+            let problem = Problem(
+                .gone, "answer-erased",
+                "the first call with this idempotency key was answered, and a user whom its answer named has been erased since: take another key to ask anew",
+                field: "Idempotency-Key")
+            return Self(
+                status: problem.status.code, headers: ["Content-Type": Problem.contentType],
+                body: try problem.json())
+        }
+    }
+
+    /// Whether one of the body's texts is a user's id.
+    fileprivate func names(_ userID: String) -> Bool {
+        let json = try? JSONSerialization.jsonObject(with: body, options: .fragmentsAllowed)
+        return json.map { Self.holds($0, userID) } ?? false
+    }
+
+    private static func holds(_ json: Any, _ text: String) -> Bool {
+        switch json {
+        // Ids are told apart by their bytes.
+        case let value as String: value.utf8.elementsEqual(text.utf8)
+        case let values as [Any]: values.contains { holds($0, text) }
+        case let members as [String: Any]: members.values.contains { holds($0, text) }
+        default: false
+        }
+    }
+
     private final class Collected: Sendable {
         let bytes = Mutex<[UInt8]>([])
     }

@@ -29,7 +29,8 @@ func userEndpoints() -> [Endpoint] {
             details: """
                 The answer is a receipt: what was removed where, and whose rules are gone (`rules`), so that their authors \
                 can be told. `202` where a part is not done yet, with what it waits for: \
-                ask again. When nothing is left the answer is `404`.
+                ask again. When nothing is left the answer is `404`. Answers that are kept for an `Idempotency-Key` and name \
+                the user go too; a receipt with such a key is kept for up to two days, or until the user is erased again.
                 """,
             scope: .erase, parameters: [userID],
             answers: [
@@ -42,7 +43,7 @@ func userEndpoints() -> [Endpoint] {
             let userID = call.text("user_id") ?? ""
             try call.identity?.check(userID: userID)
             let receipt = try await services.blocking {
-                try erase(userID, by: call.caller, services)
+                try erase(userID, call, services)
             }
             guard receipt.isAnything else { throw Problem.notFound("there is nothing of this user here") }
             return try .json(receipt, status: receipt.state == .done ? .ok : .accepted)
@@ -122,7 +123,7 @@ struct Receipt: Encodable {
 }
 
 /// Jobs first, so that none makes a model anew; then what serves; then what is kept.
-private func erase(_ userID: String, by caller: String, _ services: ManagementServices) throws -> Receipt {
+private func erase(_ userID: String, _ call: Call, _ services: ManagementServices) throws -> Receipt {
     let now = Int64(Date().timeIntervalSince1970 * 1_000)
     var receipt = Receipt(userId: userID, timeMs: now)
     let jobs = try services.jobs.erase(userID: userID)
@@ -144,7 +145,7 @@ private func erase(_ userID: String, by caller: String, _ services: ManagementSe
         receipt.parts.append(.init(what: "recent anomalies", where: "this machine", removed: removed))
     }
     services.events.erase(userID: userID)
-    let rules = try services.rules.erase(userID: userID, by: caller, now: now)
+    let rules = try services.rules.erase(userID: userID, by: call.caller, now: now)
     services.currentRules?.refresh()
     receipt.rules = rules.rules.map {
         .init(id: $0.id, action: $0.action.rawValue, author: $0.author)
@@ -156,6 +157,14 @@ private func erase(_ userID: String, by caller: String, _ services: ManagementSe
             state: unreadable.isEmpty ? .done : .pending,
             note: unreadable.isEmpty
                 ? nil : "damaged, and naming the user: \(unreadable); remove them from rules/ by hand"))
+    let answers = try services.repeated.erase(
+        userID: userID, erasure: RepeatedCalls.fingerprint("eraseUser", call))
+    receipt.parts.append(
+        .init(
+            what: "answers", where: store, removed: answers,
+            note: call.header("Idempotency-Key").map { _ in
+                "this receipt is kept for up to two days for its Idempotency-Key; erasing the user again removes it"
+            }))
     let wasAnything = receipt.isAnything
     let told = "other processes forget the user when they next look into the store"
     if let windows = services.windows {
