@@ -147,6 +147,34 @@ import Testing
         }
     }
 
+    /// What is deleted in passing is overwritten too: a promotion that others have been told of.
+    @Test func aPromotionThatWasToldLeavesNoTraceOfItsUser() throws {
+        let world = try World()
+        let cache = try world.process().cache
+        // Erasing somebody else changes nothing of how others' rows are deleted.
+        try cache.remove(.user("nobody"))
+        let change = ModelChange(
+            userID: "user-000035", sequence: 1, to: 1, by: "t", reason: "r", timeMilliseconds: 0)
+        try cache.apply([change], announcing: true)
+        try cache.forgetAnnouncements(through: try cache.announcements(limit: 10).lastRow)
+        try cache.remove(.user("user-000035"))
+        try cache.database.close()
+        let file = try Data(contentsOf: URL(filePath: world.cachePath()))
+        #expect(file.range(of: Data("user-000035".utf8)) == nil)
+    }
+
+    /// A file that was moved aside is erased with those who are in it.
+    @Test func aDamagedFileAsideGoesWithTheFirstUserOfItWhoIsErased() throws {
+        let world = try World()
+        let aside = world.cachePath() + ".damaged"
+        try Data("garbage with user-000035 in it".utf8).write(to: URL(filePath: world.cachePath()))
+        let process = try world.process()
+        #expect(try process.promotion.erase(.user("user-000036")) == Promotion.Erased())
+        #expect(FileManager.default.fileExists(atPath: aside))
+        #expect(try process.promotion.erase(.user("user-000035")).cached == 1)
+        #expect(!FileManager.default.fileExists(atPath: aside))
+    }
+
     @Test(arguments: [ResultCode.SQLITE_FULL, .SQLITE_IOERR_SHMSIZE])
     func aFullDiskIsCalledOne(code: ResultCode) throws {
         let error = try #require(LocalStateError(DatabaseError(resultCode: code)))

@@ -1,5 +1,6 @@
 import Features
 import Foundation
+import Logging
 import Testing
 import Torture
 import Transactions
@@ -148,6 +149,52 @@ import Transactions
             #expect(windowed.marks[0].contains(.windowsLost))
         }
         remove(path + ".damaged")
+    }
+
+    @Test(arguments: ["", "nonsense", "MLWINDOW\u{1}"])
+    func aFileThatIsNoSnapshotIsNamedWithWhatToDo(content: String) throws {
+        let path = temporaryPath()
+        defer { remove(path) }
+        try Data(content.utf8).write(to: URL(filePath: path))
+        let error = #expect(throws: WindowStoreError.self) { try MemoryWindowStore().restore(from: path) }
+        let text = try #require(error).description
+        #expect(text.contains(path) && text.contains("move it away"), "\(text)")
+    }
+
+    /// Neither the damaged file nor its copy has the user when the receipt says so.
+    @Test func anErasedUserIsInNoDamagedSnapshot() throws {
+        let path = temporaryPath()
+        defer {
+            remove(path)
+            remove(path + ".damaged")
+        }
+        let store = MemoryWindowStore()
+        try delivered(store, users: 100..<120)
+        try store.snapshot(to: path, checkpoint: [1, 2, 3])
+        var bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
+        bytes[bytes.count / 2] ^= 1
+        try Data(bytes).write(to: URL(filePath: path))
+        let restored = MemoryWindowStore()
+        #expect(try restored.restore(from: path)?.problem != nil)
+        let snapshots = WindowSnapshots(
+            restored, path: path, intervalSeconds: 10,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        func holds(_ file: String, _ user: String) -> Bool {
+            (try? Data(contentsOf: URL(filePath: file)))?.range(of: Data(user.utf8)) != nil
+        }
+        // Of some who are before the damage and some who are behind it.
+        let lost = try (100..<120).map { "u\($0)" }.filter { try restored.bytes(of: $0) == nil }
+        #expect(!lost.isEmpty && lost.count < 20)
+        #expect(try snapshots.erase(userID: "nobody") == 0)
+        #expect(lost.allSatisfy { holds(path + ".damaged", $0) })
+        for user in [lost[0], "u100"] {
+            _ = try snapshots.erase(userID: user)
+            #expect(!holds(path, user) && !holds(path + ".damaged", user))
+        }
+        let after = MemoryWindowStore()
+        let snapshot = try #require(try after.restore(from: path))
+        #expect(snapshot.problem == nil && snapshot.checkpoint == [1, 2, 3])
+        #expect(after.count >= 20 - lost.count - 1)
     }
 }
 

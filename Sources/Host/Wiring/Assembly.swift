@@ -134,7 +134,7 @@ struct Assembly {
             pollSeconds: settings.integer("models.seconds"), logger: logger,
             erasures: inference.map { [objects = parts.models.objects] inference in
                 ErasureFollower(notices: ErasureNotices(objects: objects)) {
-                    try inference.streams.windows.remove(userID: $0)
+                    _ = try inference.streams.removeWindow($0)
                     _ = try inference.recent.erase(userID: $0)
                     inference.shadow.erase(userID: $0)
                     events.erase(userID: $0)

@@ -193,10 +193,22 @@ enum CacheFile {
             "the model cache is damaged and begun anew",
             metadata: ["path": "\(path)", "kept": "\(path).damaged"])
         let files = FileManager.default
-        for suffix in ["", "-wal", "-shm"] where files.fileExists(atPath: path + suffix) {
-            try? files.removeItem(atPath: path + suffix + ".damaged")
-            try files.moveItem(atPath: path + suffix, toPath: path + suffix + ".damaged")
+        for suffix in suffixes where files.fileExists(atPath: path + suffix) {
+            try? files.removeItem(atPath: aside(path, suffix))
+            try files.moveItem(atPath: path + suffix, toPath: aside(path, suffix))
         }
         if isMarkedDamaged(path) { try files.removeItem(atPath: mark(path)) }
     }
+
+    /// Removes what was moved aside and names a user.
+    ///
+    /// - Returns: How many files.
+    static func removeAside(_ path: String, naming userID: String) throws -> Int {
+        try suffixes.filter { try DamagedCopy.remove(aside(path, $0), naming: userID) }.count
+    }
+
+    /// SQLite's files of one database.
+    private static let suffixes = ["", "-wal", "-shm"]
+
+    private static func aside(_ path: String, _ suffix: String) -> String { path + suffix + ".damaged" }
 }

@@ -1,7 +1,7 @@
 import GRDB
 
-/// A database in the data directory. What goes wrong with it is a `LocalStateError` that names its file; errors of others pass
-/// through. Thread-safe; calls block.
+/// A database in the data directory, which overwrites what is deleted. What goes wrong with it is a `LocalStateError` that
+/// names its file; errors of others pass through. Thread-safe; calls block.
 package final class LocalDatabase: Sendable {
     /// nil: in memory.
     private let path: String?
@@ -22,7 +22,11 @@ package final class LocalDatabase: Sendable {
         writer = try Self.naming(path) {
             var configuration = Configuration()
             configuration.busyMode = .timeout(5)
-            if let prepare { configuration.prepareDatabase(prepare) }
+            configuration.prepareDatabase { db in
+                // Any row may name a user who is erased later, when its bytes are found by nobody any more.
+                try db.execute(sql: "PRAGMA secure_delete = ON")
+                try prepare?(db)
+            }
             let writer: any DatabaseWriter =
                 switch path {
                 case let path? where hasReaders: try DatabasePool(path: path, configuration: configuration)

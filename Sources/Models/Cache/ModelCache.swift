@@ -240,12 +240,12 @@ public final class ModelCache: Sendable {
         }
     }
 
-    /// Forgets a tenant, and overwrites what was kept.
+    /// Forgets a tenant, in a damaged file that was moved aside too, and overwrites what was kept.
     ///
-    /// - Returns: How many artifacts there were.
+    /// - Returns: How many artifacts and files aside there were.
     @discardableResult
     public func remove(_ tenant: Tenant) throws -> Int {
-        try overwriting { db in
+        let removed = try overwriting { db in
             forgetUnwritten { $0 == tenant }
             try db.execute(sql: "DELETE FROM active WHERE tenant = ?", arguments: [tenant.cacheKey])
             let artifacts = try Int64.fetchAll(
@@ -254,21 +254,13 @@ public final class ModelCache: Sendable {
             try Self.removeAnnouncements(of: tenant, db)
             return artifacts.count
         }
+        guard let userID = tenant.userID else { return removed }
+        return removed + (try CacheFile.removeAside(path, naming: userID))
     }
 
-    /// Deletes so that nothing is left in the file.
+    /// Deletes so that nothing is left in the files.
     func overwriting<Value>(_ body: (Database) throws -> Value) throws -> Value {
-        let value = try database.writeWithoutTransaction { db -> Value in
-            try db.execute(sql: "PRAGMA secure_delete = ON")
-            var value: Value?
-            try db.inTransaction {
-                value = try body(db)
-                return .commit
-            }
-            try db.execute(sql: "PRAGMA secure_delete = OFF")
-            guard let value else { throw DatabaseError(message: "nothing was deleted") }
-            return value
-        }
+        let value = try database.write(body)
         // The log still has it. Readers may be in the way: then a later checkpoint takes it.
         _ = try? database.writeWithoutTransaction { try $0.checkpoint(.truncate) }
         return value

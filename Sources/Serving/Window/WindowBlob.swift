@@ -206,10 +206,14 @@ struct WindowBlob {
 /// A window store whose content cannot be used.
 public enum WindowStoreError: Error, Sendable, CustomStringConvertible {
     case damaged(String)
+    /// The file of windows in memory.
+    case notSnapshot(String)
 
     public var description: String {
         switch self {
         case .damaged(let reason): "a stored window is damaged: \(reason)"
+        case .notSnapshot(let path):
+            "\(path) is no snapshot of windows: put a copy of it back, or move it away. Then windows begin empty; verdicts of a topic are marked windows-lost until ml-service windows rebuild, and a file is read again from its first line, its verdicts written anew over those there are"
         }
     }
 }

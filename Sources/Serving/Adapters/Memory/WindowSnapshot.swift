@@ -24,6 +24,9 @@ public struct WindowSnapshot: Sendable {
     public let checkpoint: [UInt8]
     /// What was damaged in the file, for people; nil: nothing. What could be read is restored.
     public let problem: String?
+
+    /// Where a damaged file is kept.
+    static func damagedCopy(of path: String) -> String { path + ".damaged" }
 }
 
 private enum Frame {
@@ -81,7 +84,7 @@ extension MemoryWindowStore {
     /// as lost. A copy of such a file stays beside it, `<path>.damaged`.
     ///
     /// - Returns: nil when there is no snapshot.
-    /// - Throws: `WindowStoreError.damaged` for a file that is no snapshot at all; what reading it throws.
+    /// - Throws: `WindowStoreError.notSnapshot` for a file that is no snapshot at all; what reading it throws.
     public func restore(from path: String) throws -> WindowSnapshot? {
         guard FileManager.default.fileExists(atPath: path) else { return nil }
         let data = try Data(contentsOf: URL(filePath: path), options: .alwaysMapped)
@@ -91,7 +94,7 @@ extension MemoryWindowStore {
                 return try restoreFormat1(&reader, path: path)
             }
             guard bytes.starts(with: Frame.magic) else {
-                throw WindowStoreError.damaged("\(path) is no snapshot of windows")
+                throw WindowStoreError.notSnapshot(path)
             }
             var state = State(hotBytes: hotBytes)
             var checkpoint: [UInt8] = []
@@ -100,11 +103,12 @@ extension MemoryWindowStore {
             }
             if problem != nil {
                 state.partitions = [:]
-                try? data.write(to: URL(filePath: path + ".damaged"))
+                try? data.write(to: URL(filePath: WindowSnapshot.damagedCopy(of: path)))
             }
             replace(with: state)
             return WindowSnapshot(
-                checkpoint: checkpoint, problem: problem.map { "\($0); a copy is \(path).damaged" })
+                checkpoint: checkpoint,
+                problem: problem.map { "\($0); a copy is \(WindowSnapshot.damagedCopy(of: path))" })
         }
     }
 
@@ -142,7 +146,7 @@ extension MemoryWindowStore {
     private func restoreFormat1(_ reader: inout SnapshotReader, path: String) throws -> WindowSnapshot {
         func part() throws -> UnsafeRawBufferPointer {
             guard let size: UInt32 = reader.number(), let bytes = reader.take(Int(size)) else {
-                throw WindowStoreError.damaged("\(path) ends early")
+                throw WindowStoreError.notSnapshot(path)
             }
             return bytes
         }

@@ -1,4 +1,5 @@
 import Logging
+import Models
 import Synchronization
 
 /// Writes windows in memory to a file now and then, always between two batches. Used by the scoring thread.
@@ -45,15 +46,23 @@ public final class WindowSnapshots: Sendable {
         }
     }
 
-    /// Removes a user from the file too, which is otherwise written again only after the next batch.
+    /// Removes a user from the file too, which is otherwise written again only after the next batch, and the copy of a
+    /// damaged one that has the user in it.
     ///
     /// - Returns: How many items that were.
     public func erase(userID: String) throws -> Int {
         try file.withLock { _ in
             let copy = MemoryWindowStore()
-            guard let snapshot = try copy.restore(from: path) else { return 0 }
-            let removed = try copy.remove(userID: userID)
-            if removed > 0 { try copy.snapshot(to: path, checkpoint: snapshot.checkpoint) }
+            var removed = 0
+            if let snapshot = try copy.restore(from: path) {
+                removed = try copy.remove(userID: userID)
+                // Of a damaged one what cannot be read goes as well: the user may be in it.
+                if removed > 0 || snapshot.problem != nil {
+                    try copy.snapshot(to: path, checkpoint: snapshot.checkpoint)
+                }
+            }
+            // Last, as reading a damaged file makes such a copy.
+            if try DamagedCopy.remove(WindowSnapshot.damagedCopy(of: path), naming: userID) { removed += 1 }
             return removed
         }
     }
