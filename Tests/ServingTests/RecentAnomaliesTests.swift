@@ -47,6 +47,64 @@ import Testing
         #expect(try recent.anomalies(filter).isEmpty)
     }
 
+    /// A file's stream of ten lines, of which five are delivered, as the next process opens it.
+    private func resumed(_ folder: URL, changing: (URL) throws -> Void = { _ in }) throws
+        -> FileTransactionStream
+    {
+        let input = folder.appending(path: "in.jsonl")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try (0..<10).map { #"{"n":\#($0)}"# + "\n" }.joined().write(
+            to: input, atomically: true, encoding: .utf8)
+        let settings = FileTransactionStream.Settings(
+            input: input.path, verdicts: folder.appending(path: "out.jsonl").path)
+        let stream = try FileTransactionStream(settings)
+        let records = try #require(try stream.next(BatchLimits(records: 5)))
+        try stream.prepare(
+            Delivery(verdicts: OutputRecords(), deadLetters: [], slices: records.slices, assignment: 0))
+        try stream.commit()
+        let checkpoint = try stream.checkpoint
+        stream.close()
+        try changing(input)
+        return try FileTransactionStream(settings, checkpoint: checkpoint)
+    }
+
+    private func noted() throws -> RecentAnomalies {
+        let recent = try RecentAnomalies(path: nil, logger: logger)
+        recent.note(
+            (1..<10).map { line in
+                let source = #"{"topic":"transactions","partition":0,"offset":\#(line)}"#
+                return RecentAnomalies.Entry(
+                    user: Data("u".utf8), transaction: "t\(line)", severity: 50, group: "g",
+                    verdict: Data(#"{"transaction_id":"t\#(line)","source":\#(source)}"#.utf8))
+            })
+        #expect(recent.flush())
+        return recent
+    }
+
+    /// Its file has them no more, and another version may find them usual.
+    @Test func whatAKilledRunTakesBackIsListedNoMore() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "recent-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let recent = try noted()
+        let stream = try resumed(folder)
+        #expect(stream.deliveredLines == 5 && stream.notices.isEmpty)
+        recent.begin(stream)
+        let listed = try recent.anomalies(RecentAnomalies.Filter()).map {
+            String(decoding: $0.verdict.prefix(22), as: UTF8.self)
+        }
+        #expect(listed == (1...4).reversed().map { #"{"transaction_id":"t\#($0)""# })
+    }
+
+    @Test func whatWasFoundInAnotherFileStays() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "recent-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let recent = try noted()
+        let stream = try resumed(folder) { try Data("{}\n".utf8).write(to: $0) }
+        #expect(stream.deliveredLines == 0 && !stream.notices.isEmpty)
+        recent.begin(stream)
+        #expect(try count(recent) == 9)
+    }
+
     @Test func whatWaitsIsBounded() throws {
         let recent = try RecentAnomalies(path: nil, logger: logger)
         try setRoom(recent, pages: 1)

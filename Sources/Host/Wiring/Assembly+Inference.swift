@@ -65,7 +65,11 @@ extension Assembly {
         let workerSettings = scoring
         let sessions = streams.sessions.map { session in
             ScoringWorker(
-                makeStream: session.open, windows: session.windows, router: parts.router,
+                makeStream: {
+                    let stream = try session.open()
+                    if let file = stream as? FileTransactionStream { recent.begin(file) }
+                    return stream
+                }, windows: session.windows, router: parts.router,
                 references: references, rules: rules, settings: workerSettings, status: status,
                 logger: logger,
                 onDelivered: { [events, display] (scored: ScoredBatch, stream: any TransactionStream) in

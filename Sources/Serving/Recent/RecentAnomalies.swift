@@ -229,15 +229,51 @@ public final class RecentAnomalies: Sendable {
         }
     }
 
+    /// Forgets what a file's stream goes on before: killed since its last checkpoint, it has taken those verdicts back, and
+    /// scores their lines again, perhaps by another version. To be called before anything of it is noted.
+    public func begin(_ stream: FileTransactionStream) {
+        // What goes behind the verdicts of another input takes none of them back.
+        guard stream.canTakeBack, stream.notices.isEmpty else { return }
+        do {
+            try database.write { db in
+                var gone: [Int64] = []
+                let rows = try Row.fetchCursor(
+                    db, sql: "SELECT number, verdict FROM anomaly ORDER BY number DESC")
+                // The newest: where the stream was before, lines came in their order.
+                while let row = try rows.next(), let verdict = try? row.stored("verdict", as: Data.self),
+                    let place = try? JSONDecoder().decode(VerdictPlace.self, from: verdict).source,
+                    place.partition == 0, place.offset >= stream.deliveredLines
+                {
+                    gone.append(try row.stored("number"))
+                }
+                for number in gone {
+                    try db.execute(sql: "DELETE FROM anomaly WHERE number = ?", arguments: [number])
+                }
+            }
+        } catch {
+            logger.warning(
+                "recent anomalies may have some that are scored again", metadata: ["reason": "\(error)"])
+        }
+    }
+
     /// Forgets a user.
     ///
     /// - Returns: How many there were.
     public func erase(userID: String) throws -> Int {
         try database.writeWithoutTransaction { db in
             state.withLock { $0.waiting.removeAll { $0.user == Data(userID.utf8) } }
-            try db.execute(sql: "PRAGMA secure_delete = ON")
             try db.execute(sql: "DELETE FROM anomaly WHERE user = ?", arguments: [Data(userID.utf8)])
             return db.changesCount
         }
     }
+}
+
+/// The member of a verdict that says where its transaction came from.
+private struct VerdictPlace: Decodable {
+    struct Source: Decodable {
+        let partition: Int
+        let offset: Int64
+    }
+
+    let source: Source
 }
