@@ -309,7 +309,7 @@ let package = Package(
             dependencies: [
                 "Serving", "Rules", "Features", "Transactions", "Kafka", "Models", "ObjectStore", "Plugins",
                 "Retrying", "SchemaRegistry", "Training", "Lake", "Torture", detectorAPI,
-                grdb, logging,
+                grdb, logging, metrics,
             ],
             exclude: ["Fixtures"], swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(

@@ -32,8 +32,7 @@ extension Problem {
             self = .later("redis-away", "\(error)", seconds: 5)
         case let error as RedisError: self.init(.internalServerError, "redis-failed", "\(error)")
         case let error as RejectedTransaction: self.init(rejected: error)
-        case ServingError.noGlobalModel:
-            self = .later("no-model", "\(ServingError.noGlobalModel)", seconds: 60)
+        case ServingError.noGlobalModel(let trouble): self = .later("no-model", "\(trouble)", seconds: 60)
         default:
             guard let local = LocalStateError(error) else {
                 self.init(.internalServerError, "internal", "\(error)")

@@ -40,6 +40,18 @@ import Testing
         #expect(try #require(error).description.contains("127.0.0.1:\(api.port): another process"))
     }
 
+    @Test func aHostThatIsNoneIsNamed() async throws {
+        let api = try await TestAPI()
+        let server = managementServer(
+            api.services, host: "999.1.1.1", port: 0, limits: ConnectionLimits(),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        ) { _ in }
+        let group = ServiceGroup(services: [server], logger: Logger(label: "test"))
+        let error = await #expect(throws: ListenError.self) { try await group.run() }
+        let text = try #require(error).description
+        #expect(text.contains("999.1.1.1:0") && text.contains("http.host"), "\(text)")
+    }
+
     @Test(arguments: ["", "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "])
     func aHeadThatDoesNotComeEndsTheConnection(_ beginning: String) async throws {
         let api = try await TestAPI(limits: Self.limits(head: 100))

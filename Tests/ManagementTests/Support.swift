@@ -8,6 +8,7 @@ import Outcomes
 import Plugins
 import Rules
 import ServiceLifecycle
+import Serving
 import Synchronization
 import Training
 
@@ -29,7 +30,8 @@ final class TestAPI: Sendable {
 
     init(
         limits: ConnectionLimits = ConnectionLimits(), auditLog: AuditLog? = nil, keyFile: String? = nil,
-        tls: TLSFiles? = nil, promotionIdentities: Int = 1, windows: WindowAccess? = nil
+        tls: TLSFiles? = nil, promotionIdentities: Int = 1, windows: WindowAccess? = nil,
+        serving: ServingStatus? = nil
     ) async throws {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -48,7 +50,7 @@ final class TestAPI: Sendable {
         let book = LabelBook(lake: lake)
         let services = ManagementServices(
             jobs: try SQLiteJobStore(path: nil), registry: registry, models: store, catalogue: catalogue,
-            promotion: promotion, serving: nil, watch: nil, recent: nil, windows: windows,
+            promotion: promotion, serving: serving, watch: nil, recent: nil, windows: windows,
             labels: book, labelled: LabelledTransactions(lake: lake, book: book),
             rules: RuleStore(objects: objects),
             metrics: PrometheusRegistry(),

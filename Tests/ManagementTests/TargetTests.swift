@@ -99,6 +99,25 @@ import Training
         #expect(status(answer) == "400", "\(answer)")
     }
 
+    /// Such a request comes to no route.
+    @Test(arguments: [
+        ("no HTTP at all\r\n\r\n", "method"), ("GET /healthz HTTP/7.x\r\n\r\n", "version"),
+        ("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + String(repeating: "a", count: 100_000), "overflow"),
+    ])
+    func aHeadThatCannotBeReadIsToldWhy(head: String, why: String) async throws {
+        let api = try await TestAPI()
+        let (text, isClosed) = try await blocking {
+            let client = try api.connect()
+            client.send(head)
+            return client.receive()
+        }
+        #expect(status(text) == "400" && isClosed, "\(text)")
+        #expect(text.lowercased().contains("content-type: application/problem+json\r\n"), "\(text)")
+        let problem = JSONAnswer(text).json
+        #expect(problem["type"] as? String == "urn:ml-service:problem:invalid-request-head", "\(text)")
+        #expect((problem["detail"] as? String)?.contains(why) == true, "\(text)")
+    }
+
     @Test func optionsTellsTheMethods() async throws {
         let api = try await TestAPI()
         let answer = try await blocking { try api.connect().request("OPTIONS", "/v1/train") }

@@ -2,6 +2,7 @@ import DetectorAPI
 import Features
 import Foundation
 import Logging
+import Metrics
 import Models
 import ObjectStore
 import Plugins
@@ -18,7 +19,7 @@ final class DriverScene {
 
     let stream = ScriptedStream()
     let store: ScriptedStore
-    let status = ServingStatus()
+    let status: ServingStatus
     let stopping = StopSignal()
     private let promotion: Promotion
     private let models: ModelStore
@@ -29,7 +30,14 @@ final class DriverScene {
     /// - Parameters:
     ///   - rules: nil: there are none.
     ///   - waits: See `BatchDriver`.
-    init(rules: CurrentRules? = nil, waits: Bool = true) throws {
+    ///   - other: A stream in place of the scripted one.
+    ///   - metrics: Told of verdicts' delays.
+    init(
+        rules: CurrentRules? = nil, waits: Bool = true, over other: (any TransactionStream)? = nil,
+        metrics: (any MetricsFactory)? = nil
+    ) throws {
+        status = ServingStatus(metrics: metrics)
+        let stream: any TransactionStream = other ?? self.stream
         let folder = FileManager.default.temporaryDirectory.appending(path: "driver-\(UUID())").path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let registry = DetectorRegistry(logger: Self.logger)
@@ -42,7 +50,7 @@ final class DriverScene {
         promotion = Promotion(
             store: models, catalogue: Catalogue(objects: objects), cache: cache, router: router,
             events: InProcessModelEvents())
-        store = ScriptedStore(stream.log)
+        store = ScriptedStore(self.stream.log)
         driver = BatchDriver(
             BatchStages(
                 window: WindowStage(store: store, writer: 1),

@@ -67,13 +67,7 @@ struct Replay: AsyncParsableCommand {
 
     private func replay(_ opened: FileTransactionStream, _ session: ReplaySession) throws {
         let router = session.parts.router
-        if try router.globalModel() == nil {
-            // One that is active and cannot be loaded says why.
-            if let version = try session.parts.catalogue.active(.global) {
-                _ = try router.model(of: .global, version: version)
-            }
-            throw ServingError.noGlobalModel
-        }
+        guard try router.globalModel() != nil else { throw ServingError(noGlobalModelIn: router) }
         var scoring = session.scoring
         scoring.publish = anomalies ? .anomalies : .all
         let status = ServingStatus()

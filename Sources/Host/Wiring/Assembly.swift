@@ -44,7 +44,7 @@ struct Assembly {
         let logger = parts.logger
         let strangers = Settings.unknownVariables(ProcessInfo.processInfo.environment)
         if !strangers.isEmpty {
-            logger.notice(
+            logger.warning(
                 "variables that name no setting", metadata: ["names": "\(strangers.joined(separator: " "))"])
         }
         for warning in try Plaintext.warnings(settings) { logger.warning("\(warning)") }

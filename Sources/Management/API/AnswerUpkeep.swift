@@ -2,8 +2,8 @@ import Foundation
 import Logging
 import ServiceLifecycle
 
-/// Removes answers that were kept for an `Idempotency-Key` and have had their time, at start and once an hour: the next such
-/// call may be long in coming.
+/// Removes answers that were kept for an `Idempotency-Key` and have had their time, at start and once an hour: the
+/// next such call may be long in coming.
 public struct AnswerUpkeep: Service {
     private let services: ManagementServices
     private let logger: Logger

@@ -56,15 +56,14 @@ struct ReadinessView: Encodable {
             (ready, state, reason) = (true, "not-serving", nil)
             return
         }
-        let hasModel = services.promotion.hasGlobalModel
-        switch status.phase {
-        case .starting: (ready, state, reason) = (false, "starting", nil)
-        case .running where !hasModel:
-            (ready, state, reason) = (false, "waiting", "\(ServingError.noGlobalModel)")
-        case .running: (ready, state, reason) = (true, "running", status.groupTrouble ?? status.windowTrouble)
-        case .waiting(let what): (ready, state, reason) = (false, "waiting", what)
-        case .finished: (ready, state, reason) = (true, "finished", "the stream has ended")
-        case .stopped: (ready, state, reason) = (false, "stopped", nil)
+        switch (status.phase, services.promotion.globalTrouble) {
+        case (.starting, _): (ready, state, reason) = (false, "starting", nil)
+        case (.running, let trouble?): (ready, state, reason) = (false, "waiting", "\(trouble)")
+        case (.running, nil):
+            (ready, state, reason) = (true, "running", status.groupTrouble ?? status.windowTrouble)
+        case (.waiting(let what), _): (ready, state, reason) = (false, "waiting", what)
+        case (.finished, _): (ready, state, reason) = (true, "finished", "the stream has ended")
+        case (.stopped, _): (ready, state, reason) = (false, "stopped", nil)
         }
     }
 }

@@ -31,7 +31,7 @@ private func serverEndpoints() -> [Endpoint] {
                 Endpoint.Answer(status: .serviceUnavailable, meaning: "Not ready", schema: "InferenceReady"),
             ]
         ) { _, services in
-            let isReady = services.scoring != nil && services.promotion.hasGlobalModel
+            let isReady = services.scoring != nil && services.promotion.globalTrouble == nil
             return try .json(["ready": isReady], status: isReady ? .ok : .serviceUnavailable)
         },
         Endpoint(

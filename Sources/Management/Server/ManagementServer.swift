@@ -17,7 +17,9 @@ public func managementServer(
 ) -> some Service {
     let connections = Connections(maximum: limits.maximumConnections)
     let configuration = HTTP1Channel.Configuration(
-        additionalChannelHandlers: [ConnectionHandler(connections: connections, limits: limits)])
+        additionalChannelHandlers: [
+            ConnectionHandler(connections: connections, limits: limits), UnreadableHeadHandler(),
+        ])
     let builder =
         tls.map { files in
             HTTPServerBuilder {
@@ -50,6 +52,8 @@ private struct ListeningService<Server: Service>: Service {
             try await server.run()
         } catch let error as IOError where [EADDRINUSE, EADDRNOTAVAIL, EACCES].contains(error.errnoCode) {
             throw ListenError(place: place, code: error.errnoCode)
+        } catch is SocketAddressError.UnknownHost {
+            throw ListenError(unknownHostOf: place)
         }
     }
 }
@@ -66,5 +70,10 @@ public struct ListenError: Error, CustomStringConvertible {
             default: ("it is no address of this machine", "choose another http.host")
             }
         description = "cannot listen at \(place): \(why); \(remedy)"
+    }
+
+    init(unknownHostOf place: String) {
+        description =
+            "cannot listen at \(place): no address is known by that name; choose an http.host that is an address of this machine, or a name of it"
     }
 }

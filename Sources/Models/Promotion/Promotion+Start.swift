@@ -108,6 +108,7 @@ extension Promotion {
 
     private func note(_ damaged: [CatalogueError], _ logger: Logger) {
         self.damaged.record(damaged.count)
+        router.noteGlobalDamage(damaged.first { $0.key == Tenant.globalManifestKey })
         for error in damaged {
             logger.error(
                 "a part of the catalogue is damaged; what this machine knew of it serves",

@@ -34,6 +34,9 @@ public final class Promotion: Sendable {
     /// Whether transactions can be scored: those of users without a model of their own need the global one.
     public var hasGlobalModel: Bool { router.snapshot().global != nil }
 
+    /// Why they cannot; nil: they can.
+    public var globalTrouble: GlobalModelTrouble? { router.globalTrouble }
+
     /// Whether the catalogue, or what this machine has kept of it, has been read: false on a new machine while the store is away.
     public var isInformed: Bool { isCatalogueRead.withLock { $0 } || hasGlobalModel }
 

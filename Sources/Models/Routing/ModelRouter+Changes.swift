@@ -8,11 +8,14 @@ extension ModelRouter {
     public func replace(_ active: [Tenant: ActiveModel]) throws { try replace(with: RoutingTable(active)) }
 
     func replace(with table: RoutingTable) throws {
+        // What could not be loaded may have been put right: the global model is tried now, others by their next batch.
+        state.withLock { state in
+            state.quarantine = state.quarantine.filter { $0.value.model.fallback == .quarantined }
+        }
         if let version = table.global { try prepareGlobal(version) }
         state.withLock { state in
-            // What could not be loaded may have been put right: its next batch tries again.
             state.quarantine = state.quarantine.filter { key, entry in
-                entry.model.fallback == .quarantined && table.version(of: entry.model.tenant) == key.version
+                table.version(of: entry.model.tenant) == key.version
             }
             state.table = table
             // Nothing of somebody who was erased while nobody listened.

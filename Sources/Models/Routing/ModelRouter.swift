@@ -16,6 +16,7 @@ public final class ModelRouter: Sendable {
         var flights: [ModelKey: ModelFlight] = [:]
         var quarantine: [ModelKey: Quarantined] = [:]
         var hitCount = 0
+        var globalDamage: CatalogueError?
     }
 
     struct Quarantined {

@@ -14,6 +14,14 @@ public enum CatalogueError: Error, Sendable, Hashable, CustomStringConvertible {
     /// Somebody else has made another version active since this promotion was begun.
     case overtaken(tenant: String, active: Int?, by: String)
 
+    /// The object that cannot be read or written; nil: it is no matter of one.
+    var key: String? {
+        switch self {
+        case .malformed(let key, _), .untrusted(let key, _), .contended(let key, _): key
+        case .overtaken: nil
+        }
+    }
+
     public var description: String {
         switch self {
         case .malformed(let key, let reason): "\(key) is damaged: \(reason)"

@@ -229,8 +229,9 @@ public final class RecentAnomalies: Sendable {
         }
     }
 
-    /// Forgets what a file's stream goes on before: killed since its last checkpoint, it has taken those verdicts back, and
-    /// scores their lines again, perhaps by another version. To be called before anything of it is noted.
+    /// Forgets what came from behind the place where a file's stream goes on: killed since its last checkpoint, it has
+    /// taken those verdicts back, and scores their lines again, perhaps by another version. To be called before
+    /// anything of it is noted.
     public func begin(_ stream: FileTransactionStream) {
         // What goes behind the verdicts of another input takes none of them back.
         guard stream.canTakeBack, stream.notices.isEmpty else { return }

@@ -49,7 +49,7 @@ public struct RouteStage: Sendable {
             switch route {
             case .user(let own): (model, fallback) = (own, nil)
             case .global(let global, let reason): (model, fallback) = (global, reason)
-            case .none: throw ServingError.noGlobalModel
+            case .none: throw ServingError(noGlobalModelIn: router)
             }
             let choice = Choice(model: ObjectIdentifier(model), fallback: fallback)
             if let group = groupOf[choice] { return group }

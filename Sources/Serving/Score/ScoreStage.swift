@@ -69,7 +69,9 @@ public struct ScoreStage: Sendable {
                     throw ServingError.globalModelFails(failure.reason)
                 }
                 let fallback = router.noteFailure(of: group.model, failure.cause, reason: failure.reason)
-                guard let global = try router.globalModel() else { throw ServingError.noGlobalModel }
+                guard let global = try router.globalModel() else {
+                    throw ServingError(noGlobalModelIn: router)
+                }
                 groups[index].rows = []
                 groups.append(RouteGroup(model: global, fallback: fallback, rows: group.rows))
             }

@@ -190,7 +190,7 @@ struct BatchDriver {
         case .delivered:
             let scored = work.evaluated.scored
             status.enter(.running, of: worker)
-            status.count(scored)
+            status.count(scored, hasProducedTimes: !(stream is FileTransactionStream))
             warn(of: work.batch)
             status.report(scored.windowed.notices, windows: windows, logger: logger)
             return .delivered(scored)

@@ -1,8 +1,9 @@
+import Models
 import Retrying
 
 /// Why the stream waits or a worker starts anew.
 public enum ServingError: Retryable, Sendable, CustomStringConvertible {
-    case noGlobalModel
+    case noGlobalModel(GlobalModelTrouble)
     /// A machine that is new, and a store that is away.
     case nothingKnown
     case globalModelFails(String)
@@ -11,13 +12,17 @@ public enum ServingError: Retryable, Sendable, CustomStringConvertible {
     /// The broker has refused this member's offsets for a while, and no rebalance has come that would say why.
     case assignmentRefused
 
+    /// That a router has no global model, and why.
+    package init(noGlobalModelIn router: ModelRouter) {
+        self = .noGlobalModel(router.globalTrouble ?? .noneActive)
+    }
+
     /// A model is promoted, another worker ends: all of it passes.
     public var isRetryable: Bool { true }
 
     public var description: String {
         switch self {
-        case .noGlobalModel:
-            "there is no active global model: train one (ml-service train --promote, or POST /v1/train) and promote it"
+        case .noGlobalModel(let trouble): "\(trouble)"
         case .nothingKnown:
             "the object store has not said yet which models and rules serve: it is away (ml-service doctor says more)"
         case .globalModelFails(let reason):

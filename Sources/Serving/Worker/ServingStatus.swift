@@ -80,9 +80,10 @@ public final class ServingStatus: Sendable {
     }
 
     private let state = Mutex(State())
-    private let counters = Counters()
+    private let counters: Counters
 
-    public init() {}
+    /// - Parameter metrics: Of verdicts' delays; nil: the process's.
+    public init(metrics: (any MetricsFactory)? = nil) { counters = Counters(metrics) }
 
     /// Of all workers together: waiting when one waits, then running when one runs, and finished when all are.
     public var phase: Phase {
@@ -186,7 +187,9 @@ public final class ServingStatus: Sendable {
         }
     }
 
-    func count(_ scored: ScoredBatch) {
+    /// - Parameter hasProducedTimes: Records' times are those at which they were produced. A file's are guessed from the
+    ///   events after them.
+    func count(_ scored: ScoredBatch, hasProducedTimes: Bool) {
         var change = Totals()
         change.transactions = scored.count
         change.deadLetters = scored.windowed.consumed.deadLetters.count
@@ -226,6 +229,7 @@ public final class ServingStatus: Sendable {
         }
         counters.add(change)
         counters.add(scored)
+        if hasProducedTimes { counters.addDelays(of: scored) }
         scored.countRulings()
     }
 }
@@ -250,7 +254,7 @@ private struct Counters: Sendable {
     let dropped = Counter(label: "ml_batches_dropped_total")
     let interruptions = Counter(label: "ml_serving_interruptions_total")
     let retries = Counter(label: "ml_batch_retries_total")
-    let delay = Timer(label: "ml_verdict_delay_seconds")
+    let delay: Timer
     let delivered = Gauge(label: "ml_last_delivery_timestamp_seconds")
     let fallbacks = Dictionary(
         uniqueKeysWithValues: FallbackReason.allCases.map {
@@ -264,6 +268,10 @@ private struct Counters: Sendable {
         uniqueKeysWithValues: ServingStatus.Stage.allCases.map {
             ($0, Timer(label: "ml_stage_seconds", dimensions: [("stage", $0.rawValue)]))
         })
+
+    init(_ metrics: (any MetricsFactory)?) {
+        delay = Timer(label: "ml_verdict_delay_seconds", factory: metrics ?? MetricsSystem.factory)
+    }
 
     func add(_ change: ServingStatus.Totals) {
         transactions.increment(by: change.transactions)
@@ -281,8 +289,7 @@ private struct Counters: Sendable {
 
     /// Of a batch that has just been delivered.
     func add(_ scored: ScoredBatch) {
-        let now = Date().timeIntervalSince1970
-        delivered.record(now)
+        delivered.record(Date().timeIntervalSince1970)
         for group in scored.groups {
             if let fallback = group.fallback { fallbacks[fallback]?.increment(by: group.rows.count) }
         }
@@ -290,6 +297,12 @@ private struct Counters: Sendable {
         for letter in consumed.deadLetters {
             Counter(label: "ml_dead_letters_total", dimensions: [("reason", letter.reason)]).increment()
         }
+    }
+
+    /// Of a batch that has just been delivered.
+    func addDelays(of scored: ScoredBatch) {
+        let now = Date().timeIntervalSince1970
+        let consumed = scored.windowed.consumed
         // A share of them has the same distribution, and costs the stream nothing that could be measured.
         for row in stride(from: 0, to: scored.count, by: 8) {
             guard let produced = consumed.recordMilliseconds(row) else { continue }
