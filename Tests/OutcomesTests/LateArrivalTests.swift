@@ -320,6 +320,16 @@ import Transactions
         }
     }
 
+    /// Another process may have kept them, of what the day held before or after.
+    @Test func keysOfOtherFilesAreNotTaken() throws {
+        let world = try World(seed: 40, days: 1)
+        let files = ReferenceFiles(lake: world.lake)
+        try files.write(world.transactions.map(\.row), of: firstDay, from: 1)
+        #expect(try files.rows(of: firstDay, from: 1)?.map(\.amount) == world.transactions.map(\.amount))
+        let others = try files.rows(of: firstDay, from: 2)
+        #expect(others == nil)
+    }
+
     /// States and keys of format 1 did not say what they were made of: they are passed over, and replaced.
     @Test func whatAnEarlierFormatKeptIsMadeAnew() throws {
         let world = try World(seed: 39, days: 6)
