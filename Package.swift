@@ -351,7 +351,7 @@ let package = Package(
             name: "OutcomesTests",
             dependencies: [
                 "Outcomes", "Features", "Transactions", "Lake", "ObjectStore", "Signing", "Torture",
-                detectorAPI,
+                detectorAPI, logging,
             ],
             exclude: ["Fixtures"],
             swiftSettings: strict, linkerSettings: nativeLibraries),
@@ -372,7 +372,7 @@ let package = Package(
             name: "ManagementTests",
             dependencies: [
                 "Management", "Training", "Outcomes", "Rules", "Models", "Plugins", "Features", "ObjectStore",
-                "Lake", "Serving", "Torture",
+                "Lake", "Serving", "Torture", "Transactions",
                 detectorAPI, crypto, logging, metrics, nioCore, nioPosix, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
             ],
