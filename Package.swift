@@ -177,7 +177,7 @@ let package = Package(
                 logging,
                 metrics,
             ],
-            swiftSettings: strict),
+            swiftSettings: computing),
 
         // What analysts have decided about alerts.
         .target(
