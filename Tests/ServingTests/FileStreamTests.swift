@@ -233,6 +233,22 @@ import Testing
         }
     }
 
+    /// A later session of the same process asks the one before it, which is closed.
+    @Test func aStreamThatIsClosedStillTellsItsFilesFromOthers() throws {
+        let first = try stream("a1\na2\n")
+        try Self.deliver(try #require(try first.next(BatchLimits(records: 1))), to: first)
+        first.close()
+        try FileManager.default.moveItem(atPath: path("out"), toPath: path("out.1"))
+        let held = "somebody's own words\n"
+        try held.write(toFile: path("out"), atomically: true, encoding: .utf8)
+        let second = try stream("a1\na2\n", checkpoint: try first.checkpoint)
+        #expect(second.notices.count == 1)
+        try deliverAll(second)
+        second.close()
+        #expect(try String(contentsOfFile: path("out"), encoding: .utf8) == held + "a2\n")
+        #expect(try String(contentsOfFile: path("out.1"), encoding: .utf8) == "a1\n")
+    }
+
     @Test func withoutACheckpointWhatTheOutputsHoldIsKeptUnlessAllIsToBeWrittenAnew() throws {
         try "before\n".write(toFile: path("out"), atomically: true, encoding: .utf8)
         let first = try stream("a\n")

@@ -165,12 +165,13 @@ struct LineReader: ~Copyable {
 final class AppendedFile: Sendable {
     private struct State {
         var descriptor: Int32
-        /// To read what was written; -1: it is no file of the disk.
-        var reader: Int32
+        /// To read what was written; -1: nobody can.
+        var reader: Int32 = -1
+        var isFile = false
         /// Behind the last line that was written whole.
-        var size: UInt64
+        var size: UInt64 = 0
         /// Behind the last delivery that is not taken back any more.
-        var settled: UInt64
+        var settled: UInt64 = 0
         /// Part of a line may stand behind `size`.
         var isTorn = false
         var buffer: [UInt8] = []
@@ -185,25 +186,31 @@ final class AppendedFile: Sendable {
     init(path: String, size: UInt64) throws {
         self.path = path
         let opened = try Self.open(path, size: size)
-        hasSize = opened.reader >= 0
+        hasSize = opened.isFile
         state = Mutex(opened)
     }
 
+    /// What was written can be read until here: a stream that has ended is asked for its place too.
+    deinit {
+        state.withLock { state in
+            Self.closeWriting(&state)
+            Self.closeReading(&state)
+        }
+    }
+
     private static func open(_ path: String, size: UInt64) throws -> State {
-        if path == "-" { return State(descriptor: STDOUT_FILENO, reader: -1, size: 0, settled: 0) }
+        if path == "-" { return State(descriptor: STDOUT_FILENO) }
         let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw StreamFileError(path: path, action: "write", code: errno) }
-        var opened = State(descriptor: descriptor, reader: -1, size: 0, settled: 0)
+        var opened = State(descriptor: descriptor)
         var status = stat()
         var isOpen = fstat(descriptor, &status) == 0
         if isOpen, status.st_mode & S_IFMT == S_IFREG {
+            opened.isFile = true
             opened.size = min(size, UInt64(status.st_size))
             opened.settled = opened.size
             isOpen = opened.size == UInt64(status.st_size) || ftruncate(descriptor, off_t(opened.size)) == 0
-            if isOpen {
-                opened.reader = Glibc.open(path, O_RDONLY | O_CLOEXEC)
-                isOpen = opened.reader >= 0
-            }
+            if isOpen { opened.reader = Glibc.open(path, O_RDONLY | O_CLOEXEC) }
         }
         guard isOpen else {
             let code = errno
@@ -241,7 +248,8 @@ final class AppendedFile: Sendable {
             state.settled = state.size
         } else {
             let opened = try Self.open(path, size: .max)
-            Self.close(&state)
+            Self.closeWriting(&state)
+            Self.closeReading(&state)
             state = opened
         }
         return true
@@ -287,11 +295,15 @@ final class AppendedFile: Sendable {
         }
     }
 
-    func close() { state.withLock { Self.close(&$0) } }
+    func close() { state.withLock { Self.closeWriting(&$0) } }
 
-    private static func close(_ state: inout State) {
+    private static func closeWriting(_ state: inout State) {
         if state.descriptor > STDERR_FILENO { Glibc.close(state.descriptor) }
+        state.descriptor = -1
+    }
+
+    private static func closeReading(_ state: inout State) {
         if state.reader >= 0 { Glibc.close(state.reader) }
-        (state.descriptor, state.reader) = (-1, -1)
+        state.reader = -1
     }
 }
