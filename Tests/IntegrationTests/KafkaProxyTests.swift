@@ -1,6 +1,7 @@
 import Foundation
 import Kafka
 import KafkaProxy
+import Synchronization
 import Testing
 
 /// The proxy does what Kafka does: what the other tests rest on.
@@ -31,6 +32,34 @@ import Testing
         #expect(counts == [1, 1, 1])
         #expect(scene.proxy.duties.removedMembers == 0)
         for consumer in all { consumer.close() }
+    }
+
+    /// The stack's broker answers who waits for a group's first rebalance 300 to 320 ms after the first join. Who joined in
+    /// the last of these 20 ms kept it from answering, for ever.
+    @Test(arguments: [300, 304, 308, 312, 316])
+    func whoJoinsAsARebalanceEndsKeepsNobodyFromItsAnswer(afterMilliseconds: Int) throws {
+        let scene = try StreamScene(
+            partitions: 2, properties: ["session.timeout.ms": "6000", "heartbeat.interval.ms": "500"])
+        let firstJoin = Mutex<ContinuousClock.Instant?>(nil)
+        scene.proxy.onRequest { request in
+            guard request.call == .joinGroup, request.member.isEmpty else { return .pass }
+            let first = firstJoin.withLock { first in
+                defer { first = first ?? .now }
+                return first
+            }
+            if let first {
+                let rest = first + .milliseconds(afterMilliseconds) - .now
+                usleep(UInt32(max(0, rest / .microseconds(1))))
+            }
+            return .pass
+        }
+        let workers = [Worker(scene, "a"), Worker(scene, "b")]
+        let deadline = ContinuousClock.now + .seconds(30)
+        while !workers.allSatisfy(\.isAssigned), .now < deadline {
+            for worker in workers { try worker.step() }
+        }
+        #expect(workers.map(\.isAssigned) == [true, true])
+        for worker in workers { worker.leave() }
     }
 
     /// KIP-447: who does not ask for stable offsets is told the committed one, whatever transaction is about to change it.

@@ -44,9 +44,10 @@ final class ProveRun {
             }
         }
         feeder.start()
-        try proveWait("the first transactions are judged", seconds: 90, check: workers.check) {
-            !progress.look().isEmpty
-        }
+        try proveWait(
+            "the first transactions are judged", seconds: 90, check: workers.check,
+            state: workers.conditions
+        ) { !progress.look().isEmpty }
         let disturbances = ProveDisturbances(
             scene, servers: servers, workers: workers, progress: progress, feeder: feeder,
             promotions: promotions)

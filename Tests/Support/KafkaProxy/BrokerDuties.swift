@@ -8,6 +8,7 @@ import Synchronization
 /// - a member that is silent for its session's time is removed from its group, and one that waits for others to join is
 ///   not silent: the broker is told of sessions of half an hour, as it takes who waits for longer than its session out of
 ///   the group, and who has not been answered then waits on;
+/// - who joins or leaves in the moment in which a rebalance ends keeps nobody from its answer (`MembershipChanges`);
 /// - a transaction that is open for longer than its time is aborted, and its producer fenced;
 /// - a transaction outlives a restart: this broker aborts it, forgets it, and takes the rest of it all the same, so that its
 ///   offsets are committed and its messages are not. Here its producer is fenced.
@@ -73,6 +74,7 @@ public final class BrokerDuties: Sendable {
 
     private let upstreamPort: UInt16
     private let keepsSessions: Bool
+    private let changes = MembershipChanges()
     private let state = Mutex(State())
 
     init(upstreamPort: UInt16, keepsSessions: Bool = true) {
@@ -106,6 +108,22 @@ public final class BrokerDuties: Sendable {
     /// What the producers have asked for, one each.
     public var transactionTimeouts: [Duration] {
         state.withLock { Array($0.transactionTimeouts.values) }
+    }
+
+    /// Holds a request until the broker can take it.
+    func awaitTurn(of request: KafkaRequest) {
+        switch request.call {
+        case .joinGroup:
+            let member = Member(group: request.group, id: request.member)
+            changes.join(request.group, isMember: state.withLock { $0.sessions[member] != nil })
+        case .leaveGroup: changes.leave(request.group)
+        default: break
+        }
+    }
+
+    /// The request's answer was not to be had.
+    func unanswered(_ request: KafkaRequest) {
+        if request.call == .joinGroup { changes.joinHasEnded(request.group) }
     }
 
     /// The answer to a request that the broker must not see; nil: it may.
@@ -190,6 +208,7 @@ public final class BrokerDuties: Sendable {
     }
 
     private func joined(_ reader: inout WireReader, _ request: KafkaRequest) {
+        changes.joinHasEnded(request.group)
         state.withLock { state in
             let asked = Member(group: request.group, id: request.member)
             state.sessions[asked]?.isJoining = false
@@ -282,6 +301,7 @@ public final class BrokerDuties: Sendable {
     ///
     /// - Returns: Whether it was a member; nil: the broker has not answered.
     private func remove(_ member: Member) -> Bool? {
+        changes.leave(member.group)
         var body = WireWriter(isFlexible: false)
         body.append(member.group)
         body.append(member.id)

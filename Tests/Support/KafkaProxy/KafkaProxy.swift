@@ -243,6 +243,7 @@ final class Connection: @unchecked Sendable {  // `waiting` and `isEnded` are us
                 guard let proxy else { break }
                 let request = KafkaRequest(bytes)
                 guard proxy.admits(request) else { break }
+                proxy.duties.awaitTurn(of: request)
                 let answer = proxy.refusal(of: request) ?? proxy.duties.answer(to: request)
                 self.put(Waiting(request: request, answer: answer))
                 if answer == nil, !self.broker.write(proxy.duties.passing(bytes, of: request)) { break }
@@ -251,7 +252,10 @@ final class Connection: @unchecked Sendable {  // `waiting` and `isEnded` are us
         }
         Thread.detachNewThread { [weak proxy] in
             while let next = self.take() {
-                guard var answer = next.answer ?? self.broker.read(), let proxy else { break }
+                guard var answer = next.answer ?? self.broker.read(), let proxy else {
+                    proxy?.duties.unanswered(next.request)
+                    break
+                }
                 switch next.request.call {
                 case .metadata, .findCoordinator, .describeCluster:
                     answer = Self.renamed(answer, from: proxy.upstreamPort, to: proxy.port)
@@ -267,6 +271,7 @@ final class Connection: @unchecked Sendable {  // `waiting` and `isEnded` are us
                 if !self.client.write(answer) { self.clientHasGone() }
             }
             self.end()
+            for request in self.takeRest() { proxy?.duties.unanswered(request) }
             proxy?.ended(self)
         }
     }
@@ -295,6 +300,13 @@ final class Connection: @unchecked Sendable {  // `waiting` and `isEnded` are us
         waiting.append(request)
         condition.broadcast()
         condition.unlock()
+    }
+
+    private func takeRest() -> [KafkaRequest] {
+        condition.lock()
+        defer { condition.unlock() }
+        defer { waiting = [] }
+        return waiting.map(\.request)
     }
 
     private func take() -> Waiting? {
