@@ -14,18 +14,27 @@ final class MembershipChanges: Sendable {
         var lastChange: ContinuousClock.Instant?
 
         /// Whether no rebalance can have ended whose members still wait.
-        var isSettled: Bool {
+        func isSettled(after pause: Duration) -> Bool {
             guard waiting > 0, let lastChange else { return true }
-            return .now - lastChange > .milliseconds(400)
+            return .now - lastChange > pause
         }
     }
 
+    /// Longer than a group's first rebalance takes.
+    private static let firstPause = Duration.milliseconds(400)
+    /// Longer than an answer takes. Those that wait may need this member's joining, and a cooperative member joins again as
+    /// soon as it is assigned to.
+    private static let memberPause = Duration.milliseconds(50)
+
     private let groups = Mutex<[String: Group]>([:])
 
-    /// Waits until a join may pass. Who is a member joins because of a rebalance, which needs it to end.
-    func join(_ group: String, isMember: Bool) { pass(group, joining: 1, atOnce: isMember) }
+    /// Waits until a join may pass.
+    func join(_ group: String, isMember: Bool) {
+        pass(group, joining: 1, after: isMember ? Self.memberPause : Self.firstPause)
+    }
 
-    func leave(_ group: String) { pass(group, joining: 0, atOnce: false) }
+    /// Waits until a leave may pass.
+    func leave(_ group: String) { pass(group, joining: 0, after: Self.firstPause) }
 
     /// A join is answered, or never will be.
     func joinHasEnded(_ group: String) {
@@ -35,11 +44,11 @@ final class MembershipChanges: Sendable {
         }
     }
 
-    private func pass(_ name: String, joining: Int, atOnce: Bool) {
+    private func pass(_ name: String, joining: Int, after pause: Duration) {
         while true {
             let isPassed = groups.withLock { groups in
                 var group = groups[name] ?? Group()
-                guard atOnce || group.isSettled else { return false }
+                guard group.isSettled(after: pause) else { return false }
                 group.waiting += joining
                 group.lastChange = .now
                 groups[name] = group
