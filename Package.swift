@@ -366,8 +366,12 @@ let package = Package(
             dependencies: ["Plugins", "PluginChild", detectorAPI, stampLayout, logging],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
-            name: "HostTests", dependencies: ["Host", "RecordedLog", exact, logging], swiftSettings: strict,
-            linkerSettings: nativeLibraries),
+            name: "HostTests",
+            dependencies: [
+                "Host", "Serving", "Training", "Rules", "Models", "Plugins", "Features",
+                "Transactions", "Kafka", "ObjectStore", "RecordedLog", detectorAPI, exact, logging,
+            ],
+            swiftSettings: strict, linkerSettings: nativeLibraries),
         .testTarget(
             name: "ManagementTests",
             dependencies: [

@@ -58,16 +58,17 @@ extension PreprocessingPlan {
     /// - Parameters:
     ///   - contributions: One for each encoded column, in the score's unit; lower scores are more anomalous.
     ///   - numeric: The row's `UserWindow.featureCount` features, before encoding.
-    ///   - batch: The row's categories.
+    ///   - memory: Of the user's window, before the row.
+    ///   - batch: The row's amount and categories.
     ///   - limit: At most so many.
     /// - Returns: Subjects with a negative contribution, ascending by it, then in the order of the schema.
     public func reasons(
         contributions: UnsafeBufferPointer<Double>, numeric: UnsafeBufferPointer<Float>,
-        batch: TransactionBatch, row: Int, limit: Int
+        memory: WindowMemory, batch: TransactionBatch, row: Int, limit: Int
     ) -> [FeatureReason] {
         precondition(contributions.count >= columnCount, "too few contributions")
         precondition(numeric.count >= UserWindow.featureCount, "too few features")
-        let own = OwnUsual(numeric)
+        let known = KnownOfRow(numeric: numeric, memory: memory, amount: batch.amount[row])
         var subjects: [(subject: ReasonSubject, contribution: Double)] = []
         let isCold = Double(numeric[OwnUsual.monthCount]) < Double(preprocessing.coldBelow ?? 0)
         for (index, column) in preprocessing.numeric.enumerated() where contributions[index] != 0 {
@@ -83,7 +84,7 @@ extension PreprocessingPlan {
         }
         var found: [FeatureReason] = []
         for (subject, contribution) in subjects where contribution < 0 {
-            if let reason = subject.reason(contribution, own: own, numeric: numeric) { found.append(reason) }
+            if let reason = subject.reason(contribution, known) { found.append(reason) }
         }
         for (group, columns) in zip(groups, preprocessing.categorical) {
             let contribution = contributions[

@@ -181,7 +181,7 @@ public enum FeatureSchema {
     private static func novelty(_ what: String, remembered: Int) -> Feature {
         number(
             "new_\(what)", "",
-            "1 when the \(what) is none of the user's \(remembered) latest of 30 d, else 0; missing when it is"
+            "1 when the \(what) is none of the user's \(remembered) latest of 30 d, else 0; missing when the transaction names none"
         )
     }
 }

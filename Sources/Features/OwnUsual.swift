@@ -4,14 +4,14 @@ struct OwnUsual {
 
     struct Window {
         let words: String
-        /// Of 30 days.
-        let share: Double
+        let seconds: Double
     }
 
     /// Mean of the amounts of 30 d.
     let amount: Double
-    /// Seconds from one payment to the next, on the mean of 30 d.
+    /// Seconds from one payment to the next, on the mean.
     let pause: Double
+    /// A second.
     private let count: Double
     private let sum: Double
 
@@ -20,22 +20,32 @@ struct OwnUsual {
     static let monthSeconds = Double(UserWindow.reachMilliseconds) / 1_000
     /// Fewer payments say nothing of what is usual.
     static let minimumCount = 3.0
+    /// In less time nobody shows how often they pay.
+    private static let minimumSeconds = 3 * 86_400.0
 
-    /// - Parameter numeric: A row of `UserWindow.featureCount` features.
-    init(_ numeric: UnsafeBufferPointer<Float>) {
-        let isKnown = Double(numeric[Self.monthCount]) >= Self.minimumCount
-        count = isKnown ? Double(numeric[Self.monthCount]) : .nan
-        sum = isKnown ? Double(numeric[Self.monthCount + 1]) : .nan
-        amount = isKnown ? Double(numeric[Self.monthCount + 2]) : .nan
-        pause = isKnown ? Self.monthSeconds / Double(numeric[Self.monthCount]) : .nan
+    /// - Parameters:
+    ///   - numeric: A row of `UserWindow.featureCount` features.
+    ///   - seconds: How long the window has seen the user, by which what it holds is divided.
+    init(_ numeric: UnsafeBufferPointer<Float>, seconds: Double) {
+        let payments = Double(numeric[Self.monthCount])
+        amount = payments >= Self.minimumCount ? Double(numeric[Self.monthCount + 2]) : .nan
+        pause = Self.pause(payments: payments, seconds: seconds)
+        count = 1 / pause
+        sum = pause.isNaN ? .nan : Double(numeric[Self.monthCount + 1]) / seconds
+    }
+
+    /// Seconds from one payment to the next, on the mean; NaN: too little has been seen.
+    static func pause(payments: Double, seconds: Double) -> Double {
+        payments >= minimumCount && seconds >= minimumSeconds ? seconds / payments : .nan
     }
 
     /// What `count_24h` and its like usually are; of the 30 d themselves nobody knows.
     func usual(_ kind: Kind, _ window: Window) -> Double {
-        switch kind {
-        case .count: window.share < 1 ? count * window.share : .nan
-        case .sum: window.share < 1 ? sum * window.share : .nan
-        case .mean: window.share < 1 ? amount : .nan
+        guard window.seconds < Self.monthSeconds else { return .nan }
+        return switch kind {
+        case .count: count * window.seconds
+        case .sum: sum * window.seconds
+        case .mean: amount
         }
     }
 
@@ -52,7 +62,8 @@ struct OwnUsual {
     }
 
     private static let windows = [
-        "1h": Window(words: "the hour", share: 1 / 720), "24h": Window(words: "the 24 h", share: 1 / 30),
-        "7d": Window(words: "the 7 d", share: 7 / 30), "30d": Window(words: "the 30 d", share: 1),
+        "1h": Window(words: "the hour", seconds: 3_600), "24h": Window(words: "the 24 h", seconds: 86_400),
+        "7d": Window(words: "the 7 d", seconds: 7 * 86_400),
+        "30d": Window(words: "the 30 d", seconds: monthSeconds),
     ]
 }

@@ -1,5 +1,21 @@
 import Exact
 
+/// What sentences about a transaction are made of.
+struct KnownOfRow {
+    let numeric: UnsafeBufferPointer<Float>
+    let memory: WindowMemory
+    /// As the transaction has it; features have 24 bits of it.
+    let amount: Double
+    let own: OwnUsual
+
+    init(numeric: UnsafeBufferPointer<Float>, memory: WindowMemory, amount: Double) {
+        self.numeric = numeric
+        self.memory = memory
+        self.amount = amount
+        own = OwnUsual(numeric, seconds: memory.seconds)
+    }
+}
+
 /// What a reason is about, whichever and however many columns say it, and whether it is on its unusual side.
 struct ReasonSubject {
     /// The name in the reason.
@@ -38,10 +54,8 @@ struct ReasonSubject {
     }
 
     /// - Returns: nil when the value is on no unusual side: slower than usual, say.
-    func reason(
-        _ contribution: Double, own: OwnUsual, numeric: UnsafeBufferPointer<Float>
-    ) -> FeatureReason? {
-        guard let (shown, usual, sentence) = said(own, numeric) else { return nil }
+    func reason(_ contribution: Double, _ known: KnownOfRow) -> FeatureReason? {
+        guard let (shown, usual, sentence) = said(known) else { return nil }
         return FeatureReason(
             name: name, value: shown.isNaN ? .missing : .number(shown),
             usual: usual.isNaN ? .missing : .number(usual), contribution: contribution, sentence: sentence)
@@ -49,20 +63,20 @@ struct ReasonSubject {
 
     private typealias Said = (value: Double, usual: Double, sentence: String)
 
-    private func said(_ own: OwnUsual, _ numeric: UnsafeBufferPointer<Float>) -> Said? {
+    private func said(_ known: KnownOfRow) -> Said? {
         switch name {
-        case "amount": return amount(own, numeric)
+        case "amount": return amount(known)
         case "hour", "weekday": return moment()
-        case "new_merchant": return value == 1 ? (1, 0, "first time at this merchant") : nil
-        case "new_country": return value == 1 ? (1, 0, "first time in this country") : nil
-        case "new_device": return value == 1 ? (1, 0, "first time with this device") : nil
+        case "new_merchant": return novelty(.merchants, "merchants", "at this merchant", known)
+        case "new_country": return novelty(.countries, "countries", "in this country", known)
+        case "new_device": return novelty(.devices, "devices", "with this device", known)
         case "speed_kmh": return speed()
-        case "seconds_since_last": return pause(own)
+        case "seconds_since_last": return pause(known)
         case "merchant_amount_zscore":
             // An amount like those that others pay there is no reason.
             guard value.magnitude > 1 else { return nil }
             let side = value > 0 ? "above" : "below"
-            let amount = "\(money(Double(numeric[0]))) is \(number(value.magnitude)) deviations \(side)"
+            let amount = "\(money(known.amount)) is \(number(value.magnitude)) deviations \(side)"
             return (value, .nan, "\(amount) what is usual at this merchant")
         case "merchant_fraud_amount":
             guard !value.isNaN else { return nil }
@@ -75,7 +89,7 @@ struct ReasonSubject {
             return (value, .nan, sentence)
         default: break
         }
-        if let (kind, window) = OwnUsual.window(of: feature) { return history(kind, window, own) }
+        if let (kind, window) = OwnUsual.window(of: feature) { return history(kind, window, known.own) }
         guard !value.isNaN else { return nil }
         let rest = usual.isNaN ? "" : "; usual is \(number(usual))"
         if let words = ReferenceWords(feature) {
@@ -90,22 +104,35 @@ struct ReasonSubject {
     }
 
     /// Of the amount itself, whichever comparison drove the score.
-    private func amount(_ own: OwnUsual, _ numeric: UnsafeBufferPointer<Float>) -> Said? {
-        let amount = Double(numeric[0])
-        guard !amount.isNaN else { return nil }
+    private func amount(_ known: KnownOfRow) -> Said? {
+        let value = Double(known.numeric[0])
+        guard !value.isNaN else { return nil }
+        let (amount, own) = (known.amount, known.own.amount)
         let all = feature == "amount" ? usual : .nan
-        let usual = own.amount.isNaN ? all : own.amount
-        guard usual > 0 else { return (amount, usual, "\(money(amount)) is unusual") }
-        let whose = own.amount.isNaN ? "the usual \(money(usual))" : "this user's usual \(money(usual))"
+        let usual = own.isNaN ? all : own
+        guard usual > 0 else { return (value, usual, "\(money(amount)) is unusual") }
+        let whose = own.isNaN ? "the usual \(money(usual))" : "this user's usual \(money(usual))"
         guard amount > 1.5 * usual || amount < usual / 1.5 else { return nil }
         if amount > usual {
-            return (amount, usual, "\(money(amount)) is \(times(amount / usual)) times \(whose)")
+            return (value, usual, "\(money(amount)) is \(times(amount / usual)) times \(whose)")
         }
-        return (amount, usual, "\(money(amount)) is far below \(whose)")
+        return (value, usual, "\(money(amount)) is far below \(whose)")
     }
 
-    private func pause(_ own: OwnUsual) -> Said? {
-        guard !value.isNaN else { return nil }
+    /// - Parameter what: Those that the set remembers, the latest of 30 d.
+    private func novelty(_ set: RecentSet, _ what: String, _ place: String, _ known: KnownOfRow) -> Said? {
+        guard value == 1 else { return nil }
+        let isFull = known.memory.isFull(set)
+        return (
+            1, 0,
+            isFull
+                ? "not among this user's \(set.capacity) latest \(what)" : "first time \(place) in 30 days"
+        )
+    }
+
+    private func pause(_ known: KnownOfRow) -> Said? {
+        guard !value.isNaN, !known.memory.isOvertaken else { return nil }
+        let own = known.own
         let usual = own.pause.isNaN ? self.usual : own.pause
         guard usual > 0 else { return (value, usual, "\(duration(value)) after the payment before") }
         guard value < usual / 2 || value > 3 * usual else { return nil }
@@ -166,7 +193,7 @@ struct ReasonSubject {
 
     // MARK: Words
 
-    private func money(_ x: Double) -> String { decimal(x, places: 2) }
+    private func money(_ x: Double) -> String { FigureText.money(x) }
     private func share(_ x: Double) -> String { "\(decimal(100 * x, places: x < 0.1 ? 1 : 0)) %" }
     private func whole(_ x: Double) -> String { decimal(x, places: 0) }
     private func number(_ x: Double) -> String {

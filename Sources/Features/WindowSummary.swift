@@ -34,6 +34,8 @@ public struct WindowSummary: Sendable, Hashable {
     public let merchants: Seen
     public let countries: Seen
     public let devices: Seen
+    /// Up to the last event, since the beginning of the oldest day that is kept.
+    private let seconds: Double
 
     /// nil: nothing has been folded into the window.
     public init?(_ window: UserWindow) {
@@ -46,6 +48,7 @@ public struct WindowSummary: Sendable, Hashable {
         merchants = window.seen(.merchants)
         countries = window.seen(.countries)
         devices = window.seen(.devices)
+        seconds = Double(last - (window.earliestDayMilliseconds ?? last)) / 1_000
     }
 
     /// What reasons call this user's usual amount, the mean of 30 d; nil: there are too few payments to say.
@@ -68,8 +71,8 @@ public struct WindowSummary: Sendable, Hashable {
                 "of them \(part(week)) in the last 7 days, \(part(day)) in the last 24 h, \(part(hour)) in the last hour"
             )
         }
-        if usualAmount != nil {
-            let pause = OwnUsual.monthSeconds / Double(month.count)
+        let pause = OwnUsual.pause(payments: Double(month.count), seconds: seconds)
+        if !pause.isNaN {
             sentences.append("one payment in \(FigureText.duration(pause)) is usual for this user")
         }
         let seen = [
@@ -82,7 +85,7 @@ public struct WindowSummary: Sendable, Hashable {
     }
 
     private func payments(_ count: UInt64) -> String { count == 1 ? "1 payment" : "\(count) payments" }
-    private func money(_ x: Double) -> String { FigureText.decimal(x, places: 2) }
+    private func money(_ x: Double) -> String { FigureText.money(x) }
 
     /// `2 (70.00)`
     private func part(_ span: Span) -> String {

@@ -2,6 +2,7 @@ import DetectorAPI
 import Features
 import HTTPTypes
 import Hummingbird
+import Lake
 import Models
 import ObjectStore
 import Redis
@@ -19,6 +20,9 @@ extension Problem {
             self.init(error.status, "http", error.body ?? error.status.reasonPhrase)
         case let error as TrainingError: self.init(training: error)
         case let error as ObjectStoreError: self.init(store: error)
+        case let error as LakeError where error.isRetryable:
+            self = .later("lake-changed", "\(error)", seconds: 1)
+        case let error as LakeError: self.init(.internalServerError, "lake-damaged", "\(error)")
         case let error as CatalogueError: self.init(catalogue: error)
         case let error as ShadowError: self.init(shadow: error)
         case let error as RuleError: self.init(rules: error)

@@ -33,12 +33,14 @@ extension TrainingPipeline {
     public func runTogether(_ jobs: [NamedJob]) throws -> [Result<TrainingOutcome, any Error>] {
         var results: [Int: Result<TrainingOutcome, any Error>] = [:]
         var runs: [Int: Run] = [:]
+        // Erasing a user removes the jobs that name them: one that is resumed was submitted afterwards.
+        let erased = try ErasedMeanwhile(store.objects, isResumed: false)
         for (place, job) in jobs.enumerated() {
             do {
                 runs[place] = Run(
                     request: job.request, jobID: job.jobID, journal: job.journal,
-                    candidates: try job.request.candidates(registry), isCancelled: job.isCancelled,
-                    report: job.report)
+                    candidates: try job.request.candidates(registry), erased: erased,
+                    isCancelled: job.isCancelled, report: job.report)
             } catch {
                 results[place] = .failure(error)
             }
@@ -150,11 +152,15 @@ extension TrainingPipeline {
         let chosen = try choose(set, run)
         run.report(.evaluate, 0)
         let header = try judgedHeader(chosen, chosen.fitted, set, user.known, run)
+        guard try !run.erased.users().contains(header.tenant) else { throw Self.erasedMeanwhile }
         return Made(
             header: try StoreStage(store: store, jobID: run.jobID).publish(
                 header, chosen.fitted.model, run.journal),
             notes: notes, reading: reading)
     }
+
+    private static let erasedMeanwhile = TrainingError.noData(
+        "the user was erased while this job ran: no model of theirs is kept")
 
     private func insufficient(
         _ run: Run, found rows: Int, beforeHoldout: Int = 0, _ notes: [String]
@@ -214,6 +220,12 @@ extension TrainingPipeline {
             results[place] = Result {
                 let one = try made[place]?.get()
                 guard let one else { throw TrainingError.cancelled }
+                // Again, as they may have been erased while the model was stored or became active.
+                let erased = try run.erased.users()
+                guard !erased.contains(one.header.tenant) else {
+                    try eraseAgain([one.header.tenant], erased)
+                    throw Self.erasedMeanwhile
+                }
                 let isPromoted = run.request.promotes(one.header)
                 if isPromoted, let failure = failures[one.header.tenant] { throw failure }
                 let note = isPromoted ? nil : try retireParent(of: one.header, run)

@@ -45,8 +45,9 @@ extension TrainingPipeline {
         do {
             let run = Run(
                 request: request, jobID: jobID, journal: journal,
-                candidates: try request.candidates(registry), isCancelled: isCancelled,
-                report: { _, _ in })
+                candidates: try request.candidates(registry),
+                erased: try ErasedMeanwhile(store.objects, isResumed: journal.isResumed),
+                isCancelled: isCancelled, report: { _, _ in })
             let history = try scan(run)
             return try trainShared(history, HistoryNames(history), sharing, run).parts
         } catch LakeError.cancelled {

@@ -41,7 +41,8 @@ extension TrainingPipeline {
     ) throws -> UsersPart {
         var result = UsersPart()
         var packing = try PackStage(
-            store: store, shard: Tenant.shards[number], jobID: run.jobID, createdMilliseconds: now())
+            store: store, shard: Tenant.shards[number], jobID: run.jobID, createdMilliseconds: now(),
+            erased: run.erased)
         let fitting = run.fitSettings(run.candidates[0])
         var split = splitRows(names.span, capacity: settings.maximumUserRows, run)
         let changedSince = run.request.changedSince?.startMilliseconds
@@ -119,8 +120,9 @@ extension TrainingPipeline {
         return isEarnedCrosswise
     }
 
-    private func promote(_ parts: [UsersPart], rowCount: Int, _ run: Run) throws -> TrainingOutcome {
+    private func promote(_ all: [UsersPart], rowCount: Int, _ run: Run) throws -> TrainingOutcome {
         run.report(.promote, 0)
+        let parts = all.without(try run.erased.users())
         var ranking = UsersRanking()
         for part in parts { ranking.merge(part.ranking) }
         // Each alone beat the global model; all of them together have to as well, in the one list that people work off.
@@ -139,7 +141,7 @@ extension TrainingPipeline {
                 Dictionary(promoted.map { (.user($0.userID), $0.version) }) { $1 },
                 places: Dictionary(
                     promoted.compactMap { model in model.place.map { (.user(model.userID), $0) } }
-                ) { $1 })
+                ) { $1 }, overtakes: true)
             trained += part.models.count
             earned += part.models.count(where: \.isEarned)
             for model in part.models where !(promotes && model.isEarned) {
@@ -151,6 +153,11 @@ extension TrainingPipeline {
             }
             if listed.count > 4 * TrainingOutcome.maximumModels { listed = Self.named(listed) }
         }
+        // Again, as somebody may have been erased while a model of theirs was stored or became active.
+        let erased = try run.erased.users()
+        try eraseAgain(all.lazy.flatMap(\.models).map { .user($0.userID) }, erased)
+        listed.removeAll { erased.contains(.user($0.tenant)) }
+        retired.removeAll { erased.contains(.user($0.userID)) }
         let note = try retire(retired, run)
         run.report(.promote, 1)
         return TrainingOutcome(
@@ -163,11 +170,26 @@ extension TrainingPipeline {
             ].merging(ranking.metrics) { $1 }, notes: note.map { [$0] } ?? [])
     }
 
+    /// Removes what a job has made of users who were erased meanwhile, and everything else of theirs.
+    func eraseAgain(_ made: some Sequence<Tenant>, _ erased: Set<Tenant>) throws {
+        for tenant in made where erased.contains(tenant) { _ = try promotion.erase(tenant) }
+    }
+
     /// The models that an answer names, promoted ones first.
     private static func named(_ models: [TrainingOutcome.Model]) -> [TrainingOutcome.Model] {
         let sorted = models.sorted {
             ($0.isPromoted ? 0 : 1, $0.tenant) < ($1.isPromoted ? 0 : 1, $1.tenant)
         }
         return Array(sorted.prefix(TrainingOutcome.maximumModels))
+    }
+}
+
+extension [UsersPart] {
+    fileprivate func without(_ users: Set<Tenant>) -> Self {
+        map { part in
+            var part = part
+            part.models.removeAll { users.contains(.user($0.userID)) }
+            return part
+        }
     }
 }

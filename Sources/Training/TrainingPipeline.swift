@@ -90,7 +90,10 @@ public final class TrainingPipeline: Sendable {
             }
             let run = Run(
                 request: request, jobID: jobID, journal: journal,
-                candidates: try request.candidates(registry), isCancelled: isCancelled, report: report)
+                candidates: try request.candidates(registry),
+                erased: try ErasedMeanwhile(
+                    store.objects, isResumed: request.allUsers && journal.isResumed),
+                isCancelled: isCancelled, report: report)
             if request.allUsers { return try trainUsers(run) }
             guard request.userID != nil else { return try trainGlobal(run) }
             guard let result = try trainNamed([0: run])[0] else { throw TrainingError.cancelled }
@@ -107,6 +110,7 @@ public final class TrainingPipeline: Sendable {
         let journal: any TrainingJournal
         /// At least one.
         let candidates: [Candidate]
+        let erased: ErasedMeanwhile
         let isCancelled: @Sendable () -> Bool
         let report: @Sendable (TrainingStage, Double) -> Void
 
@@ -155,7 +159,19 @@ public final class TrainingPipeline: Sendable {
             try PromoteStage(promotion: promotion).run([header.tenant: header.version])
         }
         run.report(.promote, 1)
+        if run.request.promotion == .gated, let note = lostComparison(header) { notes.append(note) }
         return outcome(header, isPromoted: isPromoted, notes: notes, reading)
+    }
+
+    /// That a candidate was kept back because the active version could not be loaded; nil: it was not for that.
+    private func lostComparison(_ header: ArtifactHeader) -> String? {
+        guard let parent = header.parent, header.gate.contains(Gate.noComparison) else { return nil }
+        let reason = router.quarantinedModels.first { $0.tenant == .global && $0.version == parent }?.reason
+        let why = reason.map { ": \($0)" } ?? ""
+        return
+            "v\(parent) of the global model is active and cannot be loaded\(why); so v\(header.version) is "
+            + "compared with nothing and kept back: put v\(parent) back from a copy and train again, or promote by "
+            + "hand: ml-service models promote v\(header.version)"
     }
 
     /// What a job for one tenant answers.
@@ -201,11 +217,13 @@ public final class TrainingPipeline: Sendable {
         header.candidates = chosen.table
         header.deciles = chosen.scores.deciles
         if userID == nil {
-            let active = try router.globalModel().map { active in
+            let active = try router.globalModel()
+            let figures = try active.map { active in
                 try HoldoutScores(active.model, active.plan, set).metrics(
                     threshold: active.threshold, contamination: run.request.contamination)
             }
-            header.gate = Gate.checks(metrics, active: active, contamination: run.request.contamination)
+            header.gate = Gate.checks(metrics, active: figures, contamination: run.request.contamination)
+            if let parent = header.parent, active?.version != parent { header.gate.append(Gate.noComparison) }
             header.profile = TrainingProfile(serving, set.training)
         }
         try run.checkCancellation()

@@ -111,7 +111,7 @@ import Transactions
             a categorical feature is one column: the number of its category in the order of their names, `other` the last one, NaN
             for a missing one. `--encoding one-hot` (`"encoding": "one-hot"` in `POST /v1/train`) makes columns of it all the same;
             `native` is refused for other detectors. The artifact says how it was encoded; one that says nothing is one-hot.
-            Figures: docs/performance.md.
+            Figures: [performance](performance.md).
 
             """
     }

@@ -21,11 +21,14 @@ import Transactions
         return row
     }
 
+    /// Of a window that has seen nothing.
+    private let noMemory = UserWindow().memory(for: WindowEvent(timestampMilliseconds: 0, amount: 400))
+
     private func batch(category: String? = nil, currency: String? = nil) -> TransactionBatch {
         var batch = TransactionBatch()
         batch.append(
             Transaction(
-                transactionID: "t", userID: "u", amount: 1, timestampMilliseconds: 0, currency: currency,
+                transactionID: "t", userID: "u", amount: 400, timestampMilliseconds: 0, currency: currency,
                 category: category))
         return batch
     }
@@ -163,9 +166,8 @@ import Transactions
             row.withUnsafeBufferPointer { row in
                 contributions.withUnsafeBufferPointer {
                     plan.reasons(
-                        contributions: $0, numeric: row, batch: batch(category: "casino", currency: "EUR"),
-                        row: 0,
-                        limit: limit)
+                        contributions: $0, numeric: row, memory: noMemory,
+                        batch: batch(category: "casino", currency: "EUR"), row: 0, limit: limit)
                 }
             }
         }
@@ -210,7 +212,8 @@ import Transactions
         let reasons = row.withUnsafeBufferPointer { row in
             [-0.25, 0.5, -0.5, 0.125].withUnsafeBufferPointer {
                 plan.reasons(
-                    contributions: $0, numeric: row, batch: batch(category: "casino"), row: 0, limit: 5)
+                    contributions: $0, numeric: row, memory: noMemory, batch: batch(category: "casino"),
+                    row: 0, limit: 5)
             }
         }
         #expect(

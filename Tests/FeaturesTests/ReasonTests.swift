@@ -5,10 +5,16 @@ import Transactions
 
 /// Reasons say what a person can check.
 @Suite struct ReasonTests {
+    /// As long as windows reach.
+    private static let month = WindowMemory(seconds: 30 * 86_400)
+
     /// Every numeric feature, of which those named made the row more anomalous.
-    private func reasons(_ values: [String: Float], _ contributions: [String: Double]) throws
-        -> [FeatureReason]
-    {
+    ///
+    /// - Parameter amount: As the transaction has it; nil: as the feature has it.
+    private func reasons(
+        _ values: [String: Float], _ contributions: [String: Double], memory: WindowMemory = month,
+        amount: Double? = nil
+    ) throws -> [FeatureReason] {
         let usual = ["amount": 40.0, "speed_kmh": 12, "count_1h": 0, "hour_sin": 1, "hour_cos": 0]
         let plan = try PreprocessingPlan(
             Preprocessing(
@@ -22,10 +28,13 @@ import Transactions
         for (name, value) in contributions { shares[try #require(FeatureSchema.index(of: name))] = value }
         var batch = TransactionBatch()
         batch.append(
-            Transaction(transactionID: "t", userID: "u", amount: 1, timestampMilliseconds: 0))
+            Transaction(
+                transactionID: "t", userID: "u", amount: amount ?? Double(values["amount"] ?? 1),
+                timestampMilliseconds: 0))
         return row.withUnsafeBufferPointer { row in
             shares.withUnsafeBufferPointer {
-                plan.reasons(contributions: $0, numeric: row, batch: batch, row: 0, limit: 9)
+                plan.reasons(
+                    contributions: $0, numeric: row, memory: memory, batch: batch, row: 0, limit: 9)
             }
         }
     }
@@ -72,7 +81,8 @@ import Transactions
         #expect(
             Set(found.map(\.sentence)) == [
                 "7421 km/h from the place of the payment before; usual are 12",
-                "first time at this merchant", "first time in this country", "first time with this device",
+                "first time at this merchant in 30 days", "first time in this country in 30 days",
+                "first time with this device in 30 days",
                 "9 payments in the hour before; this user's usual is 0.04",
                 "41 s after the payment before; this user's usual are 24.0 h",
                 "700.00 spent in the 24 h before; this user's usual is 36.10", "at 03:00 UTC, when few pay",
@@ -119,6 +129,80 @@ import Transactions
                 "2.40 is 2.13 deviations below what is usual at this merchant",
                 "frauds reported at this merchant were of about 52.00",
             ])
+    }
+
+    /// How often a user pays is what they did in the time that the window has seen.
+    @Test func aRateIsOfTheTimeThatWasSeen() throws {
+        let row: [String: Float] = [
+            "count_30d": 48, "sum_30d": 480, "mean_30d": 10, "amount": 200, "count_1h": 9, "sum_24h": 700,
+            "seconds_since_last": 41,
+        ]
+        let shares = ["amount": -0.4, "count_1h": -0.3, "sum_24h": -0.2, "seconds_since_last": -0.1]
+        let tenDays = try reasons(row, shares, memory: WindowMemory(seconds: 10 * 86_400))
+        #expect(
+            tenDays.map(\.sentence) == [
+                "200.00 is 20 times this user's usual 10.00",
+                "9 payments in the hour before; this user's usual is 0.20",
+                "700.00 spent in the 24 h before; this user's usual is 48.00",
+                "41 s after the payment before; this user's usual are 5.0 h",
+            ])
+        #expect(tenDays[3].usual == .number(18_000))
+        // In two days nobody shows how often they pay, but what.
+        let twoDays = try reasons(row, shares, memory: WindowMemory(seconds: 2 * 86_400))
+        #expect(
+            twoDays.map(\.sentence) == [
+                "200.00 is 20 times this user's usual 10.00", "9 payments in the hour before; usual is 0",
+                "700.00 spent in the 24 h before; usual is not known", "41 s after the payment before",
+            ])
+    }
+
+    /// A full list has let go of some, of whom nobody knows that they are new.
+    @Test func whatAFullListDoesNotHoldIsNotCalledTheFirst() throws {
+        let row = history.merging(["new_merchant": 1, "new_country": 1, "new_device": 1]) { $1 }
+        let shares = ["new_merchant": -0.3, "new_country": -0.2, "new_device": -0.1]
+        func sentences(_ full: [RecentSet]) throws -> [String] {
+            try reasons(row, shares, memory: WindowMemory(seconds: 30 * 86_400, fullSets: full))
+                .map(\.sentence)
+        }
+        #expect(
+            try sentences(RecentSet.allCases) == [
+                "not among this user's 32 latest merchants", "not among this user's 8 latest countries",
+                "not among this user's 16 latest devices",
+            ])
+        #expect(
+            try sentences([.merchants]) == [
+                "not among this user's 32 latest merchants", "first time in this country in 30 days",
+                "first time with this device in 30 days",
+            ])
+    }
+
+    /// It came behind a later one, and so not 0 s after the payment before.
+    @Test func ofALateArrivalsPauseNothingIsSaid() throws {
+        let row = history.merging(["seconds_since_last": 0, "since_last_ratio_30d": 0]) { $1 }
+        for feature in ["seconds_since_last", "since_last_ratio_30d"] {
+            let late = WindowMemory(seconds: 30 * 86_400, isOvertaken: true)
+            #expect(try reasons(row, [feature: -0.1], memory: late).isEmpty)
+            #expect(try reasons(row, [feature: -0.1]).count == 1)
+        }
+    }
+
+    @Test(arguments: [
+        (0.007_5, 0.000_5, "0.0075 is 15 times this user's usual 0.0005"),
+        (20_000_001.55, 10, "20000001.55 is 2000000 times this user's usual 10.00"),
+        (0.05, 0.02, "0.05 is 2.5 times this user's usual 0.02"),
+    ])
+    func amountsAreToldAsTheyAre(amount: Double, mean: Float, sentence: String) throws {
+        let row = history.merging(["amount": Float(amount), "mean_30d": mean]) { $1 }
+        #expect(try reasons(row, ["amount": -0.1], amount: amount).map(\.sentence) == [sentence])
+    }
+
+    @Test(arguments: [
+        (0, "0.00"), (-0.004, "-0.004"), (0.1, "0.10"), (0.105, "0.11"),
+        (36.1, "36.10"),
+        (1e-13, "0.00"), (.nan, "not known"),
+    ])
+    func smallAmountsHaveThePlacesThatTheyNeed(amount: Double, text: String) {
+        #expect(FigureText.money(amount) == text)
     }
 
     @Test func ofANewcomerNothingIsNew() throws {

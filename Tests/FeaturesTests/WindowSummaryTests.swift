@@ -39,9 +39,25 @@ import Testing
             summary.sentences == [
                 "5 payments in the last 30 days, 36.10 on average; the last one at 2026-02-14T11:30:00.000Z",
                 "of them 4 (80.50) in the last 7 days, 3 (50.50) in the last 24 h, 2 (30.50) in the last hour",
-                "one payment in 6.0 d is usual for this user",
+                "one payment in 4.1 d is usual for this user",
                 "seen in the last 30 days: 3 merchants, 1 country",
             ])
+    }
+
+    /// By the time that the window has seen, not by the 30 days that it could; and by no time that is too short.
+    @Test func whatIsUsualIsOfTheTimeThatWasSeen() throws {
+        func sentences(_ summary: WindowSummary?) throws -> [String] {
+            try #require(summary).sentences.filter { $0.contains("usual") }
+        }
+        let tenDays = window((0...48).map { (Int64(48 - $0) * 5 * Self.hour, 10, 1) })
+        // 10 days and the 11.5 hours of the first day that had gone by, of 49 payments.
+        #expect(
+            try sentences(WindowSummary(tenDays)) == ["one payment in 5.1 h is usual for this user"])
+        let today = window((0..<9).map { (Int64(8 - $0) * Self.hour, 10, 1) })
+        #expect(try sentences(WindowSummary(today)).isEmpty)
+        #expect(try #require(WindowSummary(today)).usualAmount == 10)
+        let small = window((0..<9).map { (Int64(8 - $0) * Self.hour, 0.000_5, 1) })
+        #expect(try #require(WindowSummary(small)).sentences[0].contains(", 0.0005 on average;"))
     }
 
     /// What is said agrees with the features that a model would get at that moment.

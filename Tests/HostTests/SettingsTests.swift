@@ -48,8 +48,42 @@ import Testing
     @Test func misspeltVariablesAreNamed() {
         let environment = [
             "ML_SERVICE_REDISURL": "x", "ML_SERVICE_REDIS_URL": "x", "ML_SERVICE_CONFIG": "x", "HOME": "x",
+            "ML_SERVICE_VECTOR_UNIT": "x", "ML_SERVICE_LIGHTGBM": "x",
         ]
         #expect(Settings.unknownVariables(environment) == ["ML_SERVICE_REDISURL"])
+    }
+
+    @Test func anEmptyTextIsNoValue() async throws {
+        for setting in Setting.all {
+            let isKept = ["labels.topic", "redis.prefix"].contains(setting.key)
+            let settings = try await load(
+                environment: [setting.environmentName: ""], flags: [setting.key: ""])
+            #expect(settings.text(setting.key) == (isKept ? "" : setting.defaultValue), "\(setting.key)")
+            let changed = try await load().changing([setting.key: ""])
+            #expect(changed.text(setting.key) == settings.text(setting.key), "\(setting.key)")
+        }
+        // What stands below it counts; where nothing stands by default, it takes away.
+        let text = #"{"http": {"host": "::1"}, "lake": {"uri": "s3://bank/lake"}}"#
+        let settings = try await load(
+            text,
+            environment: [
+                "ML_SERVICE_HTTP_HOST": "", "ML_SERVICE_ADMIN_KEY_FILE": "", "ML_SERVICE_REDIS_URL": "",
+                "ML_SERVICE_REDIS_URL_FILE": try file("redis://bank"),
+            ],
+            flags: ["lake.uri": ""])
+        #expect(settings.text("http.host") == "::1" && settings.optionalText("lake.uri") == nil)
+        #expect(settings.optionalText("admin.key") == nil && settings.text("redis.url") == "redis://bank")
+    }
+
+    @Test(arguments: ["SSE2", "AVX-512", "avx", "Portable"])
+    func anUnknownVectorUnitIsNamedAtTheStart(name: String) async throws {
+        let error = await #expect(throws: UsageError.self) {
+            try await load(environment: ["ML_SERVICE_VECTOR_UNIT": name])
+        }
+        #expect(error?.description.contains("'\(name)': it is one of portable, avx2, avx512, neon") == true)
+        for known in ["portable", "avx2", "avx512", "neon", ""] {
+            _ = try await load(environment: ["ML_SERVICE_VECTOR_UNIT": known])
+        }
     }
 
     @Test(arguments: ["redis.ca", "redis.certificate", "s3.ca", "registry.ca", "webhooks.ca", "telemetry.ca"])

@@ -83,8 +83,52 @@ import Testing
             "\(other.text)")
     }
 
+    /// Windows begin with what the lake has of the days before the stream, and so do those of whoever makes a verdict again.
+    @Test func verdictsOfWindowsThatBeganWithTheLakeAreMadeAgain() async throws {
+        let scene = try Scene()
+        try scene.run([
+            "generate", "--users", "20", "--days", "40", "--seed", "5", "--output", scene.path("demo"),
+        ])
+        let made = try String(contentsOfFile: scene.path("demo/stream.jsonl"), encoding: .utf8)
+        try Data("no transaction\n\(made)".utf8).write(to: scene.stream)
+        try scene.run([
+            "train", "--lake", scene.path("demo/lake"), "--from", "2026-01-01", "--to", "2026-01-30",
+            "--detector", "zscore-baseline", "--promotion", "auto",
+        ])
+        scene.settings["lake.uri"] = scene.path("demo/lake")
+        scene.settings["stream.file"] = scene.stream.path
+        let settings = ["stream.publish": "all", "stream.rate": "2000", "http.publicread": "yes"]
+        let service = try await ServiceProcess(
+            settings: scene.settings.merging(settings) { $1 }, folder: scene.folder)
+        func recorded() -> [String] {
+            let text = try? String(contentsOfFile: scene.path("data/anomalies.jsonl"), encoding: .utf8)
+            return (text ?? "").split(separator: "\n").map(String.init)
+        }
+        let count = made.split(separator: "\n").count
+        try await waitUntil("all is judged", timeoutSeconds: 120) { recorded().count == count }
+        let list = try await service.get("/v1/anomalies")
+        let number = try #require(list.value(0, "number") as? Int)
+        let audit = try await service.get("/v1/anomalies/\(number)/audit")
+        #expect(audit.value("outcome") as? String == "reproduced", "\(audit.text)")
+        #expect(try await service.interrupt() == 0)
+
+        let verdicts = recorded()
+        #expect(!verdicts.contains { $0.contains(#""cold""#) })
+        #expect(try scene.madeAgain(verdicts) == verdicts)
+        #expect(try scene.replayed() == verdicts)
+        let last = try scene.audit(try #require(verdicts.last))
+        #expect(last.status == 0 && last.text.contains("REPRODUCED"), "\(last.text)")
+        let rebuilt = try ServiceProcess.run(
+            ["windows", "rebuild", "--from", "topic"], settings: scene.settings)
+        #expect(rebuilt.contains(" 0 windows rebuilt"), "\(rebuilt)")
+
+        // Without the lake they are others.
+        scene.settings["windows.warm"] = "never"
+        #expect(try scene.replayed() != verdicts)
+    }
+
     /// A store, a stream, and the commands on them.
-    private struct Scene {
+    private final class Scene {
         let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
         var store: URL { folder.appending(path: "store") }
         var stream: URL { folder.appending(path: "stream.jsonl") }
@@ -95,9 +139,7 @@ import Testing
 
         func path(_ name: String) -> String { folder.appending(path: name).path }
 
-        private var settings: [String: String] {
-            ["store.uri": store.path, "data.directory": path("data")]
-        }
+        lazy var settings = ["store.uri": store.path, "data.directory": path("data")]
 
         func run(_ arguments: [String]) throws {
             try ServiceProcess.run(arguments, settings: settings)
@@ -123,6 +165,8 @@ import Testing
             }
             return recorded
         }
+
+        func replayed() throws -> [String] { try output(["replay", "--stream", stream.path]) }
 
         func madeAgain(_ verdicts: [String]) throws -> [String] {
             try write(verdicts, to: "verdicts.jsonl")

@@ -23,6 +23,9 @@ import Testing
             (#"{"date_range":{"start":"1026-01-02","end":"2026-01-01"}}"#, "422", "date_range"),
             (#"{"date_range":{"start":"soon","end":"2026-01-01"}}"#, "422", "date_range.start"),
             (#"{"date_range":{"start":"2026-01-01"}}"#, "422", "date_range.end"),
+            (
+                #"{"date_range":{"start":"2026-01-01","end":"2026-01-02","x":2}}"#, "422", "date_range.x"
+            ),
             (#"{"days":7,"against":"the other"}"#, "422", "against"),
             (#"{"days":7,"against":3}"#, "422", "against"),
             (#"{"days":7,"alert_cost":-1}"#, "422", "alert_cost"),

@@ -72,6 +72,18 @@ import Training
         #expect(try await call(api, "GET", "/v1/train/\(others[0])").hasPrefix("HTTP/1.1 200"))
     }
 
+    @Test func anUnknownFieldOfTheDaysIsNamed() async throws {
+        let api = try await TestAPI()
+        let answer = JSONAnswer(
+            try await blocking {
+                try api.connect().request(
+                    "POST", "/v1/train", headers: ["X-Admin-Key: \(TestAPI.key)"],
+                    body: #"{"date_range":{"start":"2026-01-01","end":"2026-01-02","x":2}}"#)
+            })
+        #expect(answer.status == "422" && answer.json["field"] as? String == "date_range.x", "\(answer.json)")
+        #expect(try api.services.jobs.jobs().isEmpty)
+    }
+
     @Test(arguments: ["-1", "1.5", "1e30", "\"7\"", "18446744073709551616"])
     func aSeedThatIsNoneIsNamed(seed: String) async throws {
         let api = try await TestAPI()

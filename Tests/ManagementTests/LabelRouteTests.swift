@@ -1,6 +1,8 @@
 import Foundation
 import Lake
+import Outcomes
 import Testing
+import Training
 
 @testable import Management
 
@@ -127,6 +129,13 @@ import Testing
             ))
         #expect(try await list("?from=2026-02-03&to=2026-03-01").hasSuffix("[]"))
         #expect(try await list("?from=yesterday").contains("\"field\":\"from\""))
+
+        try api.lake.put("processed/\(day.path)/part-1.parquet", Array("PAR1 no more".utf8), if: .always)
+        let damaged = try await list("")
+        #expect(damaged.hasPrefix("HTTP/1.1 500"))
+        #expect(damaged.contains("lake-damaged") && damaged.contains("part-1.parquet"))
+        let skipping = LabelledTransactions(lake: api.lake, book: LabelBook(lake: api.lake), badFiles: .skip)
+        #expect(try skipping.of(user: "u/1", from: nil, to: nil, limit: 10).count == 2)
     }
 
     @Test func aJobRemembersAsOfWhichMomentItLearns() async throws {

@@ -26,6 +26,26 @@ import Testing
         #expect(try world.catalogue.changes(of: .global).last?.by == "flood guard")
     }
 
+    /// Otherwise two versions that flood would take turns.
+    @Test func whatWasTakenOutForAFloodDoesNotComeBack() throws {
+        let (world, process) = try flooded(versions: 3)
+        func answer(_ version: Int) throws -> FloodRemedy {
+            try process.promotion.answerFlood(
+                of: .global, version: version, fittingThreshold: nil, policy: .rollback,
+                changes: world.catalogue.changes(of: .global))
+        }
+        #expect(try answer(3) == .rolledBack(to: 2))
+        #expect(try answer(2) == .rolledBack(to: 1))
+        #expect(try answer(1) == .reported)
+        #expect(try world.catalogue.active(.global) == 1)
+        // Whoever promotes one of them again trusts it.
+        for version in [2, 3] {
+            try process.promotion.promote([.global: version], by: "t", reason: "")
+        }
+        #expect(try answer(3) == .rolledBack(to: 2))
+        #expect(try answer(2) == .rolledBack(to: 1))
+    }
+
     @Test func theFirstVersionHasNothingToGoBackTo() throws {
         let world = try World()
         let process = try world.process()
@@ -58,12 +78,13 @@ import Testing
         #expect(again == .reported)
     }
 
-    private func flooded() throws -> (World, World.Process) {
+    private func flooded(versions: Int = 2) throws -> (World, World.Process) {
         let world = try World()
         let process = try world.process()
-        for _ in 0..<2 { try world.publish(.global) }
-        try process.promotion.promote([.global: 1], by: "t", reason: "")
-        try process.promotion.promote([.global: 2], by: "t", reason: "")
+        for _ in 1...versions { try world.publish(.global) }
+        for version in 1...versions {
+            try process.promotion.promote([.global: version], by: "t", reason: "")
+        }
         return (world, process)
     }
 }

@@ -42,6 +42,47 @@ import Testing
         }
     }
 
+    /// The number of a version whose artifact is gone is not given again: verdicts and the history name it.
+    @Test(arguments: [Tenant.global, .user("a")]) func aNumberIsNotGivenTwice(tenant: Tenant) throws {
+        let world = try World()
+        let process = try world.process()
+        for version in 1...6 {
+            try world.publish(tenant)
+            try process.promotion.promote([tenant: version], by: "t", reason: "")
+        }
+        try world.objects.delete(world.store.artifactKey(tenant, 6))
+        #expect(try world.store.nextVersion(of: tenant) == 7)
+        if let user = tenant.userID {
+            #expect(try world.store.versions(inShard: Tenant.shard(user)).next(of: user) == 7)
+        }
+        #expect(try world.publish(tenant).version == 7)
+        // Also when the newest changes are of older ones, and an old part of the history is damaged.
+        for version in [1, 2, 3, 4, 5] {
+            try process.promotion.promote([tenant: version], by: "t", reason: "")
+        }
+        try world.objects.delete(world.store.artifactKey(tenant, 7))
+        #expect(try world.store.nextVersion(of: tenant) == 7)
+        let first = try #require(try world.objects.listAll(prefix: tenant.historyPrefix).first)
+        try world.objects.put(first.key, [1], if: .always)
+        #expect(try world.store.nextVersion(of: tenant) == 7)
+        // Who was erased begins anew.
+        if tenant != .global {
+            _ = try process.promotion.erase(tenant)
+            #expect(try world.publish(tenant).version == 1)
+        }
+    }
+
+    @Test func anotherArtifactUnderTheSameNumberIsNoStepBack() throws {
+        let world = try World()
+        let process = try promoted([1, 2], in: world)
+        let hash = ArtifactHash(of: "another artifact")
+        try world.catalogue.activate(
+            [Activation(.global, version: 2, sha256: hash)], by: "t", reason: "", timeMilliseconds: 43)
+        let last = try #require(try world.catalogue.changes(of: .global).last)
+        #expect(last.from == 2 && last.to == 2)
+        #expect(try process.promotion.version(named: .previous, of: .global) == 1)
+    }
+
     // MARK: What a change says
 
     @Test func aChangeKeepsTheGatesTableOfItsVersion() throws {
@@ -100,6 +141,14 @@ import Testing
         let one = try interrupted(by: 3, in: world)
         #expect(try one.promotion.promote([.global: 3], by: "one", reason: "").isEmpty)
         #expect(try world.catalogue.changes(of: .global).map(\.by) == ["t", "other"])
+    }
+
+    @Test func oneOfManyOvertakesWhatSomebodyElseHasPromoted() throws {
+        let world = try World()
+        let one = try interrupted(by: 2, in: world)
+        let change = try one.promotion.promote([.global: 3], overtakes: true, by: "one", reason: "").first
+        #expect(change?.from == 2 && change?.to == 3)
+        #expect(try world.catalogue.active(.global) == 3)
     }
 
     // MARK: What is needed no more

@@ -3,6 +3,7 @@ import DetectorAPI
 import Features
 import Foundation
 import ObjectStore
+import Synchronization
 import Testing
 
 @testable import Models
@@ -87,9 +88,8 @@ import Testing
         #expect(try world.contents() == before)
     }
 
-    @Test func whoeverSeesTheOtherGivesWay() throws {
-        let world = try World()
-        let users = Self.users(2)
+    /// A pack as a job begins it, before others write.
+    private func begun(_ users: [String], in world: World) throws -> PackWriter {
         let versions = try world.store.versions(inShard: "3f")
         var writer = world.store.packWriter(createdMilliseconds: 5)
         for user in users {
@@ -97,13 +97,85 @@ import Testing
             header.version = versions.next(of: user)
             try writer.add(header, payload: try World.payload())
         }
+        return writer
+    }
+
+    @Test(arguments: [nil, "secret"]) func whoeverSeesTheOtherGivesWay(key: String?) throws {
+        let world = try World(hmacKey: key)
+        let users = Self.users(2)
+        let writer = try begun(users, in: world)
         // Somebody retrains one of them meanwhile.
         #expect(try world.publish(.user(users[0]), score: -0.9).version == 1)
         let written = try world.store.publish(writer, shard: "3f", name: "job")
-        #expect(written.map(\.userID) == [users[1]])
+        let numbers = Dictionary(uniqueKeysWithValues: written.map { ($0.userID, $0.version) })
+        #expect(numbers == [users[1]: 1, users[0]: 3])
         let found = try #require(try world.store.bytes(of: .user(users[0]), version: 1))
         let single = try #require(try world.objects.get("\(Tenant.user(users[0]).objectPrefix)/v1.model"))
         #expect(found.bytes.elementsEqual(single.bytes))
+        // What was written can be opened under its number.
+        let process = try world.process()
+        for version in written {
+            let model = try process.router.model(of: .user(version.userID), version: version.version)
+            #expect(model.version == version.version)
+        }
+        // The job is run again: what it wrote before counts.
+        let before = try world.contents()
+        #expect(
+            try Set(world.store.publish(begun(users, in: world), shard: "3f", name: "job")) == Set(written))
+        #expect(try world.contents() == before)
+    }
+
+    @Test func ofTwoPacksAtOnceNeitherLosesAModel() throws {
+        let world = try World()
+        let users = Self.users(3)
+        let (one, other) = (try begun(users, in: world), try begun(users, in: world))
+        let first = try world.store.publish(one, shard: "3f", name: "b")
+        #expect(first.map(\.version) == [1, 1, 1])
+        let second = try world.store.publish(other, shard: "3f", name: "a")
+        #expect(second.map(\.userID) == users.sorted() && second.map(\.version) == [2, 2, 2])
+        for user in users { #expect(try world.store.versions(of: .user(user)) == [1, 2]) }
+        #expect(
+            Set((first + second).map(\.place.pack)) == [
+                "models/packs/3f/b.pack", "models/packs/3f/a-again.pack",
+            ])
+    }
+
+    /// Both write before either looks.
+    @Test func twoPacksThatSeeEachOtherTakeDifferentNumbers() throws {
+        let world = try World()
+        let users = Self.users(2)
+        let writers = [try begun(users, in: world), try begun(users, in: world)]
+        for (writer, name) in zip(writers, ["a", "b"]) {
+            try world.objects.put(Pack.key("3f", name), writer.finish().bytes, if: .always)
+        }
+        let first = Mutex<[ModelStore.PackedVersion]?>(nil)
+        // When one is about to let go of the number, the other has seen it too.
+        world.objects.beforeGet { [store = world.store] key in
+            guard key == Pack.key("3f", "b"), first.withLock({ $0 == nil }) else { return }
+            first.withLock { $0 = [] }
+            let published = try? store.publish(
+                store.packWriter(createdMilliseconds: 5), shard: "3f", name: "a")
+            first.withLock { $0 = published }
+        }
+        let second = try world.store.publish(
+            world.store.packWriter(createdMilliseconds: 5), shard: "3f", name: "b")
+        let published = try [#require(first.withLock { $0 }), second]
+        #expect(published.map { $0.map(\.userID) } == [users.sorted(), users.sorted()])
+        for user in users {
+            let numbers = published.joined().filter { $0.userID == user }.map(\.version)
+            #expect(try Set(numbers) == Set(world.store.versions(of: .user(user))) && Set(numbers).count == 2)
+        }
+    }
+
+    @Test func whoIsLeftOutOfAPackIsNotInIt() throws {
+        let world = try World()
+        let users = Self.users(3)
+        var writer = try begun(users, in: world)
+        writer.remove([.user(users[1])])
+        let written = try world.store.publish(writer, shard: "3f", name: "job")
+        #expect(written.map(\.userID) == [users[0], users[2]].sorted())
+        let pack = try #require(try world.objects.get(Pack.key("3f", "job")))
+        #expect(!String(decoding: pack.bytes, as: UTF8.self).contains(users[1] + "\""))
     }
 
     @Test func erasingLeavesNothingOfTheUserAndTheOthersWhereTheyWere() throws {

@@ -79,6 +79,11 @@ import Transactions
         #expect(try mended.sha256 == world.refresh().run(asOf: moment, isFull: true).sha256)
     }
 
+    @Test(arguments: [([0x75, 0xC3, 0xA9], true), ([0x75, 0xC3], false), ([0x75, 0], false), ([], false)])
+    func aUsersIDIsOfUTF8WithoutNUL(bytes: [UInt8], isID: Bool) {
+        #expect(bytes.withUnsafeBufferPointer(RowCheck.isUserID) == isID)
+    }
+
     /// What training passes over and counts ends no refresh: its table is of the same rows.
     @Test func rowsThatAreNoTransactionsArePassedOverAndNamed() throws {
         let world = try World(seed: 14, days: 0)
@@ -97,6 +102,8 @@ import Transactions
             (["g", "u", "1", "\(time)", "m", "perhaps"], .nan),
             (["h", "u", "1", "\(time)", "m", nil], 91),
             (["i", "v", "1", "\(time)", "NULL", nil], .nan),
+            (["j", "u\u{0}", "1", "\(time)", "m", nil], .nan),
+            (["k", String(repeating: "u", count: 257), "1", "\(time)", "m", nil], .nan),
         ]
         try writer.append(
             names.indices.map { column in .text(TextColumn(rows.map { $0.texts[column] })) }
@@ -106,7 +113,11 @@ import Transactions
         settings.lagDays = 0
         let summary = try world.refresh(settings).run(asOf: firstDay.adding(days: 1).startMilliseconds)
         #expect(summary.frauds == 1)
-        #expect(summary.passedOver.count == 6)
+        #expect(summary.passedOver.count == 7)
+        #expect(
+            summary.passedOver.contains {
+                $0.hasPrefix("2 rows passed over: user_id: expected 1 to 256 bytes")
+            })
         #expect(summary.passedOver.contains { $0.hasPrefix("1 row passed over: timestamp: there is none;") })
         #expect(summary.passedOver.contains { $0.contains("amount") && $0.contains("'twelve'") })
         let table = try ReferenceStore(objects: world.tables).load(summary.version).table

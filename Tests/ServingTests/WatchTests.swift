@@ -8,40 +8,53 @@ import Testing
 @Suite struct WatchTests {
     private static let minute: Int64 = 60_000
 
-    @Test func theRateIsOfTheLastHourByEventTime() {
+    @Test func theRateIsOfTheLastHourOfTheStreamsTime() {
         var rate = AlertRate()
         for number in 0..<120 {
-            rate.add(timeMilliseconds: Int64(number) * Self.minute, isAlert: number % 2 == 0)
+            rate.add(at: Int64(number) * Self.minute, isAlert: number % 2 == 0)
             #expect(rate.transactionCount == min(number + 1, 60))
         }
         #expect(rate.alertCount == 30)
-        // Late, but within the hour; then later than that.
-        rate.add(timeMilliseconds: 100 * Self.minute + 1, isAlert: true)
-        rate.add(timeMilliseconds: 59 * Self.minute, isAlert: true)
+        #expect(rate.start == 60 * Self.minute)
+        // A time before the latest counts as that.
+        rate.add(at: 59 * Self.minute, isAlert: true)
         #expect(rate.transactionCount == 61)
         #expect(rate.alertCount == 31)
         // A day later nothing of it is left.
-        rate.add(timeMilliseconds: 2_000 * Self.minute, isAlert: false)
-        #expect(rate.transactionCount == 1)
+        rate.advance(to: 2_000 * Self.minute)
+        #expect(rate.transactionCount == 0)
         #expect(rate.alertCount == 0)
     }
 
     @Test func timesFarAwayDoNotTrap() {
         var rate = AlertRate()
-        for time in [Int64.min, 0, .max, -1, .min, .max] { rate.add(timeMilliseconds: time, isAlert: true) }
-        #expect(rate.transactionCount > 0)
+        for time in [Int64.min, 0, .max, -1, .min, .max] { rate.add(at: time, isAlert: true) }
+        #expect(rate.transactionCount == 4)
         #expect(rate.alertCount == rate.transactionCount)
+        #expect(rate.start(ofAlertsBeyond: 0.05) > rate.start)
     }
 
-    /// The same order of events, whatever the order of others in between: the rate does not depend on the clock.
-    @Test func theRateDependsOnEventsAlone() {
-        var one = AlertRate()
-        var other = AlertRate()
-        for number in 0..<1_000 {
-            one.add(timeMilliseconds: Int64(number * 7_919), isAlert: number % 9 == 0)
-            other.add(timeMilliseconds: Int64(number * 7_919), isAlert: number % 9 == 0)
+    @Test func aFloodBeginsWhereAlertsExceedTheirShareTheMost() {
+        var rate = AlertRate()
+        for number in 0..<60 * 100 {
+            let minute = Int64(number / 100)
+            let isAlert = minute < 50 ? number % 100 == 0 : number % 4 == 0
+            rate.add(at: minute * Self.minute, isAlert: isAlert)
         }
-        #expect(one.alertCount == other.alertCount && one.transactionCount == other.transactionCount)
+        #expect(rate.start(ofAlertsBeyond: 0.05) == 50 * Self.minute)
+        #expect(rate.start(ofAlertsBeyond: 0.005) == 0)
+    }
+
+    @Test func theLatestScoresAreThoseFromATimeOnOrSoManyAsAreNeeded() {
+        var scores = LatestScores()
+        #expect(scores.since(0, atLeast: 1, earliest: 0) == nil)
+        for number in 0..<LatestScores.capacity + 10 { scores.add(Double(number), at: Int64(number)) }
+        let end = LatestScores.capacity + 10
+        let last = Int64(end - 1)
+        #expect(scores.since(last - 4, atLeast: 2, earliest: 0) == (end - 5..<end).map(Double.init))
+        #expect(scores.since(last - 4, atLeast: 7, earliest: 0) == (end - 7..<end).map(Double.init))
+        #expect(scores.since(last - 4, atLeast: 7, earliest: last - 5) == nil)
+        #expect(scores.since(0, atLeast: 1, earliest: 0)?.count == LatestScores.capacity)
     }
 }
 

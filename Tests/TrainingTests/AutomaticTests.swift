@@ -248,6 +248,31 @@ import ZScoreBaseline
             from: request.from, to: request.to, detectorID: request.detectorID, promotion: .auto)
         #expect(try workshop.run(request, jobID: "insist").models.map(\.isPromoted) == [true])
     }
+
+    /// With nothing to compare it with nobody knows whether a candidate is worse than what serves.
+    @Test func whereTheActiveVersionCannotBeLoadedACandidateIsKeptBack() throws {
+        let workshop = try Workshop()
+        try workshop.generate(users: 30, days: 40)
+        let request = Workshop.request(days: 40, promote: true)
+        _ = try workshop.run(request, jobID: "good")
+        let key = "models/global/v1.model"
+        let good = try #require(try workshop.models.objects.get(key)).bytes
+        try workshop.models.objects.put(key, Array(good.prefix(100)), if: .always)
+        let outcome = try workshop.restarted("damaged").run(
+            request, jobID: "second", isCancelled: { false }, report: { _, _ in })
+        #expect(outcome.models == [.init(tenant: "global", version: 2, isPromoted: false)])
+        #expect(outcome.gate?.filter { !$0.isPassed }.map(\.name) == ["active_version_loads"])
+        let note = try #require(outcome.notes?.last)
+        #expect(
+            note.hasPrefix("v1 of the global model is active and cannot be loaded: it is damaged"), "\(note)")
+        #expect(note.contains("ml-service models promote v2"), "\(note)")
+        #expect(try workshop.catalogue.active(.global) == 1)
+        // When it is back there is something to compare with.
+        try workshop.models.objects.put(key, good, if: .always)
+        let third = try workshop.restarted("mended").run(
+            request, jobID: "third", isCancelled: { false }, report: { _, _ in })
+        #expect(third.models == [.init(tenant: "global", version: 3, isPromoted: true)])
+    }
 }
 
 /// Takes nothing.

@@ -57,7 +57,8 @@ import Transactions
         var scores = [0.0]
         var contributions = [Double](repeating: 0, count: plan.columnCount)
         return try features.withUnsafeMutableBufferPointer { features in
-            window.writeFeatures(for: WindowEvent(batch, row: 0), into: features)
+            let event = WindowEvent(batch, row: 0)
+            window.writeFeatures(for: event, into: features)
             let numeric = UnsafeBufferPointer(features)
             encoded.withUnsafeMutableBufferPointer {
                 plan.apply(numeric: numeric, batch: batch, row: 0, into: $0)
@@ -71,7 +72,10 @@ import Transactions
                 }
             }
             return contributions.withUnsafeBufferPointer {
-                (scores[0], plan.reasons(contributions: $0, numeric: numeric, batch: batch, row: 0, limit: 3))
+                let reasons = plan.reasons(
+                    contributions: $0, numeric: numeric, memory: window.memory(for: event), batch: batch,
+                    row: 0, limit: 3)
+                return (scores[0], reasons)
             }
         }
     }

@@ -67,6 +67,21 @@ struct Workshop {
             settings: settings, now: { 1_000 })
     }
 
+    /// The pipeline of another process, which has nothing in memory and in a cache of its own.
+    func restarted(_ name: String) throws -> TrainingPipeline {
+        let logger = self.router.logger
+        let cache = try ModelCache(
+            path: folder.path + "/\(name).sqlite", maximumSize: 1 << 30, logger: logger)
+        let router = ModelRouter(
+            store: models, cache: cache, registry: registry, maximumSize: 1 << 30, logger: logger)
+        let promotion = Promotion(
+            store: models, catalogue: catalogue, cache: cache, router: router, events: InProcessModelEvents())
+        _ = try promotion.start(logger: logger)
+        return TrainingPipeline(
+            lake: lake, store: models, promotion: promotion, router: router, registry: registry,
+            settings: settings, now: { 1_000 })
+    }
+
     func run(
         _ request: TrainingRequest, jobID: String = "job", journal: any TrainingJournal = MemoryJournal()
     ) throws -> TrainingOutcome {

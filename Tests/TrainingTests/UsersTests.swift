@@ -78,6 +78,51 @@ import Transactions
         #expect(headers[0]?.threshold == headers[1]?.threshold)
     }
 
+    private static func noteErasing(_ userID: String, in workshop: Workshop) throws {
+        try ErasureNotices(objects: workshop.models.objects).post(
+            userID: userID, now: Int64(Date().timeIntervalSince1970 * 1_000))
+    }
+
+    /// Whoever is erased while a job runs, which has read their rows before, has no model of it: not one that is stored
+    /// afterwards, nor one that was stored already.
+    @Test(arguments: [TrainingStage.fit, .promote], [nil, "u0"])
+    func whoIsErasedMeanwhileIsNotInTheStoreAgain(at stage: TrainingStage, user: String?) throws {
+        let workshop = try twoKinds(days: 40)
+        let erased = Log<Void>()
+        let request = Workshop.request(
+            user: user, allUsers: user == nil, days: 40, detector: "amount", promote: true)
+        let outcome = Result {
+            try workshop.pipeline.run(request, jobID: "all", isCancelled: { false }) { now, _ in
+                guard now == stage, erased.all.isEmpty else { return }
+                erased.append(())
+                _ = try? workshop.promotion.erase(.user("u0"))
+                try? Self.noteErasing("u0", in: workshop)
+            }
+        }
+        #expect(erased.all.count == 1)
+        #expect(try workshop.models.versions(of: .user("u0")).isEmpty)
+        #expect(try workshop.catalogue.changes(of: .user("u0")).isEmpty)
+        #expect(workshop.router.snapshot().version(of: .user("u0")) == nil)
+        guard user == nil else {
+            #expect(throws: TrainingError.self) { try outcome.get() }
+            return
+        }
+        let models = try outcome.get().models
+        #expect(models.map(\.tenant) == (1..<10).map { "u\($0)" })
+        // The next job may: whoever comes back is a user like others.
+        let next = try workshop.run(request, jobID: "next")
+        #expect(next.models.first == .init(tenant: "u0", version: 1, isPromoted: true))
+    }
+
+    @Test func aJobThatIsResumedLeavesOutWhoWasErasedBeforeItWas() throws {
+        let workshop = try twoKinds(days: 40)
+        let request = Workshop.request(allUsers: true, days: 40, detector: "amount", promote: true)
+        try Self.noteErasing("u0", in: workshop)
+        let outcome = try workshop.run(request, jobID: "all", journal: RecordingJournal(isResumed: true))
+        #expect(outcome.metrics["users_trained"] == 9)
+        #expect(try workshop.models.versions(of: .user("u0")).isEmpty)
+    }
+
     @Test func usersWithTooLittleHistoryHaveNoModel() throws {
         var workshop = try twoKinds(days: 40)
         workshop.settings.minimumUserRows = 201

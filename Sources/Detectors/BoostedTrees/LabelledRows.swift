@@ -26,7 +26,8 @@ struct LabelledRows {
         }
         guard let labels else {
             throw DetectorError.invalidInput(
-                "boosted-trees learns from labels, and there are none: \(wanted)")
+                "boosted-trees learns from labels, and there are none: \(wanted); `evaluate` gives it those of the "
+                    + "table with --split-by-time and --learn-labels")
         }
         guard labels.count == rows.count else {
             throw DetectorError.invalidInput("\(labels.count) labels for \(rows.count) rows")

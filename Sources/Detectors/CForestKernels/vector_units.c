@@ -24,11 +24,14 @@ int vector_unit_is_supported(vector_unit unit) {
     }
 }
 
+static const char *const variable_names[VECTOR_UNIT_COUNT] = {"portable", "avx2", "avx512", "neon"};
+
+const char *vector_unit_variable_name(vector_unit unit) { return variable_names[unit]; }
+
 vector_unit vector_unit_in_use(void) {
-    static const char *const names[VECTOR_UNIT_COUNT] = {"portable", "avx2", "avx512", "neon"};
     const char *wanted = getenv("ML_SERVICE_VECTOR_UNIT");
     for (int unit = VECTOR_UNIT_COUNT - 1; unit >= 0; unit--) {
-        if (wanted && strcmp(wanted, names[unit]) == 0 && vector_unit_is_supported((vector_unit)unit))
+        if (wanted && strcmp(wanted, variable_names[unit]) == 0 && vector_unit_is_supported((vector_unit)unit))
             return (vector_unit)unit;
     }
     for (int unit = VECTOR_UNIT_COUNT - 1; unit > 0; unit--) {

@@ -25,7 +25,7 @@ struct Keys: ParsableCommand {
             abstract:
                 "Make a key: it goes to standard error, its entry for the file (http.keys) to standard output.",
             discussion: """
-                The file holds hashes only, so the key is shown this once.
+                The file is {"keys": [ENTRY, ...]}. It holds hashes only, so the key is shown this once.
 
                 EXAMPLE
                   ml-service keys make --name "risk desk" --scopes read,promote

@@ -31,7 +31,9 @@ struct Audit: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try await common.settings(["store.uri": store, "lake.uri": lake])
-        let recorded = try RecordedVerdict(json: InputFile.read(verdict).filter { $0 != 0x0A && $0 != 0x0D })
+        let recorded = try RecordedVerdict(
+            json: InputFile.read(verdict).filter { $0 != 0x0A && $0 != 0x0D },
+            name: verdict == "-" ? "standard input" : verdict)
         let stream = stream
         let outcome = try await blocking {
             try AuditSession.run(recorded, stream: stream, settings, isCommand: true)

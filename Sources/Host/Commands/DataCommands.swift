@@ -58,10 +58,7 @@ struct ETL: AsyncParsableCommand {
             throw TrainingError.noData(
                 "there is nothing under \(raw)/raw/ (--raw names the folder or bucket that holds raw/)")
         }
-        print(
-            "\(result.sources) files: \(result.transactions) transactions, \(result.duplicates) that the lake had already, \(result.rejected) rejected"
-                + (result.labels > 0 ? ", \(result.labels) labels" : "")
-        )
+        print(Self.counted(result))
         func show(_ keys: [String], _ what: String) {
             guard !keys.isEmpty else { return }
             print("\(what): \(keys.prefix(5).joined(separator: ", "))\(keys.count > 5 ? ", ..." : "")")
@@ -78,6 +75,13 @@ struct ETL: AsyncParsableCommand {
                 "\(result.conflicting) rows have the transaction_id of another transaction of their day: they are in "
                     + "rejected/repeated-ids.jsonl; the first: \(first)")
         }
+    }
+
+    /// What was read, in a line.
+    static func counted(_ result: Training.ETL.Result) -> String {
+        // Repeated in the sources, or in the lake before: nobody counts these apart.
+        "\(result.sources) files: \(result.transactions) transactions, \(result.duplicates) repeated, "
+            + "\(result.rejected) rejected" + (result.labels > 0 ? ", \(result.labels) labels" : "")
     }
 }
 

@@ -8,7 +8,8 @@ struct Evaluate: AsyncParsableCommand {
         discussion: """
             The detector is fitted once a seed, without the labels, and judged on the rows that it was fitted on, as
             benchmarks of unsupervised detectors do. With --split-by-time it is fitted on the earlier rows and judged on
-            the later ones. Columns that hold something else than numbers are left out and named.
+            the later ones; with --learn-labels, which boosted-trees needs, it learns from the labels of the earlier ones.
+            Columns that hold something else than numbers are left out and named.
 
             EXAMPLE
               ml-service evaluate --detector isolation-forest --table table.csv --label is_fraud --seeds 10

@@ -11,9 +11,10 @@ struct Replay: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Score a stream file with the active models: no network, the same bytes every time.",
         discussion: """
-            Windows begin empty. Every verdict is written, normal ones too (--anomalies: only anomalies), but for those
-            that a rule keeps back. With --verdicts each verdict of that file is made again by the model, the reference
-            table and the rules that it names, whatever is active now.
+            Windows begin as those of serve do: with what the lake has of the days before the stream's first where
+            lake.uri names one (windows.warm), and otherwise empty. Every verdict is written, normal ones too
+            (--anomalies: only anomalies), but for those that a rule keeps back. With --verdicts each verdict of that
+            file is made again by the model, the reference table and the rules that it names, whatever is active now.
 
             EXAMPLE
               ml-service replay --stream demo/stream.jsonl --store demo/store --output verdicts.jsonl
@@ -70,6 +71,7 @@ struct Replay: AsyncParsableCommand {
         guard try router.globalModel() != nil else { throw ServingError(noGlobalModelIn: router) }
         var scoring = session.scoring
         scoring.publish = anomalies ? .anomalies : .all
+        scoring.history = Windows.history(session.parts.settings, logger: session.logger)
         let status = ServingStatus()
         let tally = try labels.map { try LabelTally(path: $0) }
         let settings = session.parts.settings
@@ -107,7 +109,10 @@ struct Replay: AsyncParsableCommand {
         _ opened: FileTransactionStream, _ recorded: RecordedVerdicts, _ session: ReplaySession
     ) throws {
         defer { opened.close() }
-        let outcome = try tellingHowFar(opened) { try session.verdictReplay.run(opened, recorded) }
+        let outcome = try tellingHowFar(opened) {
+            try session.verdictReplay.run(
+                opened, recorded, after: Windows.history(session.parts.settings, logger: session.logger))
+        }
         say("\(outcome.recomputed) verdicts made again, \(outcome.same) with the same bytes")
         if outcome.missing > 0 { say("\(outcome.missing) whose transaction the stream does not have") }
         if let difference = outcome.firstDifference {

@@ -14,7 +14,8 @@ extension Models {
 
                 What is active, its history and the reference tables that were written before there was a key, or by a version
                 that did not sign them, are refused with one: --unsigned believes them once, and signs them. Look at
-                `models list`, `models history` and `references list` before. Models of no key stay refused.
+                `models list`, `models history` and `references list` without the key before. Models of no key stay refused:
+                train them again with the key set.
 
                 Each of them has a generation, and a machine refuses one that is older than it has seen. After the store was
                 restored from a copy, --restored gives everything a new one.

@@ -82,13 +82,14 @@ struct Train: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
+        let promotion = try Self.promotion(promotion, promote: promote)
         let settings = try await common.settings(["store.uri": store, "lake.onbadfile": onBadFile?.rawValue])
         let request = TrainingRequest(
             userID: user, allUsers: allUsers, from: try day(from, "--from"), to: try day(to, "--to"),
             detectorID: detector, parameters: try assignments(parameters, option: "--parameter"), seed: seed,
             contamination: contamination, encoding: encoding,
             asOfMilliseconds: try asOf.map { try parseMoment($0, option: "--as-of") },
-            leftOut: leaveOut.isEmpty ? nil : leaveOut, promotion: promotion ?? .gated)
+            leftOut: leaveOut.isEmpty ? nil : leaveOut, promotion: promotion)
         let display = ProgressDisplay()
         let lake = lake
         let outcome = try await blocking {
@@ -105,6 +106,15 @@ struct Train: AsyncParsableCommand {
         } else {
             describe(outcome)
         }
+    }
+
+    static func promotion(
+        _ promotion: TrainingRequest.Promotion?, promote: Bool
+    ) throws -> TrainingRequest.Promotion {
+        guard !promote || promotion != .manual else {
+            throw UsageError("--promote contradicts --promotion manual; leave one of them out")
+        }
+        return promotion ?? .gated
     }
 
     private func describe(_ outcome: TrainingOutcome) {

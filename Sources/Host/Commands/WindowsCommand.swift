@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Logging
 import Serving
 import Training
 import Transactions
@@ -33,7 +34,7 @@ struct Windows: AsyncParsableCommand {
         let uri = settings.optionalText("lake.uri") ?? settings.dataPath("lake")
         return LakeWindows(
             lake: try Parts.objectStore(uri, settings), scratch: FileManager.default.temporaryDirectory.path,
-            zone: try settings.zone())
+            zone: try settings.zone(), badFiles: settings.badFiles())
     }
 
     struct Rebuild: AsyncParsableCommand {
@@ -90,7 +91,8 @@ struct Windows: AsyncParsableCommand {
             defer { stream.close() }
             let outcome = try WindowRebuild(
                 store, from: stream, settings: Streams.windowStage(settings), users: users, quietWaits: 500,
-                zone: try settings.zone(), schemas: try Parts.schemaRegistry(settings, logger: logger)
+                history: Windows.history(settings, users: users, logger: logger), zone: try settings.zone(),
+                schemas: try Parts.schemaRegistry(settings, logger: logger)
             ).run()
             var lines = [
                 "\(outcome.records) records read: \(outcome.rebuilt) windows rebuilt, \(outcome.unchanged) were right"
@@ -167,6 +169,29 @@ struct Windows: AsyncParsableCommand {
                 try Windows.withStore(settings) { try $0.remove(userID: user) }
             }
             print(removed == 0 ? "\(user) has no window" : "removed \(removed) of \(user)")
+        }
+    }
+
+    /// What the lake has of the days before the stream, where the settings say that windows begin with it: serving, and
+    /// whoever makes again what it has made.
+    ///
+    /// - Parameters:
+    ///   - users: nil: everybody.
+    ///   - logger: Is told what was filled.
+    /// - Returns: nil: windows begin empty.
+    static func history(_ settings: Settings, users: Set<String>? = nil, logger: Logger) -> WindowHistory? {
+        guard settings.optionalText("lake.uri") != nil, settings.text("windows.warm") == "first-start" else {
+            return nil
+        }
+        return WindowHistory { windows, end in
+            let found: [String]
+            do {
+                found = try fill(settings, windows, before: end, users: users, nil)
+            } catch let error as TrainingError {
+                found = ["\(error)"]
+            }
+            logger.notice(
+                "windows were filled from the lake", metadata: ["result": "\(found.joined(separator: "; "))"])
         }
     }
 

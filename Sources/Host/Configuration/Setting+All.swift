@@ -215,7 +215,9 @@ extension Setting {
                 "whether looking needs no key; auto: on a loopback address, asked by its name, it needs none"),
         Setting(
             key: "http.auditlog", kind: .text, defaultValue: "",
-            meaning: "file of what was changed over HTTP by whom; default DATA/audit.log; none: no such file"),
+            meaning:
+                "file of what was changed over HTTP by whom; default DATA/audit.log; the word none: no log is kept"
+        ),
         Setting(
             key: "http.keys", kind: .text, defaultValue: "",
             meaning: "file of further keys with names and scopes; `ml-service keys make` writes entries"),
@@ -292,7 +294,7 @@ extension Setting {
         Setting(
             key: "flood.policy", kind: .choice(FloodPolicy.allCases.map(\.rawValue)), defaultValue: "report",
             meaning:
-                "when a model's alerts of the last hour, by event time, exceed its budget by the factor: report, rollback to the version before, or cap: lower the threshold so that the budget holds"
+                "when a model's alerts of the last hour, by event time, exceed its budget by the factor, with at least 500 transactions of it in that hour: report, rollback to the version before, or cap: lower the threshold so that the budget holds"
         ),
         Setting(
             key: "flood.factor", kind: .real(1...1_000), defaultValue: "5",

@@ -130,12 +130,14 @@ extension Setting {
         | 1 | the default | |
         | 2 | the configuration file, JSON, named by `--config` or else by `ML_SERVICE_CONFIG` | `{"http": {"port": 9000}}` |
         | 3 | a variable of the environment | `ML_SERVICE_HTTP_PORT=9000` |
-        | 4 | `--set`, which every command takes and which may be repeated | `--set http.port=9000` |
+        | 4 | `--set`, which may be repeated | `--set http.port=9000` |
         | 5 | a command's own option, where it has one for the setting | `--store`, `--lake`, `--data` |
 
         - **Names** are dotted. In the file they may be nested: `{"http": {"port": 9000}}` is `{"http.port": 9000}`. A variable has
           the name in capitals with `_` for the dot, behind `ML_SERVICE_`.
-        - **Values** in the file are texts or numbers; `true`, `false`, `null` and lists are refused. An empty text is no value.
+        - **Values** in the file are texts or numbers; `true`, `false`, `null` and lists are refused. An empty text is no value: it
+          counts as if it were not given. Only of a setting without a default, of `labels.topic` and of `redis.prefix` it says that
+          there is none.
         - **Secrets** need not stand in the file, the environment or a command line: with `_file` (`_FILE`) behind its name a setting
           names a file that holds the secret, at most 64 KiB: `admin.key_file` in the file and behind `--set`,
           `ML_SERVICE_ADMIN_KEY_FILE`. The end of a line behind it is left out. A secret and its file together are an error, wherever
@@ -145,7 +147,10 @@ extension Setting {
           `ML_SERVICE_` and is no setting is warned of by `serve`, as orchestrators set such ones.
         - **Librdkafka's properties** (`stream.properties`) are an object in the file, in which `true` and `false` are allowed, or
           `name=value;name=value` elsewhere.
-        - **When it is read**: at the start. What is read again while `serve` runs: `http.keys`, `http.certificate` and its key.
+        - **`--set`** is taken by all commands but `generate`, `keys`, `api` and `detectors verify`, which need no settings. In `evaluate` it sets a
+          parameter of the detector.
+        - **When it is read**: at the start. What is read again while `serve` runs: `http.keys`, `http.certificate`, its key and
+          `http.clientca` when they change, and `redis.ca`, `redis.certificate` and its key with each new connection.
         - DATA below stands for the value of `data.directory`.
 
         ## Examples

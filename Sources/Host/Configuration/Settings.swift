@@ -1,3 +1,4 @@
+import CForestKernels
 import Configuration
 import Foundation
 
@@ -31,6 +32,12 @@ struct Setting: Sendable {
         }
     }
 
+    /// Of settings with a default, those of which an empty text says that there is none.
+    private static let mayBeEmpty: Set<String> = ["labels.topic", "redis.prefix"]
+
+    /// Whether an empty text says that there is none; elsewhere it is no value.
+    var takesEmpty: Bool { defaultValue.isEmpty || Self.mayBeEmpty.contains(key) }
+
     var environmentName: String {
         "ML_SERVICE_" + key.uppercased().replacing(".", with: "_")
     }
@@ -50,6 +57,7 @@ struct Settings: Sendable {
         environment: [String: String] = ProcessInfo.processInfo.environment,
         notice: (String) -> Void = { FileHandle.standardError.write(Data("ml-service: \($0)\n".utf8)) }
     ) async throws -> Settings {
+        try VectorUnit.checkVariable(environment)
         let file = file ?? environment["ML_SERVICE_CONFIG"]
         let variables = Dictionary(
             uniqueKeysWithValues: (Setting.all + Setting.all.compactMap(\.file)).compactMap { setting in
@@ -64,18 +72,22 @@ struct Settings: Sendable {
                 InMemoryProvider(
                     name: source.name,
                     values: Dictionary(
-                        uniqueKeysWithValues: source.values.map { key, value in
-                            (
+                        uniqueKeysWithValues: source.values.compactMap { key, value in
+                            let setting = Setting.named(key)
+                            guard !value.isEmpty || setting?.takesEmpty ?? true else { return nil }
+                            return (
                                 AbsoluteConfigKey(key.split(separator: ".").map(String.init)),
-                                ConfigValue(.string(value), isSecret: Setting.named(key)?.isSecret ?? false)
+                                ConfigValue(.string(value), isSecret: setting?.isSecret ?? false)
                             )
                         }))
             })
         var values: [String: String] = [:]
         for setting in Setting.all {
             var text = reader.string(forKey: ConfigKey(setting.key))
-            if let secretFile = setting.file, let path = reader.string(forKey: ConfigKey(secretFile.key)) {
-                guard text == nil else {
+            if let secretFile = setting.file, let path = reader.string(forKey: ConfigKey(secretFile.key)),
+                !path.isEmpty
+            {
+                guard text?.isEmpty ?? true else {
                     throw UsageError("both \(setting.key) and \(secretFile.key) are given; leave one out")
                 }
                 text = try secretFile.content(path)
@@ -90,7 +102,8 @@ struct Settings: Sendable {
     /// of this name.
     static func unknownVariables(_ environment: [String: String]) -> [String] {
         let files = Setting.all.compactMap(\.file).map(\.environmentName)
-        let known = Set(Setting.all.map(\.environmentName) + files + ["ML_SERVICE_CONFIG"])
+        let others = ["ML_SERVICE_CONFIG", "ML_SERVICE_LIGHTGBM", VectorUnit.variable]
+        let known = Set(Setting.all.map(\.environmentName) + files + others)
         return environment.keys.filter { $0.hasPrefix("ML_SERVICE_") && !known.contains($0) }.sorted()
     }
 
@@ -132,7 +145,8 @@ struct Settings: Sendable {
 
 extension Setting {
     /// - Throws: `UsageError` for a value of the wrong kind.
-    fileprivate func checked(_ value: String) throws -> String {
+    fileprivate func checked(_ given: String) throws -> String {
+        let value = given.isEmpty && !takesEmpty ? defaultValue : given
         if case .properties = kind { _ = try PropertyList.parse(value, key: key) }
         let isRight =
             switch kind {
@@ -190,6 +204,21 @@ extension Setting.Kind {
         case .real(let range): "a number from \(range.lowerBound) to \(range.upperBound)"
         case .choice(let choices): "one of \(choices.joined(separator: ", "))"
         }
+    }
+}
+
+extension VectorUnit {
+    /// Names the loops that score; for measurements.
+    static let variable = "ML_SERVICE_VECTOR_UNIT"
+
+    /// - Throws: `UsageError` for a name that no unit has. One that this processor lacks gives way to another.
+    fileprivate static func checkVariable(_ environment: [String: String]) throws {
+        guard let name = environment[variable], !name.isEmpty else { return }
+        let names = (0..<UInt32(VECTOR_UNIT_COUNT)).compactMap(VectorUnit.init(rawValue:)).map {
+            String(cString: $0.cVariableName)
+        }
+        guard !names.contains(name) else { return }
+        throw UsageError("\(variable) cannot be '\(name)': it is one of \(names.joined(separator: ", "))")
     }
 }
 

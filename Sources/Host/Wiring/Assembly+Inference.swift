@@ -44,7 +44,7 @@ extension Assembly {
         }
         services.append(
             FloodGuard(
-                watch: watch, promotion: parts.promotion, catalogue: parts.catalogue,
+                watch: watch, promotion: parts.promotion, catalogue: parts.catalogue, router: parts.router,
                 policy: FloodPolicy(rawValue: settings.text("flood.policy")) ?? .report, events: events,
                 interval: .seconds(settings.integer("flood.seconds")), threads: threads, logger: logger))
         return Inference(
@@ -60,7 +60,7 @@ extension Assembly {
         scoring.schemas = try Parts.schemaRegistry(settings, logger: logger)
         if let spans { scoring.onTraced = { spans.note($0) } }
         scoring.isInformed = { [promotion = parts.promotion, rules] in promotion.isInformed && rules.isKnown }
-        scoring.prepareWindows = streams.warming(settings, logger: logger)
+        scoring.history = Windows.history(settings, logger: logger)
         let snapshots = streams.snapshots
         let workerSettings = scoring
         let sessions = streams.sessions.map { session in

@@ -17,7 +17,8 @@ extension Assembly {
             promotion: parts.promotion, serving: inference?.status, watch: inference?.watch,
             shadow: inference?.shadow, recent: inference?.recent, windows: try windowAccess(streams),
             scoring: try onDemandScoring(streams), labels: labels,
-            labelled: LabelledTransactions(lake: lake, book: labels, zone: try settings.zone()),
+            labelled: LabelledTransactions(
+                lake: lake, book: labels, zone: try settings.zone(), badFiles: settings.badFiles()),
             rules: try Parts.ruleStore(settings), currentRules: rules, events: events, audit: audit,
             metrics: metrics, keys: try Self.keys(settings, logger: logger),
             auditLog: try Self.auditLog(settings, data, logger),

@@ -13,21 +13,26 @@ struct AuditSession {
     ) throws -> VerdictAudit {
         var outcome = VerdictAudit.missing
         try ReplaySession.with(settings, isCommand: isCommand) { session in
+            // What the lake gives begins long before the verdict's window does.
             let input = try stream ?? transactions(of: recorded, settings, session)
-            outcome = try audit(recorded, input: input, session)
+            let history =
+                stream == nil
+                ? nil : Windows.history(settings, users: [recorded.userID], logger: session.logger)
+            outcome = try audit(recorded, input: input, after: history, session)
         }
         return outcome
     }
 
     private static func audit(
-        _ recorded: RecordedVerdict, input: String, _ session: ReplaySession
+        _ recorded: RecordedVerdict, input: String, after history: WindowHistory?, _ session: ReplaySession
     ) throws -> VerdictAudit {
         var files = FileTransactionStream.Settings(input: input, verdicts: "/dev/null")
         files.skewMilliseconds = session.scoring.windows.skewMilliseconds
         files.zone = session.scoring.zone
         let opened = try FileTransactionStream(files)
         defer { opened.close() }
-        let outcome = try session.verdictReplay.run(opened, RecordedVerdicts([recorded]))
+        let outcome = try session.verdictReplay.run(
+            opened, RecordedVerdicts([recorded]), after: history)
         if let difference = outcome.firstDifference {
             return .differs("\(VerdictDifference(difference.recorded, difference.recomputed))")
         }

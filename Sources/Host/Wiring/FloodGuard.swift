@@ -12,6 +12,7 @@ struct FloodGuard: Service {
     let watch: ModelWatch
     let promotion: Promotion
     let catalogue: Catalogue
+    let router: ModelRouter
     let policy: FloodPolicy
     let events: EventHub
     let interval: Duration
@@ -37,9 +38,10 @@ struct FloodGuard: Service {
 
     /// - Returns: The versions that something was done about.
     private func look(_ answered: Set<Answered>) -> [Answered] {
-        watch.exportMetrics(globalVersion: try? catalogue.active(.global))
+        let table = router.snapshot()
+        watch.exportMetrics { table.version(of: $0) }
         var done: [Answered] = []
-        for flood in watch.floods() {
+        for flood in watch.floods(active: { table.version(of: $0) }) {
             let key = Answered(tenant: flood.tenant, version: flood.version)
             guard !answered.contains(key) else { continue }
             do {

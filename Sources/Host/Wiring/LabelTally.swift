@@ -90,7 +90,7 @@ final class LabelTally: Sendable {
                 }
                 counts.labelled += 1
                 if fraud { counts.frauds += 1 }
-                let isAlert = scored.isAnomaly(row)
+                let isAlert = scored.isAlert(row)
                 counts.note(Self.model(scored, row), isFraud: fraud, isAlert: isAlert)
                 guard isAlert else { continue }
                 counts.alerts += 1

@@ -5,7 +5,6 @@ import Logging
 import Redis
 import Serving
 import Synchronization
-import Training
 
 /// The stream and the windows that the settings name, ready to be opened.
 struct Streams {
@@ -183,41 +182,6 @@ struct Streams {
             group: "\(settings.text("stream.group"))-rebuild-\(reader)", topic: settings.text("stream.topic"),
             guarantee: .atLeastOnce, instance: reader)
         return try KafkaTransactionStream(stream, logger: logger)
-    }
-
-    /// Fills windows from the lake when the service reads its stream for the first time.
-    ///
-    /// - Returns: What to call with the first batch; nil: there is nothing to fill from.
-    func warming(_ settings: Settings, logger: Logger) -> (@Sendable (ConsumedBatch) throws -> Void)? {
-        guard settings.optionalText("lake.uri") != nil, settings.text("windows.warm") == "first-start" else {
-            return nil
-        }
-        let isPrepared = Mutex(false)
-        return { [windows] batch in
-            // The other workers wait: what is filled in beside them would undo what they have counted.
-            try isPrepared.withLock { isPrepared in
-                if !isPrepared { try Self.warm(windows, settings, batch, logger) }
-                isPrepared = true
-            }
-        }
-    }
-
-    private static func warm(
-        _ windows: any WindowStore, _ settings: Settings, _ batch: ConsumedBatch, _ logger: Logger
-    ) throws {
-        guard batch.slices.allSatisfy(\.isAtBeginning), try windows.partitions().isEmpty,
-            let first = batch.transactions.timestampMilliseconds.min()
-        else { return }
-        // What the lake has of the stream's first day may come with the stream too.
-        let end = first - first % 86_400_000
-        let found: [String]
-        do {
-            found = try Windows.fill(settings, windows, before: end, users: nil, nil)
-        } catch let error as TrainingError {
-            found = ["\(error)"]
-        }
-        logger.notice(
-            "windows were filled from the lake", metadata: ["result": "\(found.joined(separator: "; "))"])
     }
 
     private static func file(

@@ -53,7 +53,7 @@ extension MetricDescription {
         .counter("ml_anomalies_total", "Verdicts that are anomalies."),
         MetricDescription(
             name: "ml_anomaly_severity", kind: .histogram, help: "Severity of anomalies, 0 to 1.",
-            bounds: [0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 1]),
+            bounds: [0.33, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 1]),
         .counter(
             "ml_dead_letters_total", "Records that are no transactions, or cannot be read.",
             labels: ["reason"]),
@@ -129,16 +129,20 @@ extension MetricDescription {
         .gauge("ml_catalogue_objects_damaged", "Manifests of the catalogue that cannot be read."),
         .gauge("ml_model_alert_rate", "Share of alerts of the global model within the last hour of events."),
         .gauge("ml_model_alert_budget", "Share of alerts that its threshold was chosen for."),
-        .gauge("ml_score_psi", "Population stability index of the global model's scores against training."),
+        .gauge(
+            "ml_score_psi",
+            "Population stability index of the active global model's scores against training; absent before its first 1,000 rows that are looked at."
+        ),
         .gauge("ml_feature_psi", "The same of a feature.", labels: ["feature"]),
         .gauge(
             "ml_unseen_category_share",
-            "Share of the global model's rows whose category its training did not know.",
+            "Share of the global model's rows whose category is unknown, or was too rare in training to have a column of its own, beyond training's own share of them.",
             labels: ["feature"]),
         .gauge(
-            "ml_own_unseen_category_share", "The same of the rows that users' own models score.",
+            "ml_own_unseen_category_share",
+            "The same of the rows that users' own models score, with training's own share in it.",
             labels: ["feature"]),
-        .gauge("ml_models_flooding", "Models that raise far more alerts than they may."),
+        .gauge("ml_models_flooding", "Active models that raise far more alerts than they may now."),
         .counter("ml_alert_floods_total", "Alert floods found."),
         .gauge("ml_reference_version", "Version of the reference table that serves."),
         .counter("ml_reference_failures_total", "Reference tables that could not be used."),

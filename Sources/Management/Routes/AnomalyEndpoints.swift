@@ -17,7 +17,8 @@ func anomalyEndpoints() -> [Endpoint] {
             parameters: [
                 .query("user_id", .text(1...256), "Only this user's.", example: "user-000001"),
                 .query("group", .text(1...64), "Only those of this group.", example: "0011223344556677"),
-                .query("severity", .choice(["0.5", "0.9", "0.99"]), "Only those at least so severe."),
+                .query(
+                    "severity", .choice(["0.5", "0.6", "0.67", "0.75"]), "Only those at least so severe."),
                 .query("limit", .integer(1...1_000), "Anomalies at most; without it: 100.", example: 20),
                 .query("cursor", .integer(1...Int(Int32.max)), "Only older ones than this number."),
             ],

@@ -71,7 +71,8 @@ struct BacktestBody {
     /// - Throws: `Problem` naming the field that is missing, wrong or unknown.
     init(_ data: Data) throws {
         let body = try BodyFields.decoded(
-            Members.self, data, fields: ["days", "date_range", "against", "as_of", "alert_cost"])
+            Members.self, data, fields: ["days", "date_range", "against", "as_of", "alert_cost"],
+            members: TrainBody.DateRange.members)
         switch (body.days, body.dateRange) {
         case (let count?, nil):
             guard let count = Int(exactly: count), (1...TrainingRequest.maximumDays).contains(count) else {

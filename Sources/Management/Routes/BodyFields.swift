@@ -8,18 +8,20 @@ enum BodyFields {
     /// - Parameters:
     ///   - data: JSON, its names in snake case.
     ///   - fields: All that the body may have.
+    ///   - members: All that a field may have which is an object, by the field's name; of others any.
     /// - Throws: `Problem`.
     static func decoded<Value: Decodable>(
-        _ type: Value.Type, _ data: Data, fields: Set<String>
+        _ type: Value.Type, _ data: Data, fields: Set<String>, members: [String: Set<String>] = [:]
     ) throws -> Value {
         guard let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
             throw Problem(.badRequest, "invalid-json", "the body must be a JSON object")
         }
         try refuseRepeated(data)
-        if let stranger = object.keys.filter({ !fields.contains($0) }).min() {
-            throw Problem.invalid(
-                "there is no such field; there are \(fields.sorted().joined(separator: ", "))",
-                field: stranger)
+        try refuseStrangers(object, fields)
+        for (name, known) in members {
+            if let inner = object[name] as? [String: Any] {
+                try refuseStrangers(inner, known, of: name + ".")
+            }
         }
         do {
             let decoder = JSONDecoder()
@@ -32,6 +34,15 @@ enum BodyFields {
         {
             throw Problem.invalid("it has the wrong type", field: path(context.codingPath))
         }
+    }
+
+    private static func refuseStrangers(
+        _ object: [String: Any], _ known: Set<String>, of path: String = ""
+    ) throws {
+        guard let stranger = object.keys.filter({ !known.contains($0) }).min() else { return }
+        throw Problem.invalid(
+            "there is no such field; there are \(known.sorted().joined(separator: ", "))",
+            field: path + stranger)
     }
 
     /// - Parameter data: Sound JSON.

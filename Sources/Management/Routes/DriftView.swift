@@ -16,7 +16,8 @@ struct DriftView: Encodable {
     /// Population stability index against the training scores: below 0.1 is usual, above 0.25 a shift.
     let scorePsi: Double?
     let featurePsi: [String: Double]
-    /// Share of rows whose category training did not know.
+    /// Share of rows whose category is unknown, or was too rare in training to have a column of its own; of the global model
+    /// beyond training's own share.
     let unseenCategoryShare: [String: Double]
 
     init(_ report: ModelWatch.Report) {

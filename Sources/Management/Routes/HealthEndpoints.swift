@@ -20,7 +20,7 @@ func healthEndpoints() -> [Endpoint] {
         Endpoint(
             .get, "/metrics", name: "metrics", summary: "Metrics as Prometheus reads them",
             details:
-                "OpenMetrics 1.0 for whoever accepts `application/openmetrics-text`; docs/operations.md lists them.",
+                "OpenMetrics 1.0 for whoever accepts `application/openmetrics-text`; docs/metrics.md lists them.",
             scope: .read, answers: [.text("Exposition format 0.0.4", "text/plain; version=0.0.4")]
         ) { call, services in
             try await services.blocking { ScrapeSamples(services.metrics).take(services) }

@@ -7,6 +7,8 @@ struct TrainBody: Decodable {
     struct DateRange: Decodable {
         let start: String
         let end: String
+
+        static let members: [String: Set<String>] = ["date_range": ["start", "end"]]
     }
 
     enum Value: Decodable {
@@ -52,7 +54,7 @@ struct TrainBody: Decodable {
             fields: [
                 "user_id", "all_users", "date_range", "detector", "parameters", "contamination", "encoding",
                 "seed", "promote", "promotion", "as_of", "leave_out",
-            ])
+            ], members: DateRange.members)
         let encoding: TrainingRequest.Encoding?
         do {
             encoding = try body.encoding.map(TrainingRequest.encoding)

@@ -21,7 +21,7 @@ public enum ArtifactError: Error, Sendable, Hashable, CustomStringConvertible {
         case .damaged(let reason): "it is damaged: \(reason)"
         case .wrongSignature:
             "no key of models.hmackey and models.oldhmackeys has signed it: the key of the store that it comes from goes into "
-                + "models.oldhmackeys"
+                + "models.oldhmackeys; a model that no key signed, or a lost one, is trained again"
         case .tooLarge(let reason): "it is too large: \(reason)"
         case .noVersionLeft(let key): "there is no number after \(key), which is not ours: remove that object"
         case .versionTaken(let key):

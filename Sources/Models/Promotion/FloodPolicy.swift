@@ -4,7 +4,7 @@ import Foundation
 public enum FloodPolicy: String, Sendable, Hashable, CaseIterable {
     /// It is said: in the log, the metrics and `GET /v1/models/{version}/drift`.
     case report
-    /// The version that was active before serves again.
+    /// The version that was active before serves again, of those that were not taken out for a flood themselves.
     case rollback
     /// A version with the threshold moved so that the budget holds serves, and its verdicts say so.
     case cap
@@ -32,18 +32,38 @@ extension Promotion {
         switch policy {
         case .report: return .reported
         case .rollback:
-            // The change that made it active says what was before.
-            guard let change = changes.last(where: { $0.to == version }), let before = change.from,
-                before != version
-            else { return .reported }
-            try promote([tenant: before], by: "flood guard", reason: reason)
+            guard let before = Self.versionBefore(version, changes) else { return .reported }
+            try promote([tenant: before], by: Self.floodGuard, reason: reason)
             return .rolledBack(to: before)
         case .cap:
             guard let fittingThreshold,
                 let capped = try publishCapped(tenant, version, threshold: fittingThreshold)
             else { return .reported }
-            try promote([tenant: capped], by: "flood guard", reason: reason)
+            try promote([tenant: capped], by: Self.floodGuard, reason: reason)
             return .capped(version: capped, threshold: fittingThreshold)
         }
+    }
+
+    /// Who the history says has answered a flood.
+    private static let floodGuard = "flood guard"
+
+    /// The version that served before one that floods and before those that have flooded; nil: there is none, or nothing was
+    /// active then.
+    private static func versionBefore(_ version: Int, _ changes: [ModelChange]) -> Int? {
+        var flooded: Set = [version]
+        for change in changes {
+            if change.by == floodGuard {
+                if let from = change.from { flooded.insert(from) }
+            } else if let to = change.to, to != version {
+                // Somebody trusts it again.
+                flooded.remove(to)
+            }
+        }
+        guard let last = changes.lastIndex(where: { $0.to == version }) else { return nil }
+        for change in changes[...last].reversed() {
+            guard let from = change.from else { return nil }
+            if !flooded.contains(from) { return from }
+        }
+        return nil
     }
 }

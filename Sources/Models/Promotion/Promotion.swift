@@ -70,6 +70,8 @@ public final class Promotion: Sendable {
     /// - Parameters:
     ///   - places: Of versions that lie in packs, as far as they are known: each pack is read once.
     ///   - expected: Of one tenant, what the caller saw active; nil: what is active now.
+    ///   - overtakes: Even of one tenant the version becomes active whatever somebody else has promoted meanwhile: it is
+    ///     one of many, whom nobody has looked at one by one.
     ///   - reason: For the history; nil: the job that each version was made by.
     /// - Throws: `ModelLoadError`, `ArtifactError`, `PreprocessingError`, `DetectorError` for a version that cannot
     ///   serve; `ObjectStoreError`; `CatalogueError`, of one tenant also when somebody else has promoted another version
@@ -79,14 +81,14 @@ public final class Promotion: Sendable {
     @discardableResult
     public func promote(
         _ versions: [Tenant: Int], places: [Tenant: PackPlace] = [:], expected: ActiveModel?? = nil,
-        by: String, reason: String?
+        overtakes: Bool = false, by: String, reason: String?
     ) throws -> [ModelChange] {
         var activations: [Activation] = []
         var ready: [Tenant: ReadyModel] = [:]
         let table = router.snapshot()
         // Whoever promotes one version has looked at what is active. Of many, some may have changed.
         let before: ActiveModel?? =
-            if let tenant = versions.keys.first, versions.count == 1 {
+            if let tenant = versions.keys.first, versions.count == 1, !overtakes {
                 .some(try expected ?? catalogue.active([tenant])[tenant])
             } else { nil }
         func add(_ model: ReadyModel, _ place: PackPlace?) {

@@ -47,7 +47,8 @@ extension Promotion {
             let active = try catalogue.active(tenant)
             found = try store.versions(of: tenant).last.flatMap { $0 == active ? nil : $0 }
         case .previous:
-            let last = try catalogue.changes(of: tenant).last
+            // Another artifact under the active version's number is no version to go back to.
+            let last = try catalogue.changes(of: tenant).last { $0.from != $0.to }
             // Where nothing is active, it was the one that was taken away.
             found = last?.from
         }

@@ -80,6 +80,26 @@ public final class Catalogue: Sendable {
         return changes + entry.changes
     }
 
+    /// The highest number that a tenant's history names; 0: it names none.
+    func highestVersion(of tenant: Tenant) throws -> Int {
+        guard let entry = try read(tenant.manifestKey).manifest.entries[tenant] else { return 0 }
+        var highest = entry.changes.highestVersion
+        guard entry.folded > 0 else { return highest }
+        for summary in try objects.listAll(prefix: tenant.historyPrefix + "/") {
+            do {
+                highest = max(highest, try history(of: tenant, key: summary.key).highestVersion)
+            } catch is CatalogueError {
+                // An old part of the history that cannot be read is no reason to store no model any more.
+            }
+        }
+        return highest
+    }
+
+    /// The highest number that the newest changes name, of each tenant of a shard, `00` to `ff`.
+    func highestVersions(inShard shard: String) throws -> [Tenant: Int] {
+        try read("\(Tenant.manifestPrefix)\(shard).json").manifest.entries.mapValues(\.changes.highestVersion)
+    }
+
     /// Everything that is active.
     public func all() throws -> [Tenant: ActiveModel] {
         var active: [Tenant: ActiveModel] = [:]

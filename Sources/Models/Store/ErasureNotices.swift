@@ -1,5 +1,6 @@
 import Foundation
 import ObjectStore
+import Synchronization
 
 /// Notes in the object store that a user was erased, for processes that keep windows in memory of their own. Each is kept
 /// for a day. Thread-safe; calls block.
@@ -46,9 +47,43 @@ public struct ErasureNotices: Sendable {
         return notices
     }
 
+    /// Of all that there are.
+    func keys() throws -> Set<String> { Set(try objects.listAll(prefix: Self.prefix).map(\.key)) }
+
     /// So many digits that times are in the order of their texts.
     private static func timeText(_ milliseconds: Int64) -> String {
         let digits = String(milliseconds)
         return String(repeating: "0", count: max(0, 15 - digits.utf8.count)) + digits
+    }
+}
+
+/// Who has been erased since somebody began to read transactions: nothing may be made of these any more. Thread-safe;
+/// calls block.
+public final class ErasedMeanwhile: Sendable {
+    private struct State {
+        var known: Set<String>
+        var users: Set<Tenant> = []
+    }
+
+    private let notices: ErasureNotices
+    private let state: Mutex<State>
+
+    /// - Parameter isResumed: Whether this goes on with something that was begun before: then all whose notices are still
+    ///   there are among them.
+    public init(_ objects: any ObjectStore, isResumed: Bool) throws {
+        notices = ErasureNotices(objects: objects)
+        state = Mutex(State(known: isResumed ? [] : try notices.keys()))
+    }
+
+    /// Those whose erasing was noted up to now.
+    public func users() throws -> Set<Tenant> {
+        try state.withLock { state in
+            let now = Int64(Date().timeIntervalSince1970 * 1_000)
+            for notice in try notices.read(except: state.known, now: now) {
+                state.known.insert(notice.key)
+                state.users.insert(.user(notice.userID))
+            }
+            return state.users
+        }
     }
 }

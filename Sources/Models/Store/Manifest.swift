@@ -173,4 +173,7 @@ extension [ModelChange] {
     mutating func number(after count: Int) {
         for index in indices { self[index].sequence = count + index + 1 }
     }
+
+    /// 0: they name none.
+    var highestVersion: Int { reduce(0) { Swift.max($0, $1.from ?? 0, $1.to ?? 0) } }
 }

@@ -41,6 +41,10 @@ extension ModelStore {
         for (tenant, version) in try singles(inShard: shard) {
             versions.last[tenant, default: 0].raise(to: version)
         }
+        // As of one tenant, though by the newest changes alone: the older ones are objects of each user.
+        for (tenant, version) in try Catalogue(objects: objects).highestVersions(inShard: shard) {
+            versions.last[tenant, default: 0].raise(to: version)
+        }
         return versions
     }
 
@@ -56,36 +60,79 @@ extension ModelStore {
         }
     }
 
-    /// Writes a pack, once: when it is there it was written by an earlier attempt, and what that wrote counts.
+    /// Writes a pack, once: when it is there it was written by an earlier attempt, and what that wrote counts. Users of
+    /// whom somebody else has written the same version meanwhile get another number, in a pack beside it.
     ///
     /// - Parameter name: Its own in the shard.
-    /// - Returns: What is in it. Without users of whom somebody else has written the same version meanwhile: that one
-    ///   stands.
+    /// - Returns: What was written.
     public func publish(
         _ writer: consuming PackWriter, shard: String, name: String
     ) throws -> [PackedVersion] {
         let key = Pack.key(shard, name)
         var (bytes, entries) = writer.finish()
-        if !(try objects.putIfUnchanged(key, bytes, .absent)) {
+        let isNew = try objects.putIfUnchanged(key, bytes, .absent)
+        if !isNew {
             guard let summary = try objects.head(key) else { throw ArtifactError.damaged("\(key) is gone") }
             entries = try index(of: summary).entries
         }
         bytes = []
-        var taken: Set<Tenant> = []
+        let taken = try numbersTaken(entries, key, shard)
+        let published: [PackedVersion] = entries.compactMap { entry in
+            let place = PackPlace(pack: key, offset: entry.offset, sizeBytes: entry.sizeBytes)
+            guard let place, taken[.user(entry.userID)] == nil else { return nil }
+            return PackedVersion(userID: entry.userID, version: entry.version, place: place)
+        }
+        let other = "\(name)-again"
+        // An earlier attempt may have given them their numbers already.
+        let hasOther = try !isNew && objects.head(Pack.key(shard, other)) != nil
+        guard !taken.isEmpty || hasOther else { return published }
+        let moved = try publish(try renumbered(entries, key, taken), shard: shard, name: other)
+        // In this order, so that whoever is ended in between leaves them in one of the two.
+        try erase(Set(taken.keys), fromPack: key)
+        return published + moved
+    }
+
+    /// The users of a pack of whom somebody else has written the same version, each with a number that is free.
+    ///
+    /// Whoever sees the other gives way, as the other may not have seen it. When both see each other, those whose names
+    /// come later pass over a number for each before them, so that they do not meet again.
+    private func numbersTaken(
+        _ entries: [PackIndex.Entry], _ key: String, _ shard: String
+    ) throws -> [Tenant: Int] {
+        var before: [Tenant: Int] = [:]
         for found in try packs(inShard: shard) where found.summary.key != key {
             for entry in entries where found.index.find(entry.userID)?.version == entry.version {
-                taken.insert(.user(entry.userID))
+                before[.user(entry.userID), default: 0] += found.summary.key < key ? 1 : 0
             }
         }
         let packed = Dictionary(entries.map { (Tenant.user($0.userID), $0.version) }) { $1 }
         for (tenant, version) in try singles(inShard: shard) where packed[tenant] == version {
-            taken.insert(tenant)
+            before[tenant, default: 0] += 1
         }
-        return entries.compactMap { entry in
+        guard !before.isEmpty else { return [:] }
+        let versions = try versions(inShard: shard)
+        return Dictionary(
+            before.map { tenant, count in (tenant, versions.next(of: tenant.userID ?? "") + count) }
+        ) { $1 }
+    }
+
+    /// A pack's models of some users with other numbers, signed anew.
+    private func renumbered(
+        _ entries: [PackIndex.Entry], _ key: String, _ numbers: [Tenant: Int]
+    ) throws -> PackWriter {
+        var models: [Artifact] = []
+        for entry in entries where numbers[.user(entry.userID)] != nil {
             let place = PackPlace(pack: key, offset: entry.offset, sizeBytes: entry.sizeBytes)
-            guard let place, !taken.contains(.user(entry.userID)) else { return nil }
-            return PackedVersion(userID: entry.userID, version: entry.version, place: place)
+            guard let place, let bytes = try bytes(at: place) else { continue }
+            models.append(try open(bytes).artifact)
         }
+        var writer = packWriter(createdMilliseconds: models.map(\.header.createdMilliseconds).max() ?? 0)
+        for model in models {
+            var header = model.header
+            header.version = numbers[header.tenant] ?? header.version
+            try writer.add(header, payload: Array(model.payload.bytes))
+        }
+        return writer
     }
 
     // MARK: Reading
@@ -207,18 +254,30 @@ extension ModelStore {
     ///
     /// - Returns: How many versions.
     func erasePacked(of tenant: Tenant) throws -> Int {
-        guard let userID = tenant.userID else { return 0 }
         var erased = 0
         while let (found, _) = try packed(of: tenant).first {
-            guard let object = try objects.get(found.summary.key, maximumSize: Pack.maximumSize) else {
-                continue
-            }
-            // Of another tag is another pack: it is looked at anew.
-            guard object.tag == found.summary.tag else { continue }
-            let bytes = found.index.erasing(userID, from: object.bytes)
-            if try objects.putIfUnchanged(found.summary.key, bytes, .unchanged(object.tag)) { erased += 1 }
+            if try erase([tenant], from: found) { erased += 1 }
         }
         return erased
+    }
+
+    /// Overwrites what one pack holds of some users.
+    private func erase(_ users: Set<Tenant>, fromPack key: String) throws {
+        while let summary = try objects.head(key) {
+            let found = FoundPack(summary: summary, index: try index(of: summary))
+            let isThere = found.index.entries.contains { users.contains(.user($0.userID)) }
+            if try !isThere || erase(users, from: found) { return }
+        }
+    }
+
+    /// - Returns: false: it is another pack by now, and is to be looked at anew.
+    private func erase(_ users: Set<Tenant>, from found: FoundPack) throws -> Bool {
+        let key = found.summary.key
+        guard let object = try objects.get(key, maximumSize: Pack.maximumSize),
+            object.tag == found.summary.tag
+        else { return false }
+        return try objects.putIfUnchanged(
+            key, found.index.erasing(users, from: object.bytes), .unchanged(object.tag))
     }
 }
 

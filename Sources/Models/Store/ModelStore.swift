@@ -31,7 +31,12 @@ public final class ModelStore: Sendable {
     }
 
     /// The number of a tenant's next version.
-    public func nextVersion(of tenant: Tenant) throws -> Int { (try versions(of: tenant).last ?? 0) + 1 }
+    public func nextVersion(of tenant: Tenant) throws -> Int { try next(tenant, after: stored(of: tenant)) }
+
+    /// A version that was active keeps its number when its artifact is gone: verdicts and the history name it.
+    private func next(_ tenant: Tenant, after stored: [StoredVersion]) throws -> Int {
+        max(stored.last?.version ?? 0, try Catalogue(objects: objects).highestVersion(of: tenant)) + 1
+    }
 
     /// Writes a model under the tenant's next version number, unless the same job has taken that meanwhile.
     ///
@@ -43,7 +48,7 @@ public final class ModelStore: Sendable {
     ) throws -> ArtifactHeader {
         var header = header
         let stored = try stored(of: header.tenant)
-        header.version = number ?? (stored.last?.version ?? 0) + 1
+        header.version = try number ?? next(header.tenant, after: stored)
         // Each failure is a version that another trainer has written, so somebody always gets on.
         while true {
             guard ModelNumbers.versions.contains(header.version) else {

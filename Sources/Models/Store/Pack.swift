@@ -179,13 +179,22 @@ struct PackIndex: Sendable {
         return bytes
     }
 
-    /// The pack without a user: other places stay.
-    func erasing(_ userID: String, from pack: [UInt8]) -> [UInt8] {
-        guard let entry = find(userID) else { return pack }
+    /// The pack without some users: other places stay.
+    func erasing(_ users: Set<Tenant>, from pack: [UInt8]) -> [UInt8] {
         var bytes = Array(pack.prefix(offset))
-        for at in entry.offset..<entry.offset + entry.sizeBytes { bytes[at] = 0 }
-        return bytes
-            + Self.encode(entries.filter { !$0.userID.utf8.elementsEqual(userID.utf8) }, at: offset)
+        let kept = entries.without(users, erasedFrom: &bytes)
+        return bytes + Self.encode(kept, at: offset)
+    }
+}
+
+extension [PackIndex.Entry] {
+    /// The entries of all but some users, whose artifacts become zeros.
+    fileprivate func without(_ users: Set<Tenant>, erasedFrom bytes: inout [UInt8]) -> Self {
+        filter { entry in
+            guard users.contains(.user(entry.userID)) else { return true }
+            for at in entry.offset..<entry.offset + entry.sizeBytes { bytes[at] = 0 }
+            return false
+        }
     }
 }
 
@@ -224,6 +233,11 @@ public struct PackWriter {
                 sizeBytes: artifact.count, sha256: artifact.withUnsafeBytes { ArtifactHash(of: $0) }))
         bytes += artifact
         bytes += [UInt8](repeating: 0, count: -bytes.count & (Pack.alignment - 1))
+    }
+
+    /// Leaves users out who are in it.
+    public mutating func remove(_ users: Set<Tenant>) {
+        entries = entries.without(users, erasedFrom: &bytes)
     }
 
     /// The pack, whole, and what is in it.

@@ -39,7 +39,9 @@ public struct RowCheck {
 
     /// Whether a text names a user.
     static func isUserID(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
-        !ValueText.isMissing(text) && text.count <= 256
+        guard !ValueText.isMissing(text), text.count <= 256 else { return false }
+        if text.allSatisfy({ $0 > 0 && $0 < 0x80 }) { return true }
+        return !text.contains(0) && String(validating: text, as: UTF8.self) != nil
     }
 
     /// Whether no row has a fault in one of these columns.
@@ -71,7 +73,7 @@ public struct RowCheck {
         _ latitudes: ReadColumn<Double>, _ longitudes: ReadColumn<Double>, _ labels: ReadColumn<Int8>
     ) -> (String, String)? {
         guard let id, !ValueText.isMissing(id) else { return ("user_id", "there is none") }
-        if !Self.isUserID(id) { return ("user_id", "expected 1 to 256 bytes") }
+        if !Self.isUserID(id) { return ("user_id", "expected 1 to 256 bytes of UTF-8, none of them NUL") }
         if let amount = fault("amount", amounts, isRequired: true, isGood: { $0.isFinite }) { return amount }
         let time = fault(
             "timestamp", times, isRequired: true, isGood: TimeText.acceptedMilliseconds.contains)

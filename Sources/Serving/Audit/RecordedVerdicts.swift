@@ -41,7 +41,8 @@ public struct RecordedVerdict: Sendable {
         do {
             fields = try JSONDecoder().decode(Fields.self, from: Data(json))
         } catch {
-            throw RecordedVerdictError("it is no verdict: \(error)")
+            throw RecordedVerdictError(
+                "\(Self.problem(json, error)); a verdict is one JSON object, as published")
         }
         transactionID = fields.transactionID
         userID = fields.userID
@@ -65,6 +66,32 @@ public struct RecordedVerdict: Sendable {
 }
 
 extension RecordedVerdict {
+    /// - Parameter name: Where it stands, for errors.
+    /// - Throws: `RecordedVerdictError` naming it.
+    public init(json: some Collection<UInt8>, name: String) throws {
+        do {
+            try self.init(json: json)
+        } catch {
+            throw RecordedVerdictError("\(name): \(error)")
+        }
+    }
+
+    /// What keeps a text from being a verdict, in the names of its JSON.
+    private static func problem(_ json: some Collection<UInt8>, _ error: any Error) -> String {
+        func name(_ path: [any CodingKey]) -> String { path.map(\.stringValue).joined(separator: ".") }
+        switch error {
+        case _ where json.isEmpty: return "it is empty"
+        case DecodingError.keyNotFound(let key, let context):
+            return "it is no verdict: it lacks \(name(context.codingPath + [key]))"
+        case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
+            DecodingError.dataCorrupted(let context):
+            let path = context.codingPath
+            return path.isEmpty
+                ? "it is no JSON object" : "it is no verdict: its \(name(path)) is of another kind"
+        default: return "it cannot be read"
+        }
+    }
+
     /// A verdict's bytes without the member that names the place in the stream.
     public static func withoutSource(_ json: [UInt8]) -> [UInt8] {
         let name = Array(#""source":{"#.utf8)
@@ -124,11 +151,7 @@ public struct RecordedVerdicts: Sendable {
         let lines = data.split(separator: 0x0A)
         // From the last, so that the first is the last in its list and is taken first.
         for (index, line) in lines.enumerated().reversed() {
-            do {
-                add(try RecordedVerdict(json: line))
-            } catch {
-                throw RecordedVerdictError("\(name), line \(index + 1): \(error)")
-            }
+            add(try RecordedVerdict(json: line, name: "\(name), line \(index + 1)"))
         }
     }
 

@@ -8,8 +8,8 @@ import Transactions
 /// Makes recorded verdicts again from the stream, each by the model, the reference table and the rules that it names,
 /// whatever is active today.
 ///
-/// Windows begin empty and every record of the stream is folded, so that the stream must be all that the verdict's windows
-/// were made of. The same bytes come out whatever the size of the batches.
+/// Windows begin empty, or with what happened before the stream, and every record of it is folded, so that both must be all
+/// that the verdict's windows were made of. The same bytes come out whatever the size of the batches.
 public struct VerdictReplay {
     public struct Outcome: Sendable {
         public var transactions = 0
@@ -45,9 +45,12 @@ public struct VerdictReplay {
 
     /// Reads the stream until every recorded verdict is made again, or it ends. What is made is delivered to it.
     ///
+    /// - Parameter history: What happened before the stream; nil: windows begin empty.
     /// - Throws: `ModelLoadError` for a model that the store does not have any more, `ReferenceError` for such a table,
     ///   `RuleError` for such rules.
-    public func run(_ stream: any TransactionStream, _ recorded: RecordedVerdicts) throws -> Outcome {
+    public func run(
+        _ stream: any TransactionStream, _ recorded: RecordedVerdicts, after history: WindowHistory? = nil
+    ) throws -> Outcome {
         var recorded = recorded
         var outcome = Outcome()
         var models = RecordedModels(store: store, open: open)
@@ -63,6 +66,7 @@ public struct VerdictReplay {
                 continue
             }
             let batch = try consume.run(records)
+            try history?.precede(batch, in: windows)
             let windowed = try stage.run(batch)
             let chosen = take(batch, from: &recorded)
             let made = try make(windowed, chosen, &models, &tables, &ruleSets)

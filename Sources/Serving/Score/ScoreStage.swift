@@ -199,7 +199,8 @@ private struct EncodedRows {
                         contributions: UnsafeBufferPointer(
                             rebasing: contributions[place * columns..<(place + 1) * columns]),
                         numeric: UnsafeBufferPointer(rebasing: features[row * width..<(row + 1) * width]),
-                        batch: windowed.consumed.transactions, row: row, limit: reasonCount)
+                        memory: windowed.memories[row], batch: windowed.consumed.transactions, row: row,
+                        limit: reasonCount)
                 }
             }
         }

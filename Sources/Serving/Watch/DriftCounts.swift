@@ -10,7 +10,6 @@ struct DriftCounts: Sendable {
     static let horizon = 20_000
     /// Fewer rows say nothing of a share.
     static let minimumRows = 1_000
-    private static let keptScores = 4_096
 
     private let profile: TrainingProfile
     /// Names, and the places of those that have a histogram in a row of profiled values.
@@ -18,15 +17,21 @@ struct DriftCounts: Sendable {
     private var scoreCounts: [Int]
     private var featureCounts: [[Int]]
     private(set) var rows = 0
-    /// The latest scores, in a ring.
-    private(set) var scores: [Double] = []
-    private var nextScore = 0
+    /// Of each categorical feature the share of training's rows whose category was too rare for a column of its own.
+    let rareShares: [String: Double]
 
     init(_ profile: TrainingProfile, _ plan: PreprocessingPlan) {
         self.profile = profile
         features = plan.profiled.enumerated().compactMap { place, feature in
             profile.features[feature.name].map { (feature.name, place, $0) }
         }
+        rareShares = Dictionary(
+            uniqueKeysWithValues: plan.profiled.compactMap { feature in
+                guard let count = feature.codeCount, let shares = profile.features[feature.name]?.shares,
+                    shares.count == count, let rare = shares.last
+                else { return nil }
+                return (feature.name, rare)
+            })
         scoreCounts = [Int](repeating: 0, count: profile.scores.shares.count + 1)
         featureCounts = features.map { [Int](repeating: 0, count: $0.histogram.shares.count + 1) }
     }
@@ -36,12 +41,6 @@ struct DriftCounts: Sendable {
         scoreCounts[profile.scores.bin(of: score)] += 1
         for (number, feature) in features.enumerated() {
             featureCounts[number][feature.histogram.bin(of: values[feature.place])] += 1
-        }
-        if scores.count < Self.keptScores {
-            scores.append(score)
-        } else {
-            scores[nextScore] = score
-            nextScore = (nextScore + 1) % Self.keptScores
         }
         rows += 1
         if rows >= 2 * Self.horizon { halve() }

@@ -1,6 +1,7 @@
 import Features
 
-/// Rows of which each categorical feature was looked at, and how many of them had a category that training did not know.
+/// Rows of which each categorical feature was looked at, and how many of them had a category that has no column of
+/// its own: one that training did not know, or that was too rare there.
 ///
 /// Half of what was counted is forgotten whenever a feature has `horizon` rows.
 struct UnseenCounts: Sendable {

@@ -220,9 +220,10 @@ struct UserStates {
 
     mutating func fold(
         _ event: WindowEvent, slot: Int, partition: Int32, offset: Int64, isFuture: Bool, coldBelow: Int,
-        features: UnsafeMutableBufferPointer<Float>
+        features: UnsafeMutableBufferPointer<Float>, memories: inout [WindowMemory]
     ) -> TransactionMarks {
         windows[slot].writeFeatures(for: event, into: features)
+        memories.append(windows[slot].memory(for: event))
         var marks = users[slot].missing.marks(at: event.timestampMilliseconds)
         if let count = Self.count30d, features[count] < Float(coldBelow) { marks.insert(.cold) }
         if users[slot].marks.contains(.windowMoved) || partition != users[slot].partition {

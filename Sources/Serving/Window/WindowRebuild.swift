@@ -32,19 +32,22 @@ public struct WindowRebuild {
     private let users: Set<String>?
     /// How long nothing has come before the stream is taken to be at its end.
     private let quietWaits: Int
+    private let history: WindowHistory?
     private let zone: PlaceZone?
     private let schemas: SchemaRegistry?
 
     /// - Parameters:
     ///   - stream: The service's stream, under a group of its own, from the beginning. Nothing is delivered to it.
     ///   - users: nil: everybody.
+    ///   - history: What happened before the stream; nil: windows begin empty.
     ///   - zone: Of times that do not say theirs.
     ///   - schemas: Of records that Confluent's serialisers framed.
     public init(
         _ live: any WindowStore, from stream: any TransactionStream, settings: WindowStage.Settings,
-        users: Set<String>? = nil, quietWaits: Int = 50, zone: PlaceZone? = nil,
-        schemas: SchemaRegistry? = nil
+        users: Set<String>? = nil, quietWaits: Int = 50, history: WindowHistory? = nil,
+        zone: PlaceZone? = nil, schemas: SchemaRegistry? = nil
     ) {
+        self.history = history
         self.schemas = schemas
         self.zone = zone
         self.live = live
@@ -134,6 +137,7 @@ public struct WindowRebuild {
             }
             reading.ends[partition] = slice.end
         }
+        try history?.precede(batch, in: shadow)
         let windowed = try stage.run(batch)
         guard try shadow.write(windowed.writes) else {
             throw WindowStoreError.damaged("the windows that are being made were changed by somebody else")

@@ -101,6 +101,8 @@ public final class WindowStage {
         let width = UserWindow.featureCount
         var marks: [TransactionMarks] = []
         marks.reserveCapacity(consumed.count)
+        var memories: [WindowMemory] = []
+        memories.reserveCapacity(consumed.count)
         let features = [Float](unsafeUninitializedCapacity: consumed.count * width) { buffer, initialized in
             for row in 0..<consumed.count {
                 let into = UnsafeMutableBufferPointer(rebasing: buffer[row * width..<(row + 1) * width])
@@ -110,15 +112,15 @@ public final class WindowStage {
                         WindowEvent(consumed.transactions, row: row), slot: Int(index.slots[row]),
                         partition: consumed.slices[Int(consumed.sliceIndex[row])].source.partition,
                         offset: consumed.offsets[row], isFuture: isFuture, coldBelow: settings.coldBelow,
-                        features: into))
+                        features: into, memories: &memories))
             }
             initialized = consumed.count * width
         }
         let writes = users.writes(
             users: index.keys, token: read.token, partitions: partitions, storeIdentity: read.storeIdentity)
         return WindowedBatch(
-            consumed: consumed, features: features, marks: marks, slots: index.slots, users: index.keys,
-            userHashes: index.hashes, writes: writes, notices: partitions.notices)
+            consumed: consumed, features: features, marks: marks, memories: memories, slots: index.slots,
+            users: index.keys, userHashes: index.hashes, writes: writes, notices: partitions.notices)
     }
 
     private func damaged(_ slot: Int, _ index: UserIndex, _ reason: String) -> WindowNotice {

@@ -7,6 +7,8 @@ public struct WindowedBatch: Sendable {
     public internal(set) var features: [Float]
     /// One for each transaction.
     public let marks: [TransactionMarks]
+    /// One for each transaction, of its user's window before it.
+    let memories: [WindowMemory]
     /// One for each transaction: which of `users`.
     public let slots: [Int32]
     public let users: UserKeys

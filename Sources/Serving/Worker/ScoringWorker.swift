@@ -29,8 +29,8 @@ public final class ScoringWorker: Sendable {
         /// Whether this machine knows which models and rules serve: before it does no stream is opened, as a group that it joins
         /// gives it partitions that others can read. nil: it does.
         public var isInformed: (@Sendable () -> Bool)?
-        /// Called once with the first batch, before its windows are read; a batch that it throws for waits.
-        public var prepareWindows: (@Sendable (ConsumedBatch) throws -> Void)?
+        /// What happened before the stream; nil: windows begin empty.
+        public var history: WindowHistory?
         /// A reference table older than that is marked in verdicts. Hours, of event time.
         public var referenceAgeHours = 48
         /// Told what became of each batch, on the scoring thread, which it must not hold up; nil: nobody follows.
@@ -61,7 +61,6 @@ public final class ScoringWorker: Sendable {
     private let control = Mutex(Control())
 
     private struct Control {
-        var isPrepared = false
         var reader: BatchReader?
         var stream: (any TransactionStream)?
     }
@@ -176,7 +175,7 @@ public final class ScoringWorker: Sendable {
             backoffMilliseconds: settings.backoffMilliseconds, waits: waits, stopping: stopping,
             status: status, worker: place, logger: logger)
         while !isStopped, let batch = reader.batches.take() {
-            try prepareWindows(batch)
+            try settings.history?.precede(batch, in: windows)
             let clock = BatchClock(settings.onTraced == nil ? nil : status)
             if case .delivered(let scored) = try driver.run(batch) {
                 if let onTraced = settings.onTraced { onTraced(clock.trace(scored, stream.location, status)) }
@@ -221,11 +220,5 @@ public final class ScoringWorker: Sendable {
             rule: RuleStage(rules),
             publish: PublishStage(publish: settings.publish, eventGroups: settings.eventGroups),
             deliver: DeliverStage(stream: stream, windows: windows))
-    }
-
-    private func prepareWindows(_ batch: ConsumedBatch) throws {
-        guard let prepare = settings.prepareWindows, !control.withLock({ $0.isPrepared }) else { return }
-        try prepare(batch)
-        control.withLock { $0.isPrepared = true }
     }
 }

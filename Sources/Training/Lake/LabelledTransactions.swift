@@ -44,9 +44,13 @@ public struct LabelledTransactions: Sendable {
     public static let usualDays = 90
     private static let ownSource = "transaction"
 
-    /// - Parameter zone: Of times that do not say theirs.
-    public init(lake: any ObjectStore, book: LabelBook, zone: PlaceZone? = nil) {
-        reader = LakeReader(store: lake, zone: zone)
+    /// - Parameters:
+    ///   - zone: Of times that do not say theirs.
+    ///   - badFiles: What to do with files that cannot be read.
+    public init(
+        lake: any ObjectStore, book: LabelBook, zone: PlaceZone? = nil, badFiles: BadFiles = .fail
+    ) {
+        reader = LakeReader(store: lake, zone: zone).onBadFile(badFiles)
         self.book = book
     }
 

@@ -26,10 +26,12 @@ public struct LakeWindows: Sendable {
     ///   - scratch: A folder for temporary files.
     ///   - memoryBytes: Rows kept in memory; beyond that they go to temporary files.
     ///   - zone: Of times that do not say theirs.
+    ///   - badFiles: What to do with files that cannot be read.
     public init(
-        lake: any ObjectStore, scratch: String, memoryBytes: Int = 256 << 20, zone: PlaceZone? = nil
+        lake: any ObjectStore, scratch: String, memoryBytes: Int = 256 << 20, zone: PlaceZone? = nil,
+        badFiles: BadFiles = .fail
     ) {
-        reader = LakeReader(store: lake, zone: zone)
+        reader = LakeReader(store: lake, zone: zone).onBadFile(badFiles)
         self.scratch = scratch
         self.memoryBytes = memoryBytes
     }

@@ -16,6 +16,8 @@ struct Gate {
     private static let minimumFrauds = 30.0
     /// Fewer rows say nothing of how scores are spread.
     static let minimumRows = 100
+    /// The row of an active version that cannot be loaded: nobody knows whether the candidate is worse.
+    static let noComparison = GateCheck("active_version_loads", 0, .atLeast, 1)
 
     /// - Parameters:
     ///   - metrics: Of the candidate, `HoldoutScores.metrics` and `score_shift`.

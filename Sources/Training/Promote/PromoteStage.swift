@@ -9,10 +9,14 @@ struct PromoteStage {
     /// - Parameters:
     ///   - versions: One manifest write for each shard of users they lie in.
     ///   - places: Of those in packs.
-    func run(_ versions: [Tenant: Int], places: [Tenant: PackPlace] = [:]) throws {
+    ///   - overtakes: As of `Promotion.promote`.
+    func run(
+        _ versions: [Tenant: Int], places: [Tenant: PackPlace] = [:], overtakes: Bool = false
+    ) throws {
         guard !versions.isEmpty else { return }
         // Without a reason the history names the job that each was made by.
-        try promotion.promote(versions, places: places, by: "training", reason: nil)
+        try promotion.promote(
+            versions, places: places, overtakes: overtakes, by: "training", reason: nil)
     }
 }
 

@@ -10,6 +10,7 @@ struct PackStage {
     private let jobID: String
     private let createdMilliseconds: Int64
     private let versions: ModelStore.ShardVersions
+    private let erased: ErasedMeanwhile
     private var writer: PackWriter
     private var packs = 0
     /// In the order in which they came.
@@ -19,9 +20,14 @@ struct PackStage {
     /// Of a pack: it is made in memory, on several threads at once.
     private static let packBytes = 64 << 20
 
-    /// - Parameter shard: `00` to `ff`.
-    init(store: ModelStore, shard: String, jobID: String, createdMilliseconds: Int64) throws {
+    /// - Parameters:
+    ///   - shard: `00` to `ff`.
+    ///   - erased: Whose models are left out.
+    init(
+        store: ModelStore, shard: String, jobID: String, createdMilliseconds: Int64, erased: ErasedMeanwhile
+    ) throws {
         self.store = store
+        self.erased = erased
         self.shard = shard
         self.jobID = jobID
         self.createdMilliseconds = createdMilliseconds
@@ -61,11 +67,13 @@ struct PackStage {
     private mutating func write() throws {
         let name = packs == 0 ? jobID : "\(jobID)-\(packs + 1)"
         // Handed over, so that its bytes are there once.
-        let full = writer
+        var full = writer
         writer = store.packWriter(createdMilliseconds: createdMilliseconds)
+        packs += 1
+        full.remove(try erased.users())
+        guard !full.isEmpty else { return }
         for version in try store.publish(full, shard: shard, name: name) {
             written[.user(version.userID)] = version
         }
-        packs += 1
     }
 }

@@ -29,6 +29,9 @@ int vector_unit_is_supported(vector_unit unit) IN_SWIFT("getter:VectorUnit.suppo
  * avx512, neon), if it is supported: for tests and measurements. */
 vector_unit vector_unit_in_use(void) IN_SWIFT("getter:VectorUnit.inUse()");
 
+/* As the environment variable names it. */
+const char *vector_unit_variable_name(vector_unit unit) IN_SWIFT("getter:VectorUnit.cVariableName(self:)");
+
 /* For people: "AVX-512", "AVX2", "NEON", "SSE2" for portable on x86-64, "portable". */
 const char *vector_unit_name(vector_unit unit) IN_SWIFT("getter:VectorUnit.cName(self:)");
 
