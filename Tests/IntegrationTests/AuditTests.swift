@@ -108,7 +108,8 @@ import Testing
         try await waitUntil("all is judged", timeoutSeconds: 120) { recorded().count == count }
         let list = try await service.get("/v1/anomalies")
         let number = try #require(list.value(0, "number") as? Int)
-        let audit = try await service.get("/v1/anomalies/\(number)/audit")
+        let audit = try await service.get(
+            "/v1/anomalies/\(number)/audit", key: ServiceProcess.adminKey)
         #expect(audit.value("outcome") as? String == "reproduced", "\(audit.text)")
         #expect(try await service.interrupt() == 0)
 

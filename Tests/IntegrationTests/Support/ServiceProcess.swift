@@ -105,7 +105,9 @@ final class ServiceProcess {
             "DELETE", path, body: nil, headers: key.map { ["Authorization": "Bearer \($0)"] } ?? [:])
     }
 
-    func get(_ path: String) async throws -> Answer { try await send("GET", path, body: nil, headers: [:]) }
+    func get(_ path: String, key: String? = nil) async throws -> Answer {
+        try await send("GET", path, body: nil, headers: key.map { ["Authorization": "Bearer \($0)"] } ?? [:])
+    }
 
     func post(_ path: String, _ body: String = "", key: String? = adminKey, headers: [String: String] = [:])
         async throws -> Answer
