@@ -7,13 +7,14 @@ public struct WindowMemory: Sendable, Hashable {
     /// Whether the user's latest payment is later than the transaction, whose predecessor is then not known.
     public let isOvertaken: Bool
     /// By the set's place.
-    private let fullSets: UInt8
+    private var fullSets: UInt8 = 0
 
-    init(seconds: Double, isOvertaken: Bool = false, fullSets: [RecentSet] = []) {
+    init(seconds: Double, isOvertaken: Bool = false) {
         self.seconds = seconds
         self.isOvertaken = isOvertaken
-        self.fullSets = fullSets.reduce(0) { $0 | 1 << $1.rawValue }
     }
+
+    mutating func markFull(_ set: RecentSet) { fullSets |= 1 << set.rawValue }
 
     /// Whether the set has let go of members seen within 30 d, or may have.
     func isFull(_ set: RecentSet) -> Bool { fullSets & 1 << set.rawValue != 0 }
@@ -28,16 +29,16 @@ extension UserWindow {
         let days = buckets.prefix(Int(tierCounts[WindowTier.month.rawValue]))
         let start = days.first { $0.index > floor }
             .map { Int64($0.index) * WindowTier.month.widthMilliseconds }
-        var fullSets: [RecentSet] = []
+        var memory = WindowMemory(
+            seconds: start.map { Double(max(0, time - $0)) / 1_000 } ?? 0,
+            isOvertaken: !isEmpty && time < lastTime)
         var end = 0
         for set in RecentSet.allCases {
             let count = Int(setCounts[set.rawValue])
             end += count
             // What it let go of is older than its last: no matter when that is out of reach itself.
-            if count == set.capacity, recents[end - 1].day > floor { fullSets.append(set) }
+            if count == set.capacity, recents[end - 1].day > floor { memory.markFull(set) }
         }
-        return WindowMemory(
-            seconds: start.map { Double(max(0, time - $0)) / 1_000 } ?? 0,
-            isOvertaken: !isEmpty && time < lastTime, fullSets: fullSets)
+        return memory
     }
 }

@@ -161,8 +161,9 @@ import Transactions
         let row = history.merging(["new_merchant": 1, "new_country": 1, "new_device": 1]) { $1 }
         let shares = ["new_merchant": -0.3, "new_country": -0.2, "new_device": -0.1]
         func sentences(_ full: [RecentSet]) throws -> [String] {
-            try reasons(row, shares, memory: WindowMemory(seconds: 30 * 86_400, fullSets: full))
-                .map(\.sentence)
+            var memory = WindowMemory(seconds: 30 * 86_400)
+            for set in full { memory.markFull(set) }
+            return try reasons(row, shares, memory: memory).map(\.sentence)
         }
         #expect(
             try sentences(RecentSet.allCases) == [

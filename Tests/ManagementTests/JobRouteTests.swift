@@ -74,12 +74,7 @@ import Training
 
     @Test func anUnknownFieldOfTheDaysIsNamed() async throws {
         let api = try await TestAPI()
-        let answer = JSONAnswer(
-            try await blocking {
-                try api.connect().request(
-                    "POST", "/v1/train", headers: ["X-Admin-Key: \(TestAPI.key)"],
-                    body: #"{"date_range":{"start":"2026-01-01","end":"2026-01-02","x":2}}"#)
-            })
+        let answer = try await train(api, #"{"date_range":{"start":"2026-01-01","end":"2026-01-02","x":2}}"#)
         #expect(answer.status == "422" && answer.json["field"] as? String == "date_range.x", "\(answer.json)")
         #expect(try api.services.jobs.jobs().isEmpty)
     }
@@ -87,12 +82,16 @@ import Training
     @Test(arguments: ["-1", "1.5", "1e30", "\"7\"", "18446744073709551616"])
     func aSeedThatIsNoneIsNamed(seed: String) async throws {
         let api = try await TestAPI()
-        let answer = JSONAnswer(
+        let answer = try await train(
+            api, #"{"date_range":{"start":"2026-01-01","end":"2026-01-02"},"seed":\#(seed)}"#)
+        #expect(answer.status == "422" && answer.json["field"] as? String == "seed", "\(answer.json)")
+    }
+
+    private func train(_ api: TestAPI, _ body: String) async throws -> JSONAnswer {
+        JSONAnswer(
             try await blocking {
                 try api.connect().request(
-                    "POST", "/v1/train", headers: ["X-Admin-Key: \(TestAPI.key)"],
-                    body: #"{"date_range":{"start":"2026-01-01","end":"2026-01-02"},"seed":\#(seed)}"#)
+                    "POST", "/v1/train", headers: ["X-Admin-Key: \(TestAPI.key)"], body: body)
             })
-        #expect(answer.status == "422" && answer.json["field"] as? String == "seed", "\(answer.json)")
     }
 }

@@ -200,7 +200,7 @@ private final class WatchScene {
 }
 
 /// Keeps what gauges show.
-private final class Gauges: MetricsFactory {
+private final class Gauges: SilentMetrics {
     private final class Gauge: MeterHandler {
         let name: String
         let value = Mutex(0.0)
@@ -226,21 +226,6 @@ private final class Gauges: MetricsFactory {
         guard let gauge = handler as? Gauge else { return }
         gauges.withLock { $0[gauge.name] = nil }
     }
-
-    func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {
-        NOOPMetricsHandler.instance
-    }
-    func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
-        NOOPMetricsHandler.instance
-    }
-    func makeRecorder(
-        label: String, dimensions: [(String, String)], aggregate: Bool
-    ) -> any RecorderHandler {
-        NOOPMetricsHandler.instance
-    }
-    func destroyTimer(_ handler: any TimerHandler) {}
-    func destroyCounter(_ handler: any CounterHandler) {}
-    func destroyRecorder(_ handler: any RecorderHandler) {}
 }
 
 /// A detector whose models give every row the same score; the scores of a test are its own.

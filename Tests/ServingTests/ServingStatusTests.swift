@@ -72,21 +72,10 @@ import Testing
 }
 
 /// Keeps what timers are told.
-private final class Delays: MetricsFactory, TimerHandler {
+private final class Delays: SilentMetrics, TimerHandler {
     private let state = Mutex<[Int64]>([])
     var nanoseconds: [Int64] { state.withLock { $0 } }
 
     func recordNanoseconds(_ duration: Int64) { state.withLock { $0.append(duration) } }
     func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler { self }
-    func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
-        NOOPMetricsHandler.instance
-    }
-    func makeRecorder(
-        label: String, dimensions: [(String, String)], aggregate: Bool
-    ) -> any RecorderHandler {
-        NOOPMetricsHandler.instance
-    }
-    func destroyTimer(_ handler: any TimerHandler) {}
-    func destroyCounter(_ handler: any CounterHandler) {}
-    func destroyRecorder(_ handler: any RecorderHandler) {}
 }

@@ -1,3 +1,4 @@
+import CoreMetrics
 import Features
 import Kafka
 import Transactions
@@ -80,4 +81,24 @@ extension WindowStore {
         }
         return found
     }
+}
+
+/// Metrics of which a test keeps one kind, and nobody the others.
+protocol SilentMetrics: MetricsFactory {}
+
+extension SilentMetrics {
+    func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {
+        NOOPMetricsHandler.instance
+    }
+    func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
+        NOOPMetricsHandler.instance
+    }
+    func makeRecorder(
+        label: String, dimensions: [(String, String)], aggregate: Bool
+    ) -> any RecorderHandler {
+        NOOPMetricsHandler.instance
+    }
+    func destroyTimer(_ handler: any TimerHandler) {}
+    func destroyCounter(_ handler: any CounterHandler) {}
+    func destroyRecorder(_ handler: any RecorderHandler) {}
 }

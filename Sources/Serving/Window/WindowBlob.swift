@@ -142,7 +142,7 @@ struct WindowBlob {
             try? WindowEvent(decoding: UnsafeRawBufferPointer(rebasing: pending[start...]))
                 .timestampMilliseconds
         }
-        return times.min().map { $0 - (($0 % 86_400_000) + 86_400_000) % 86_400_000 }
+        return times.min()?.startOfDay
     }
 
     /// The same blob on another base window of the same records, under a token of its own.

@@ -29,17 +29,17 @@ public final class WindowHistory: Sendable {
                 state = isBeginning ? .beforeFirst : .done
             }
             guard case .beforeFirst = state, let first = batch.firstMilliseconds else { return }
-            try fill(windows, first - first.remainder(ofDay: 86_400_000))
+            try fill(windows, first.startOfDay)
             state = .done
         }
     }
 }
 
 extension Int64 {
-    /// Since the midnight before, also before 1970.
-    fileprivate func remainder(ofDay milliseconds: Int64) -> Int64 {
-        let rest = self % milliseconds
-        return rest < 0 ? rest + milliseconds : rest
+    /// The midnight (UTC) before a time in milliseconds since 1970 UTC, also before 1970.
+    var startOfDay: Int64 {
+        let day: Int64 = 86_400_000
+        return self - ((self % day) + day) % day
     }
 }
 
